@@ -1,0 +1,175 @@
+import { availableParallelism } from 'node:os';
+import { resolve } from 'node:path';
+import { z } from 'zod';
+
+/** Everything that the environment decides, read once at start. */
+export interface Config {
+  readonly production: boolean;
+  readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+  readonly workers: number;
+  /** Absolute folder of the embedded database and of generated keys. */
+  readonly dataDir: string;
+  readonly shop: {
+    readonly host: string;
+    /** 0 asks the system for a free port. */
+    readonly port: number;
+    readonly metricsOnShopPort: boolean;
+    /** Form posts a minute from one address, over all workers; `null` when off. */
+    readonly rateLimit: number | null;
+    /** Newest first. `null`: generate them and keep them in `dataDir`. */
+    readonly sessionKeys: readonly string[] | null;
+  };
+  readonly metrics: {
+    readonly host: string;
+    readonly port: number;
+    /** When set, `/metrics` and `/status` want `Authorization: Bearer <token>`. */
+    readonly token: string | null;
+  };
+  readonly database: {
+    /** `null`: start the embedded PostgreSQL. */
+    readonly connection: DatabaseConnection | null;
+    /** Connections that one worker may hold. */
+    readonly poolMax: number;
+  };
+}
+
+/** Where a PostgreSQL server listens; a URL in libpq's form or its parts. */
+export type DatabaseConnection =
+  | { readonly url: string }
+  | {
+      readonly host: string;
+      readonly port: number;
+      readonly user: string;
+      readonly password: string | undefined;
+      readonly database: string;
+    };
+
+/** The environment holds mistakes; `problems` lists them all, a line each. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(`The environment has ${problems.length === 1 ? 'a mistake' : 'mistakes'}:\n${problems.join('\n')}`);
+    this.problems = problems;
+  }
+}
+
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+
+const wholeNumber = (what: string, min: number, max: number) =>
+  z
+    .string()
+    .regex(/^\d{1,9}$/, `must be ${what}, a whole number from ${min} to ${max}`)
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, `must be ${what}, a whole number from ${min} to ${max}`);
+
+const port = wholeNumber('a TCP port', 0, 65_535);
+const host = z.string().regex(/^[\w.:%-]+$/, 'must be an address or a host name');
+const text = z.string();
+
+const environmentSchema = z.object({
+  NODE_ENV: text.optional(),
+  PORT: port.default(5000),
+  HOST: host.default('0.0.0.0'),
+  METRICS_PORT: port.default(9464),
+  METRICS_HOST: host.default('127.0.0.1'),
+  METRICS_TOKEN: z
+    .string()
+    .regex(/^[\w.~+/=-]+$/, 'must be a bearer token: letters, digits and -._~+/= (RFC 6750)')
+    .optional(),
+  METRICS_ON_SHOP_PORT: z
+    .enum(['true', 'false'], { error: 'must be true or false' })
+    .default('true')
+    .transform((value) => value === 'true'),
+  WORKERS: wholeNumber('the number of worker processes', 1, 512).optional(),
+  DATABASE_URL: z
+    .string()
+    .refine(
+      (value) => /^postgres(ql)?:\/\//.test(value) && URL.canParse(value),
+      'must look like postgres://user:password@host:5432/name',
+    )
+    .optional(),
+  DB_HOST: host.optional(),
+  DB_PORT: wholeNumber('a TCP port', 1, 65_535).optional(),
+  DB_USER: text.optional(),
+  DB_PASSWORD: text.optional(),
+  DB_NAME: text.optional(),
+  DB_POOL_MAX: wholeNumber('the connections a worker may hold', 1, 1000).default(10),
+  DATA_DIR: text.default('./data'),
+  SESSION_KEYS: z
+    .string()
+    .transform((value) => value.split(',').map((key) => key.trim()))
+    .refine(
+      (keys) => keys.every((key) => key.length >= 16),
+      'must be keys of at least 16 characters, comma separated, the newest first',
+    )
+    .optional(),
+  RATE_LIMIT: z
+    .union([z.literal('off').transform(() => null), wholeNumber('form posts a minute', 1, 1_000_000)], {
+      error: 'must be off, or the form posts a minute that one address may send, a whole number from 1 to 1000000',
+    })
+    .default(120),
+  LOG_LEVEL: z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(', ')}` }).default('info'),
+});
+
+/**
+ * Reads the configuration.
+ *
+ * @param environment usually `process.env`; an empty value counts as unset
+ * @throws {ConfigError} with every mistake at once
+ */
+export function readConfig(environment: NodeJS.ProcessEnv): Config {
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+  const parsed = environmentSchema.safeParse(given);
+  const problems = parsed.success
+    ? []
+    : parsed.error.issues.map((issue) => `  ${issue.path.join('.')} ${issue.message}`);
+  problems.push(...databaseProblems(given));
+  const externalDatabase = given.DATABASE_URL !== undefined || given.DB_HOST !== undefined;
+  if (given.NODE_ENV === 'production' && externalDatabase && given.SESSION_KEYS === undefined) {
+    problems.push(
+      '  SESSION_KEYS must be set in production with an external database, so that every instance reads the same sessions',
+    );
+  }
+  if (!parsed.success || problems.length > 0) throw new ConfigError(problems);
+
+  const env = parsed.data;
+  return {
+    production: env.NODE_ENV === 'production',
+    logLevel: env.LOG_LEVEL,
+    workers: env.WORKERS ?? availableParallelism(),
+    dataDir: resolve(env.DATA_DIR),
+    shop: {
+      host: env.HOST,
+      port: env.PORT,
+      metricsOnShopPort: env.METRICS_ON_SHOP_PORT,
+      rateLimit: env.RATE_LIMIT,
+      sessionKeys: env.SESSION_KEYS ?? null,
+    },
+    metrics: { host: env.METRICS_HOST, port: env.METRICS_PORT, token: env.METRICS_TOKEN ?? null },
+    database: { connection: databaseConnection(env), poolMax: env.DB_POOL_MAX },
+  };
+}
+
+/** `DATABASE_URL` wins over no part silently: both together, or parts without a host, are mistakes. */
+function databaseProblems(given: Record<string, string | undefined>): string[] {
+  const parts = ['DB_HOST', 'DB_PORT', 'DB_USER', 'DB_PASSWORD', 'DB_NAME'].filter((name) => given[name] !== undefined);
+  if (given.DATABASE_URL !== undefined && parts.length > 0) {
+    return [`  DATABASE_URL and ${parts.join(', ')} contradict each other: set the URL or the parts`];
+  }
+  if (parts.length > 0 && given.DB_HOST === undefined) return [`  DB_HOST is missing beside ${parts.join(', ')}`];
+  return [];
+}
+
+function databaseConnection(env: z.infer<typeof environmentSchema>): DatabaseConnection | null {
+  if (env.DATABASE_URL !== undefined) return { url: env.DATABASE_URL };
+  if (env.DB_HOST === undefined) return null;
+  return {
+    host: env.DB_HOST,
+    port: env.DB_PORT ?? 5432,
+    user: env.DB_USER ?? 'postgres',
+    password: env.DB_PASSWORD,
+    database: env.DB_NAME ?? 'fake_shop',
+  };
+}

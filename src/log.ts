@@ -1,0 +1,18 @@
+import { type Logger, pino } from 'pino';
+import pretty from 'pino-pretty';
+import type { Config } from './config.ts';
+
+export type { Logger } from 'pino';
+
+/**
+ * The log of one process: JSON lines on stdout, readable on a terminal.
+ *
+ * @param process `primary` or the worker's place number, on every line
+ */
+export function createLog(config: Pick<Config, 'logLevel'>, process_: string): Logger {
+  const options = { level: config.logLevel, base: { process: process_, pid: process.pid } };
+  // Synchronous in both forms: the last line before an exit is the one that matters.
+  return process.stdout.isTTY
+    ? pino(options, pretty({ sync: true, ignore: 'pid', translateTime: 'SYS:HH:MM:ss.l' }))
+    : pino(options, pino.destination({ fd: 1, sync: true }));
+}
