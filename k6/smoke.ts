@@ -1,0 +1,88 @@
+/**
+ * Walks the whole journey of a shopper, a few times, and wants every step to hold:
+ *
+ *     k6 run k6/smoke.ts
+ *     k6 run -e BASE_URL=http://127.0.0.1:5000 --vus 5 --duration 30s k6/smoke.ts
+ *
+ * Each walk is a new shopper, sends six forms, and buys for real: it takes stock and makes an order. More than about
+ * 20 walks a minute want the shop to run with RATE_LIMIT=off.
+ */
+import type { Options } from 'k6/options';
+import { APPROVED_CARD, checkoutForm, DECLINED_CARD } from './lib/checkout.ts';
+import { get, holds, idsOf, oneOf, type Page, post } from './lib/shop.ts';
+
+export const options: Options = {
+  vus: 1,
+  iterations: 3,
+  thresholds: {
+    checks: ['rate==1'],
+    http_req_failed: ['rate==0'],
+    http_req_duration: ['p(95)<500'],
+  },
+};
+
+export default function journey(): void {
+  const first = browse();
+  const second = oneOf(
+    productsOf(get('/shop?sort=price_asc', 'GET /shop?sort')).filter((id) => id !== first),
+    'second product',
+  );
+  fillCart(first, second);
+  buy();
+}
+
+/** Home, all products, a search; returns the product that is wanted. */
+function browse(): string {
+  holds(get('/', 'GET /'), 'the home page shows products', (page) => idsOf(page, 'href', '/detail/').length > 0);
+  holds(get('/shop', 'GET /shop'), 'the shop has a second page', (page) => page.body.includes('page=2'));
+
+  const found = productsOf(get('/shop?q=mochila', 'GET /shop?q'));
+  const none = get('/shop?q=nadaparecidocomisto', 'GET /shop?q');
+  holds(none, 'a search for nonsense finds nothing', (page) => productsOf(page).length === 0);
+
+  const wanted = oneOf(found, 'backpack in stock');
+  const product = get(`/detail/${wanted}`, 'GET /detail/:id');
+  holds(product, 'the product can be added to the cart', (page) => productsOf(page).includes(wanted));
+  return wanted;
+}
+
+/** Two products in, one of them changed, the other taken out again. */
+function fillCart(first: string, second: string): void {
+  post(`/add_to_cart/${first}`, 'POST /add_to_cart/:id', { quantity: '2' });
+  post(`/add_to_cart/${second}`, 'POST /add_to_cart/:id', { quantity: '1' });
+  const filled = get('/cart', 'GET /cart');
+  holds(filled, 'the cart holds both products', (page) => itemsOf(page).length === 2);
+
+  const [kept, dropped] = itemsOf(filled);
+  post(`/update_quantity/${kept}`, 'POST /update_quantity/:item', { quantity: '3' });
+  post(`/remove_item/${dropped}`, 'POST /remove_item/:item', {});
+  const changed = get('/cart', 'GET /cart');
+  holds(changed, 'the cart holds three units of one product', (page) => {
+    const quantities = page.html('form[action^="/update_quantity/"] input[name="quantity"]').toArray();
+    return quantities.length === 1 && quantities[0]?.attr('value') === '3';
+  });
+}
+
+/** A card that is declined keeps the cart; a card that is approved makes the order. */
+function buy(): void {
+  const checkout = get('/checkout', 'GET /checkout');
+  const cart = checkout.html('input[name="cart"]').attr('value') ?? '';
+
+  const declined = post('/checkout', 'POST /checkout (declined)', checkoutForm(cart, DECLINED_CARD), 422);
+  holds(declined, 'the card is not shown again', (page) => !page.body.includes(DECLINED_CARD));
+  holds(get('/cart', 'GET /cart'), 'a declined card keeps the cart', (page) => itemsOf(page).length === 1);
+
+  const confirmation = post('/checkout', 'POST /checkout', checkoutForm(cart, APPROVED_CARD));
+  holds(confirmation, 'the order is confirmed', (page) => /\/order_confirmation\/[\w-]+$/.test(page.url));
+  holds(get('/cart', 'GET /cart'), 'the cart is empty after the order', (page) => itemsOf(page).length === 0);
+}
+
+/** Ids of the products that the page offers to add: those in stock. */
+function productsOf(page: Page): string[] {
+  return idsOf(page, 'action', '/add_to_cart/');
+}
+
+/** Ids of the cart's items. */
+function itemsOf(page: Page): string[] {
+  return idsOf(page, 'action', '/update_quantity/');
+}
