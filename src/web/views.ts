@@ -19,8 +19,6 @@ export interface LayoutView {
   flash: FlashView | null;
   /** Path of this request, to mark the current place in the navigation. */
   path: string;
-  /** Price of delivery, the same for every order. */
-  shippingCents: number;
   /** The request's id, shown on error pages so that support finds the log line. */
   requestId: string;
   /** Cents as `R$ 1.234,56`. */
