@@ -22,6 +22,9 @@ export type OrderOutcome = (typeof ORDER_OUTCOMES)[number];
 export const CHECKOUT_PHASES = ['validate', 'reserve', 'payment', 'commit'] as const;
 export type CheckoutPhase = (typeof CHECKOUT_PHASES)[number];
 
+/** Of a pool's connections, label `state` of `shop_db_connections`. */
+export const POOL_STATES = ['active', 'idle', 'pending'] as const;
+
 /** Every metric that a worker keeps, made once per process by `createWorkerMetrics`. */
 export interface WorkerMetrics {
   readonly cartAdditions: Counter<'product'>;

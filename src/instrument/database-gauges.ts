@@ -1,0 +1,58 @@
+import { Gauge, type Registry } from '../metrics/index.ts';
+import { SERVER_STATES, type ServerConnections, type Sessions } from './database-readings.ts';
+
+const WHOLE_SHOP =
+  'the truth of the whole shop on every instance: across instances take max, never sum; NaN while the database does not tell';
+
+export interface DatabaseGauges {
+  readonly up: Gauge;
+  readonly showConnections: (connections: ServerConnections) => void;
+  readonly forgetConnections: () => void;
+  readonly showSessions: (sessions: Sessions) => void;
+  readonly forgetSessions: () => void;
+}
+
+/** The gauges that one sample of the database fills. */
+export function databaseGauges(registry: Registry): DatabaseGauges {
+  const registers = [registry];
+  const up = new Gauge({
+    name: 'shop_db_up',
+    help: 'Whether the database answers: 1 or 0',
+    registers,
+  });
+  const activeSessions = new Gauge({
+    name: 'shop_active_sessions',
+    help: `Sessions seen in the last 5 minutes; ${WHOLE_SHOP}`,
+    registers,
+  });
+  const activeCartSessions = new Gauge({
+    name: 'shop_active_cart_sessions',
+    help: `Sessions with an open, non-empty cart seen in the last 30 minutes; ${WHOLE_SHOP}`,
+    registers,
+  });
+  const serverConnections = new Gauge({
+    name: 'shop_db_server_connections',
+    help: `Connections to the shop's database as PostgreSQL counts them (pg_stat_activity), by state; ${WHOLE_SHOP}`,
+    labelNames: ['state'],
+    registers,
+  });
+  for (const state of SERVER_STATES) serverConnections.set({ state }, 0);
+
+  return {
+    up,
+    showConnections(connections) {
+      for (const state of SERVER_STATES) serverConnections.set({ state }, connections[state]);
+    },
+    forgetConnections() {
+      for (const state of SERVER_STATES) serverConnections.set({ state }, Number.NaN);
+    },
+    showSessions({ active, withCart }) {
+      activeSessions.set(active);
+      activeCartSessions.set(withCart);
+    },
+    forgetSessions() {
+      activeSessions.set(Number.NaN);
+      activeCartSessions.set(Number.NaN);
+    },
+  };
+}

@@ -1,0 +1,26 @@
+/** One kind of database operation, as `shop_db_operation_duration_seconds` labels it. */
+export interface DbOperation {
+  readonly operation: string;
+  readonly table: string;
+}
+
+/** Label `table` of an operation that has none, as a transaction's begin and commit. */
+export const NO_TABLE = 'none';
+
+const tables: Record<string, readonly string[]> = {
+  select: ['products', 'categories', 'carts', 'cart_items', 'orders', 'order_items', 'sessions'],
+  insert: ['sessions', 'carts', 'cart_items', 'orders', 'order_items'],
+  update: ['sessions', 'products', 'carts', 'cart_items'],
+  delete: ['cart_items'],
+  begin: [NO_TABLE],
+  commit: [NO_TABLE],
+  rollback: [NO_TABLE],
+};
+
+/**
+ * What the shop's code does with its tables, so that each series is there before its first query. One that is
+ * missing here gets its series when it first runs.
+ */
+export const SHOP_OPERATIONS: readonly DbOperation[] = Object.entries(tables).flatMap(([operation, names]) =>
+  names.map((table) => ({ operation, table })),
+);

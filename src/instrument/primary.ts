@@ -1,0 +1,98 @@
+import type { Knex } from 'knex';
+import type { Logger } from '../log.ts';
+import { Counter, Gauge, type Registry } from '../metrics/index.ts';
+import { sampleDatabase } from './database-state.ts';
+import { declare } from './declare.ts';
+import { errorCounter } from './errors.ts';
+import { sampleHostCpu } from './host-cpu.ts';
+import { sampleProcess } from './process.ts';
+import { cpuUsageGauge } from './worker.ts';
+
+/** What a worker is doing, label `state` of `shop_workers`. */
+export const WORKER_STATES = ['starting', 'serving', 'draining', 'down'] as const;
+export type WorkerState = (typeof WORKER_STATES)[number];
+
+export interface PrimaryMetricsOptions<Reason extends string> {
+  /** The primary's own pool, small: a sample runs two queries. */
+  database: Knex;
+  log: Logger;
+  /** Of the shop. */
+  version: string;
+  /** Closed list of why a worker is replaced. */
+  restartReasons: readonly Reason[];
+  /** The places of the cluster as they are now; asked at each scrape. */
+  workers(): Iterable<{ readonly state: WorkerState }>;
+}
+
+export interface PrimaryMetrics<Reason extends string> {
+  /** A worker was replaced. */
+  workerRestarted(reason: Reason): void;
+  /** A worker ended without being told to. */
+  workerCrashed(): void;
+  /** Whether the database answered the last sample in time. */
+  databaseUp(): boolean;
+  /** Stops all sampling; resolves when the last query has ended. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Makes the metrics that the primary itself keeps, and samples the machine and the database from now on.
+ *
+ * @returns when the first sample is taken, so that the first scrape tells the truth
+ */
+export async function createPrimaryMetrics<Reason extends string>(
+  registry: Registry,
+  { database, log, version, restartReasons, workers }: PrimaryMetricsOptions<Reason>,
+): Promise<PrimaryMetrics<Reason>> {
+  const registers = [registry];
+  new Gauge({
+    name: 'shop_build_info',
+    help: 'Always 1; the labels tell which version of the shop runs on which Node.js',
+    labelNames: ['version', 'node'],
+    registers,
+  }).set({ version, node: process.versions.node }, 1);
+
+  new Gauge({
+    name: 'shop_workers',
+    help: 'Worker places of this instance by state: starting, serving, draining, down',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      const states = Array.from(workers(), ({ state }) => state);
+      for (const state of WORKER_STATES) {
+        this.set({ state }, states.filter((current) => current === state).length);
+      }
+    },
+  });
+
+  const restarts = new Counter({
+    name: 'shop_worker_restarts_total',
+    help: 'Workers that were replaced, by the reason',
+    labelNames: ['reason'],
+    registers,
+  });
+  for (const reason of restartReasons) declare(restarts, { reason });
+
+  const errors = errorCounter(registry);
+  const crash = { type: 'worker_crash', route: 'none' };
+  declare(errors, crash);
+
+  const hostCpuUsage = new Gauge({
+    name: 'shop_host_cpu_usage_ratio',
+    help: 'Part of the cores of the whole machine that was busy over the last second, 0 to 1, with everything that runs on it',
+    registers,
+  });
+
+  const databaseState = sampleDatabase(registry, database, log);
+  const samplers = [databaseState, sampleProcess(cpuUsageGauge(registry), 'primary'), sampleHostCpu(hostCpuUsage)];
+  await Promise.all(samplers.map(({ first }) => first));
+
+  return {
+    workerRestarted: (reason) => restarts.inc({ reason }),
+    workerCrashed: () => errors.inc(crash),
+    databaseUp: databaseState.up,
+    async stop() {
+      await Promise.all(samplers.map((sampler) => sampler.stop()));
+    },
+  };
+}

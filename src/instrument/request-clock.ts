@@ -1,0 +1,88 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+
+/** Where a request's time goes, label `spent` of `shop_request_time_seconds_total`. */
+export const SPENT = ['app', 'db', 'db_wait', 'payment'] as const;
+export type Spent = (typeof SPENT)[number];
+
+/** What a request can be waiting for. */
+type Wait = 'db' | 'db_wait';
+
+/**
+ * Splits one request's time, each moment counted once: queries that overlap are not counted twice, so the parts
+ * add up to the whole. A moment with a query under way is `db`; else, with a wait for a pool connection, `db_wait`;
+ * what is left is `app`.
+ */
+export class RequestClock {
+  readonly #startedMs = performance.now();
+  #chargedMs = this.#startedMs;
+  #queries = 0;
+  #waits = 0;
+  #dbMs = 0;
+  #dbWaitMs = 0;
+  #paymentMs = 0;
+  #stoppedMs: number | undefined;
+
+  begin(wait: Wait): void {
+    this.#charge();
+    if (wait === 'db') this.#queries += 1;
+    else this.#waits += 1;
+  }
+
+  end(wait: Wait): void {
+    this.#charge();
+    if (wait === 'db') this.#queries -= 1;
+    else this.#waits -= 1;
+  }
+
+  /** Time that the payment provider took, which until now counted as the app's. */
+  addPayment(seconds: number): void {
+    this.#paymentMs += seconds * 1000;
+  }
+
+  /** Ends the request; what still runs is charged until now, and nothing after it. */
+  stop(): void {
+    this.#charge();
+    this.#stoppedMs = this.#chargedMs;
+  }
+
+  /** Seconds from the request's start until its stop. */
+  get totalSeconds(): number {
+    return ((this.#stoppedMs ?? performance.now()) - this.#startedMs) / 1000;
+  }
+
+  /** Seconds of each part; they add up to `totalSeconds`, and none is negative. */
+  get split(): Record<Spent, number> {
+    const total = this.totalSeconds;
+    const db = this.#dbMs / 1000;
+    const dbWait = this.#dbWaitMs / 1000;
+    const rest = Math.max(0, total - db - dbWait);
+    const payment = Math.min(this.#paymentMs / 1000, rest);
+    return { app: rest - payment, db, db_wait: dbWait, payment };
+  }
+
+  #charge(): void {
+    if (this.#stoppedMs !== undefined) return;
+    const now = performance.now();
+    const elapsed = now - this.#chargedMs;
+    this.#chargedMs = now;
+    if (this.#queries > 0) this.#dbMs += elapsed;
+    else if (this.#waits > 0) this.#dbWaitMs += elapsed;
+  }
+}
+
+const clocks = new AsyncLocalStorage<RequestClock>();
+
+/** Runs a request's work, so that whatever it calls finds its clock. */
+export function withRequestClock<T>(clock: RequestClock, work: () => T): T {
+  return clocks.run(clock, work);
+}
+
+/** The clock of the request that the caller works for; undefined outside of requests. */
+export function currentRequest(): RequestClock | undefined {
+  return clocks.getStore();
+}
+
+/** Notes for the current request how long the payment provider took, in seconds. */
+export function recordPayment(seconds: number): void {
+  currentRequest()?.addPayment(seconds);
+}
