@@ -1,0 +1,39 @@
+import type { Knex } from 'knex';
+import { categories, products } from './catalogue.ts';
+
+/**
+ * Puts the catalogue on the shelves. Adds what is missing and leaves every row that is there as it is, stock and
+ * prices included, so it may run at every start.
+ */
+export async function seed(knex: Knex): Promise<void> {
+  await knex.transaction(async (trx) => {
+    await trx('categories')
+      .insert(categories.map(({ slug, name }, index) => ({ slug, name, position: index + 1 })))
+      .onConflict()
+      .ignore();
+    const rows = await trx('categories').select<{ id: number; slug: string }[]>('id', 'slug');
+    const categoryIds = new Map(rows.map(({ id, slug }) => [slug, id]));
+
+    await trx('products')
+      .insert(
+        products.map((product, index) => ({
+          id: index + 1,
+          slug: product.slug,
+          name: product.name,
+          summary: product.summary,
+          description: product.description,
+          price_cents: product.priceCents,
+          stock: product.stock,
+          picture: product.picture,
+          featured: product.featured,
+          category_id: categoryIds.get(product.category),
+        })),
+      )
+      .onConflict()
+      .ignore();
+    // Given ids do not move the sequence: without this, the next product that anyone adds would ask for id 1.
+    await trx.raw(
+      `select setval('products_id_seq', greatest((select max(id) from products), (select last_value from products_id_seq)))`,
+    );
+  });
+}

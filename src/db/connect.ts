@@ -1,0 +1,131 @@
+import knex, { type Knex } from 'knex';
+import pg from 'pg';
+import type { DatabaseConnection } from '../config.ts';
+import type { Logger } from '../log.ts';
+
+const SECOND = 1000;
+
+/** How long each wait for the database may take, in milliseconds. */
+export interface Deadlines {
+  /** For a free connection of the pool. */
+  readonly acquire: number;
+  /** For the server to take a new connection. */
+  readonly connect: number;
+  /** For one statement, kept by the server. */
+  readonly statement: number;
+  /** For one statement's answer, kept here: a server that hangs keeps no deadline. */
+  readonly answer: number;
+  /** For the next statement of an open transaction, kept by the server. */
+  readonly idleInTransaction: number;
+}
+
+/** A page has to be answered within about 2 s, with an error if need be. */
+const PAGE_DEADLINES: Deadlines = {
+  acquire: 1.5 * SECOND,
+  connect: 1.5 * SECOND,
+  statement: 2 * SECOND,
+  answer: 2.5 * SECOND,
+  idleInTransaction: 5 * SECOND,
+};
+
+export interface ConnectOptions {
+  /** Connections held at most; none are held when nobody needs one. */
+  readonly poolMax: number;
+  /** Shown in PostgreSQL's `pg_stat_activity`. */
+  readonly applicationName: string;
+  readonly log: Logger;
+  /** Default: what a page can wait. */
+  readonly deadlines?: Deadlines;
+}
+
+/**
+ * A Knex on a pool of PostgreSQL connections. Opens none until the first query.
+ *
+ * Every wait has a deadline and ends in an error. A connection that breaks is logged and left out of the pool; it never
+ * ends the process. `bigint` comes as a number, see {@link safeInteger}. Error messages hold no values of a query.
+ */
+export function connect(connection: DatabaseConnection, options: ConnectOptions): Knex {
+  const { deadlines = PAGE_DEADLINES, log } = options;
+  const database = knex({
+    client: 'pg',
+    connection: clientConfig(connection, options.applicationName, deadlines),
+    pool: {
+      min: 0,
+      max: options.poolMax,
+      createTimeoutMillis: deadlines.connect + deadlines.answer,
+      destroyTimeoutMillis: 2 * SECOND,
+      afterCreate: watchConnection,
+    },
+    acquireConnectionTimeout: deadlines.acquire,
+    // Knex would write a failed query's values, a customer's address among them, into the error's message.
+    compileSqlOnError: false,
+    log: {
+      debug: (message: unknown) => log.debug(text(message)),
+      warn: (message: unknown) => log.warn(text(message)),
+      error: (message: unknown) => log.error(text(message)),
+      deprecate: (method: string, alternative: string) => log.warn(`knex: ${method} is deprecated, use ${alternative}`),
+    },
+  });
+
+  const open = new Map<string, pg.Client>();
+
+  function watchConnection(client: pg.Client & { __knexUid: string }, done: (error?: Error) => void): void {
+    open.set(client.__knexUid, client);
+    client.once('end', () => open.delete(client.__knexUid));
+    client.on('error', (error: Error) => log.warn({ err: error }, 'a database connection broke'));
+    done();
+  }
+
+  database.on('query-error', (error: Error, query: { __knexUid: string }) => {
+    // pg goes on waiting for the lost answer, and whoever gets this connection next would wait behind it.
+    if (error.message.endsWith(ANSWER_TIMEOUT)) socketOf(open.get(query.__knexUid))?.destroy();
+  });
+
+  return database;
+}
+
+/** What pg's `query_timeout` says (pg/lib/client.js). */
+const ANSWER_TIMEOUT = 'Query read timeout';
+
+/** pg's own settings, for a pool or for a single `pg.Client`. */
+export function clientConfig(
+  connection: DatabaseConnection,
+  applicationName: string,
+  deadlines: Omit<Deadlines, 'acquire'>,
+) {
+  const { url, ...parts } = 'url' in connection ? connection : { ...connection, url: undefined };
+  return {
+    ...(url === undefined ? parts : { connectionString: url }),
+    application_name: applicationName,
+    connectionTimeoutMillis: deadlines.connect,
+    statement_timeout: deadlines.statement,
+    query_timeout: deadlines.answer,
+    idle_in_transaction_session_timeout: deadlines.idleInTransaction,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10 * SECOND,
+    types: { getTypeParser: typeParser },
+  };
+}
+
+const { builtins, getTypeParser } = pg.types;
+
+/** pg leaves `bigint`, and so every `count(*)` and every sum of integers, as text. */
+function typeParser(oid: number, format?: string): unknown {
+  if (oid === builtins.INT8 && format !== 'binary') return safeInteger;
+  return getTypeParser(oid, format === 'binary' ? 'binary' : 'text');
+}
+
+/** @throws {RangeError} above 2^53, where a number would silently be another one */
+function safeInteger(value: string): number {
+  const parsed = Number(value);
+  if (!Number.isSafeInteger(parsed)) throw new RangeError(`${value} is too large for a number`);
+  return parsed;
+}
+
+function socketOf(client: pg.Client | undefined): { destroy(): void } | undefined {
+  return (client as (pg.Client & { connection: pg.Connection }) | undefined)?.connection.stream;
+}
+
+function text(message: unknown): string {
+  return message instanceof Error ? message.message : String(message);
+}

@@ -1,0 +1,92 @@
+import { execFile } from 'node:child_process';
+import { readFile, stat } from 'node:fs/promises';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const PROBE_DEADLINE_MS = 10_000;
+
+/** Under which account PostgreSQL runs: it refuses to run as root. */
+export interface Account {
+  /** Owns the database's files, as we see it. */
+  readonly uid: number;
+  readonly gid: number;
+  /** What to put before a command to run it under this account; it becomes the command, in the same process. */
+  readonly prefix: readonly string[];
+  /** The program's version, as `18.4`. */
+  readonly version: string;
+}
+
+type Candidate = Omit<Account, 'version'>;
+
+/**
+ * Finds an account under which `postgres` really starts and can use the folder: our own, or for root
+ *
+ * 1. a user namespace in which root is called `nobody`: PostgreSQL is content, and to the system its files are root's,
+ *    so it can enter `/root`. Forbidden in Docker's default profile;
+ * 2. the account `nobody`, with the capability to use files that are not its own (`CAP_DAC_OVERRIDE`), which Docker's
+ *    default root has.
+ *
+ * @param postgres absolute path of the program
+ * @param folder the data folder, which must exist
+ * @param cluster the database's own folder, which may not exist yet; its owner is kept if that works
+ * @throws with what to do when no way works
+ */
+export async function findAccount(postgres: string, folder: string, cluster: string): Promise<Account> {
+  const failures: string[] = [];
+  for (const candidate of await candidates(cluster)) {
+    try {
+      return { ...candidate, version: await probe(candidate, postgres, folder) };
+    } catch (error) {
+      const { stderr, message } = error as Error & { stderr?: string };
+      failures.push(`${[...candidate.prefix, postgres].join(' ')}: ${stderr?.trim() || message}`);
+    }
+  }
+  throw new Error(
+    `The embedded PostgreSQL can't run here. Run the shop as a normal user, or set DATABASE_URL to a PostgreSQL server. What was tried:\n${failures.join('\n')}`,
+  );
+}
+
+async function candidates(cluster: string): Promise<Candidate[]> {
+  const uid = process.getuid?.() ?? 0;
+  const gid = process.getgid?.() ?? 0;
+  const owner = await stat(cluster).catch(() => undefined);
+  if (uid !== 0) {
+    if (owner && owner.uid !== uid) {
+      throw new Error(
+        `${cluster} belongs to another user (uid ${owner.uid}): was the shop started as root before? Run it as that user, give the folder back with chown -R, or set DATA_DIR to another folder.`,
+      );
+    }
+    return [{ uid, gid, prefix: [] }];
+  }
+  const nobody = await findNobody();
+  const namespace: Candidate = {
+    uid: 0,
+    gid: 0,
+    prefix: ['unshare', '--user', `--map-user=${nobody.uid}`, `--map-group=${nobody.gid}`, '--'],
+  };
+  return owner && owner.uid !== 0 ? [unprivileged(owner), namespace] : [namespace, unprivileged(nobody)];
+}
+
+function unprivileged({ uid, gid }: { uid: number; gid: number }): Candidate {
+  const ids = [`--reuid=${uid}`, `--regid=${gid}`, '--clear-groups'];
+  return {
+    uid,
+    gid,
+    prefix: ['setpriv', ...ids, '--inh-caps=+dac_override', '--ambient-caps=+dac_override', '--'],
+  };
+}
+
+/** initdb wants its account to have a name, so a number alone won't do. */
+async function findNobody(): Promise<{ uid: number; gid: number }> {
+  const accounts = await readFile('/etc/passwd', 'utf8').catch(() => '');
+  const [, uid, gid] = /^nobody:[^:]*:(\d+):(\d+):/m.exec(accounts) ?? [];
+  return { uid: Number(uid ?? 65_534), gid: Number(gid ?? 65_534) };
+}
+
+/** @returns the version of a program that starts, in a folder that can be written */
+async function probe({ prefix }: Candidate, postgres: string, folder: string): Promise<string> {
+  const script = 'cd "$1" && test -w . && exec "$2" --version';
+  const [command = '', ...args] = [...prefix, 'sh', '-c', script, 'probe', folder, postgres];
+  const { stdout } = await run(command, args, { timeout: PROBE_DEADLINE_MS });
+  return /(\d+(\.\d+)*)\s*$/.exec(stdout)?.[1] ?? stdout.trim();
+}

@@ -1,0 +1,131 @@
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chown, lchown, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Account } from './account.ts';
+import type { Binaries } from './binaries.ts';
+
+const run = promisify(execFile);
+const INITDB_DEADLINE_MS = 120_000;
+const UNFINISHED = 'postgres-unfinished-';
+
+/** The database's superuser, whom the shop uses. */
+export const USER = 'fake_shop';
+
+/** Where in the data folder things are. */
+export interface ClusterPaths {
+  readonly folder: string;
+  /** PostgreSQL's own data folder. */
+  readonly cluster: string;
+  readonly password: string;
+  readonly log: string;
+}
+
+/** @param folder the data folder, absolute and without symbolic links */
+export function clusterPaths(folder: string): ClusterPaths {
+  return {
+    folder,
+    cluster: join(folder, 'postgres'),
+    password: join(folder, 'postgres-password'),
+    log: join(folder, 'postgres.log'),
+  };
+}
+
+/**
+ * Makes the database's files if there are none, and checks those that are there.
+ *
+ * They are made in a folder beside and renamed when complete, so that a start which was cut off leaves nothing that
+ * looks like a database.
+ *
+ * @returns the superuser's password, generated once and readable by our user alone
+ * @throws when the files are of another major version, or their password is lost
+ */
+export async function provideCluster(paths: ClusterPaths, binaries: Binaries, account: Account): Promise<string> {
+  await removeUnfinished(paths.folder);
+  const version = await readText(join(paths.cluster, 'PG_VERSION'));
+  const password = await readText(paths.password);
+  if (version === undefined) return createCluster(paths, binaries, account, password);
+
+  const major = account.version.split('.')[0];
+  if (version !== major) {
+    throw new Error(
+      `${paths.cluster} was made by PostgreSQL ${version}, this is ${account.version}. Move its data with ${version}'s pg_dump, or remove the folder to start with an empty shop.`,
+    );
+  }
+  if (password === undefined) {
+    throw new Error(
+      `${paths.password} is gone, and with it the way into ${paths.cluster}. Bring it back, or remove the folder to start with an empty shop.`,
+    );
+  }
+  if ((await stat(paths.cluster)).uid !== account.uid) await chownAll(paths.cluster, account);
+  return password;
+}
+
+async function createCluster(
+  paths: ClusterPaths,
+  binaries: Binaries,
+  account: Account,
+  kept: string | undefined,
+): Promise<string> {
+  const password = kept ?? randomBytes(24).toString('base64url');
+  if (kept === undefined) await writeWhole(paths.password, password);
+
+  const unfinished = join(paths.folder, `${UNFINISHED}${randomBytes(4).toString('hex')}`);
+  await mkdir(unfinished, { mode: 0o700 });
+  if (process.getuid?.() === 0) await chown(unfinished, account.uid, account.gid);
+  const [command = '', ...args] = [
+    ...account.prefix,
+    binaries.initdb,
+    `--pgdata=${unfinished}`,
+    `--username=${USER}`,
+    `--pwfile=${paths.password}`,
+    '--auth=scram-sha-256',
+    '--encoding=UTF8',
+    // The system's locales differ from machine to machine; ICU comes with the program and sorts as Brazilians do.
+    '--locale=C',
+    '--locale-provider=icu',
+    '--icu-locale=pt-BR',
+  ];
+  try {
+    await run(command, args, { timeout: INITDB_DEADLINE_MS, env: { PATH: process.env.PATH }, cwd: '/' });
+  } catch (error) {
+    await rm(unfinished, { recursive: true, force: true });
+    const { stderr } = error as { stderr?: string };
+    throw new Error(`PostgreSQL could not make its files in ${paths.folder}: ${stderr?.trim() ?? ''}`, {
+      cause: error,
+    });
+  }
+  await rename(unfinished, paths.cluster);
+  return password;
+}
+
+/** An initdb that lost its owner may still write for a moment: what resists now goes at the next start. */
+async function removeUnfinished(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (!name.startsWith(UNFINISHED)) continue;
+    await rm(join(folder, name), { recursive: true, force: true }).catch(() => {});
+  }
+}
+
+/** A file that is there is complete, even after a crash. */
+async function writeWhole(path: string, text: string): Promise<void> {
+  await writeFile(`${path}.new`, text, { mode: 0o600 });
+  await rename(`${path}.new`, path);
+}
+
+async function readText(path: string): Promise<string | undefined> {
+  try {
+    return (await readFile(path, 'utf8')).trim();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+async function chownAll(folder: string, account: Account): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true, recursive: true })) {
+    await lchown(join(entry.parentPath, entry.name), account.uid, account.gid);
+  }
+  await chown(folder, account.uid, account.gid);
+}

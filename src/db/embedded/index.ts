@@ -1,0 +1,127 @@
+import { mkdir, realpath } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { DatabaseConnection } from '../../config.ts';
+import type { Logger } from '../../log.ts';
+import { findAccount } from './account.ts';
+import { findBinaries } from './binaries.ts';
+import { claimFolder } from './claim.ts';
+import { clusterPaths, provideCluster } from './cluster-folder.ts';
+import { freePort } from './port.ts';
+import { stopLeftover } from './postmaster.ts';
+import { type Server, type ServerOptions, ServerStartError, serverConnection, startServer } from './server.ts';
+
+const SECOND = 1000;
+const START_ATTEMPTS = 20;
+const RETRY_MS = 250;
+const BACKOFF_MS = { first: 100, last: 5 * SECOND };
+
+export interface EmbeddedPostgres {
+  /** The same for as long as this object lives, also when the server was started again. */
+  readonly connection: DatabaseConnection;
+  /** False from the moment the server is found dead until it answers again. */
+  up(): boolean;
+  /** Stops the server, its data safe, and releases the folder. */
+  stop(): Promise<void>;
+}
+
+export interface EmbeddedOptions {
+  /** Holds the database, its password and its log. Made if it is not there. */
+  readonly dataDir: string;
+  readonly log: Logger;
+  /** PostgreSQL's settings, as `{ max_connections: '200' }`. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Runs a real PostgreSQL of our own, on a free port of 127.0.0.1, as long as this process lives: it ends with
+ * {@link EmbeddedPostgres.stop} or by itself when the process is gone, and is started again when it dies before.
+ *
+ * Nothing but the npm packages is needed, for a normal user and for root, in any folder.
+ *
+ * @throws {FolderInUseError} while another process runs a database in `dataDir`; and whenever it can't start, with what to do
+ */
+export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
+  const { log, settings = {} } = options;
+  await mkdir(options.dataDir, { recursive: true, mode: 0o700 });
+  const paths = clusterPaths(await realpath(resolve(options.dataDir)));
+  const release = await claimFolder(paths.folder);
+  try {
+    const binaries = await findBinaries();
+    const account = await findAccount(binaries.postgres, paths.folder, paths.cluster);
+    const stalePid = await stopLeftover(paths.cluster);
+    const password = await provideCluster(paths, binaries, account);
+    const server = { paths, binaries, account, password, settings };
+    const { port, first } = await startSomewhere(server, stalePid);
+    log.info({ port, version: account.version, folder: paths.cluster }, 'the embedded PostgreSQL is up');
+    return keepRunning(server, port, first, log, release);
+  } catch (error) {
+    await release();
+    throw error;
+  }
+}
+
+/** Between finding a free port and taking it, another program may take it: then another port does. */
+async function startSomewhere(server: ServerOptions, stalePid: number | undefined) {
+  for (let attempt = 1; ; attempt++) {
+    const port = await freePort();
+    try {
+      return { port, first: await startServer(server, port, stalePid) };
+    } catch (error) {
+      if (!(error instanceof ServerStartError) || attempt === START_ATTEMPTS) throw error;
+      if (error.formerStillThere) await delay(RETRY_MS);
+      else if (!error.portTaken) throw error;
+    }
+  }
+}
+
+function keepRunning(
+  options: ServerOptions,
+  port: number,
+  first: Server,
+  log: Logger,
+  release: () => Promise<void>,
+): EmbeddedPostgres {
+  let server: Server | undefined = first;
+  let stopped: Promise<void> | undefined;
+  const stopping = new AbortController();
+  const running = keepUp();
+
+  async function keepUp(): Promise<void> {
+    while (server) {
+      const how = await server.ended;
+      server = undefined;
+      if (stopping.signal.aborted) return;
+      log.error({ how }, 'the embedded PostgreSQL ended unexpectedly and is started again');
+      server = await startAgain();
+    }
+  }
+
+  async function startAgain(): Promise<Server | undefined> {
+    for (let wait = BACKOFF_MS.first; !stopping.signal.aborted; wait = Math.min(wait * 2, BACKOFF_MS.last)) {
+      try {
+        const again = await startServer(options, port, await stopLeftover(options.paths.cluster));
+        log.info({ port }, 'the embedded PostgreSQL is up again');
+        return again;
+      } catch (error) {
+        log.error({ err: error }, 'the embedded PostgreSQL did not start again');
+        await delay(wait, undefined, { signal: stopping.signal }).catch(() => {});
+      }
+    }
+    return undefined;
+  }
+
+  async function stop(): Promise<void> {
+    stopping.abort();
+    await server?.stop();
+    await running;
+    await stopLeftover(options.paths.cluster);
+    await release();
+  }
+
+  return {
+    connection: serverConnection(port, options.password),
+    up: () => server !== undefined,
+    stop: () => (stopped ??= stop()),
+  };
+}

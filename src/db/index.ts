@@ -1,0 +1,4 @@
+export { type ConnectOptions, connect } from './connect.ts';
+export { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded/index.ts';
+export { named, type QueryLabels, queryLabels } from './named.ts';
+export { prepareDatabase } from './prepare.ts';
