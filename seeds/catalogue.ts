@@ -110,7 +110,7 @@ export const products: SeedProduct[] = [
     description: paragraphs(
       'A Varanda foi desenhada em torno de uma tarde de leitura: assento fundo, braços na altura do livro e um encosto curvo que apoia os ombros. A estrutura é de eucalipto de reflorestamento, com percintas elásticas e espuma de densidade 33.',
       'O tecido é um linho misto verde-oliva, encorpado e agradável no calor, com tratamento que repele líquidos. Mede 78 cm de largura, 82 de profundidade e 88 de altura, com assento a 43 cm do chão; suporta até 130 kg.',
-      'Aspire com o bocal macio e limpe manchas com pano úmido, sem esfregar. Vai em uma única caixa: basta rosquear os quatro pés de madeira, sem ferramentas, em cinco minutos.',
+      'Aspire com o bocal macio e limpe manchas com pano úmido, sem esfregar. A almofada terracota acompanha. Vai em uma única caixa: basta rosquear os quatro pés de madeira, sem ferramentas, em cinco minutos.',
     ),
     picture: 'products/poltrona-varanda.svg',
   },
@@ -139,7 +139,7 @@ export const products: SeedProduct[] = [
     summary: 'Armação de acetato tartaruga e lentes polarizadas com proteção total contra raios UV.',
     description: paragraphs(
       'Formato arredondado que combina com quase todo rosto, em acetato tartaruga cortado em chapa e polido à mão. As dobradiças de cinco dentes, em aço inoxidável, não afrouxam com o uso.',
-      'As lentes polarizadas, de categoria 3, cortam o reflexo do mar e do asfalto e bloqueiam 100 % dos raios UVA e UVB. Lente de 49 mm, ponte de 21 mm, hastes de 145 mm; pesa só 28 g.',
+      'As lentes polarizadas, de categoria 3, cortam o reflexo do mar e do asfalto e bloqueiam 100% dos raios UVA e UVB. Lente de 49 mm, ponte de 21 mm, hastes de 145 mm; pesa só 28 g.',
       'Lave com água e sabão neutro antes de secar com a flanela, para não riscar. Na caixa: óculos, estojo rígido e flanela de microfibra.',
     ),
     picture: 'products/oculos-de-sol.svg',
