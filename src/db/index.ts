@@ -1,4 +1,5 @@
 export { type ConnectOptions, connect } from './connect.ts';
 export { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded/index.ts';
+export { findRunningPostgres } from './embedded/running.ts';
 export { named, type QueryLabels, queryLabels } from './named.ts';
 export { prepareDatabase } from './prepare.ts';

@@ -3,25 +3,15 @@ import type { Knex } from 'knex';
 import type pg from 'pg';
 import type { DatabaseConnection } from '../config.ts';
 import type { Logger } from '../log.ts';
-import { connect, type Deadlines } from './connect.ts';
+import { connect } from './connect.ts';
 import { migrationSource } from './migrations/index.ts';
+import { SCHEMA_DEADLINES, SCHEMA_LOCK } from './schema-lock.ts';
 import { seedSource } from './seeds.ts';
 import { waitForServer } from './wait-for-server.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 
-/** Changing a schema may take longer than a page can wait. */
-const SCHEMA_DEADLINES: Deadlines = {
-  acquire: 10 * SECOND,
-  connect: 5 * SECOND,
-  statement: 5 * MINUTE,
-  answer: 5 * MINUTE,
-  idleInTransaction: 5 * MINUTE,
-};
-
-/** PostgreSQL's advisory lock of everyone who changes the shop's schema; any number that nobody else uses. */
-const SCHEMA_LOCK = 72_667_463;
 const LOCK_POLL_MS = 100;
 const APPLICATION_NAME = 'fake-shop schema';
 
@@ -86,11 +76,6 @@ async function lockSchema(holder: pg.Client, patienceMs: number): Promise<void> 
     }
     await delay(LOCK_POLL_MS);
   }
-}
-
-/** Makes a connection of knex's command line wait until no instance changes the schema, and hold them off while it is open. */
-export async function lockSchemaForCommandLine(client: pg.Client): Promise<void> {
-  await client.query('select pg_advisory_lock_shared($1)', [SCHEMA_LOCK]);
 }
 
 /** Knex marks a table when it migrates and gives up if the mark is there. Whoever holds our lock knows that the mark is a dead one's. */
