@@ -1,0 +1,104 @@
+import { z } from 'zod';
+import { line } from '../input.ts';
+import { parseExpiry, passesLuhn } from '../payment/card.ts';
+import type { Card } from '../payment/gateway.ts';
+import { CHECKOUT_FIELDS, type CheckoutField } from '../views.ts';
+
+/** Who orders, and where the parcel goes. */
+export interface Customer {
+  firstName: string;
+  lastName: string;
+  email: string;
+  mobile: string;
+  address1: string;
+  address2: string;
+  city: string;
+  state: string;
+  country: string;
+  zip: string;
+}
+
+export type FieldErrors = Partial<Record<CheckoutField, string>>;
+
+export type ParsedCheckout = { ok: true; customer: Customer; card: Card } | { ok: false; errors: FieldErrors };
+
+/** Fields that are forgotten with the request: not even the form shown again has them. */
+const SECRET_FIELDS: ReadonlySet<string> = new Set(['card_number', 'expiry_date', 'cvv']);
+
+const BRAZIL = /^(br|bra|bra[sz]il)$/i;
+
+const required = (max: number) => line(max).min(1, 'Preencha este campo.');
+
+const checkoutSchema = z
+  .object({
+    first_name: required(100),
+    last_name: required(100),
+    email: required(254).pipe(z.email('Digite um e-mail como nome@exemplo.com.br.')),
+    mobile: required(30).regex(/^\+?(?:[ ().-]*\d){8,15}[ ().-]*$/, 'Digite o celular com DDD, como (11) 91234-5678.'),
+    address1: required(200),
+    address2: line(200).default(''),
+    city: required(100),
+    state: required(60),
+    country: required(60),
+    zip: required(20),
+    card_name: required(100),
+    card_number: required(40)
+      .transform((text) => text.replace(/[ -]/g, ''))
+      .refine((digits) => /^\d{13,19}$/.test(digits) && passesLuhn(digits), 'Esse número de cartão não é válido.'),
+    expiry_date: required(12)
+      .transform(parseExpiry)
+      .refine((expires) => expires !== null, 'Digite a validade como MM/AA.')
+      .refine((expires) => expires === null || expires.getTime() > Date.now(), 'Esse cartão está vencido.'),
+    cvv: required(10).regex(/^\d{3,4}$/, 'O código tem 3 ou 4 números.'),
+  })
+  .refine(({ country, zip }) => !BRAZIL.test(country) || /^\d{5}-?\d{3}$/.test(zip), {
+    path: ['zip'],
+    error: 'Digite o CEP com 8 números, como 01310-100.',
+  })
+  // Other countries have other codes; all are letters and digits (https://en.wikipedia.org/wiki/Postal_code).
+  .refine(({ country, zip }) => BRAZIL.test(country) || /^[\p{L}\d][\p{L}\d -]{1,14}$/u.test(zip), {
+    path: ['zip'],
+    error: 'Digite o código postal do endereço.',
+  });
+
+/** Reads a posted checkout form; every wrong field gets one message. */
+export function parseCheckout(form: Readonly<Record<string, unknown>>): ParsedCheckout {
+  const parsed = checkoutSchema.safeParse(form);
+  if (!parsed.success) {
+    const errors: FieldErrors = {};
+    for (const { path, message } of parsed.error.issues) errors[path[0] as CheckoutField] ??= message;
+    return { ok: false, errors };
+  }
+  const fields = parsed.data;
+  return {
+    ok: true,
+    customer: {
+      firstName: fields.first_name,
+      lastName: fields.last_name,
+      email: fields.email,
+      mobile: fields.mobile,
+      address1: fields.address1,
+      address2: fields.address2,
+      city: fields.city,
+      state: fields.state,
+      country: fields.country,
+      zip: fields.zip,
+    },
+    card: {
+      holder: fields.card_name,
+      number: fields.card_number,
+      expires: fields.expiry_date as Date,
+      cvv: fields.cvv,
+    },
+  };
+}
+
+/** What the form shows again after a mistake. */
+export function typedBefore(form: Readonly<Record<string, unknown>>): Partial<Record<CheckoutField, string>> {
+  const typed: Partial<Record<CheckoutField, string>> = {};
+  for (const field of CHECKOUT_FIELDS) {
+    const value = form[field];
+    if (typeof value === 'string' && !SECRET_FIELDS.has(field)) typed[field] = value;
+  }
+  return typed;
+}

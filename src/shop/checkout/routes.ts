@@ -1,0 +1,119 @@
+import { findOpenCart } from '../cart/queries.ts';
+import { sumUp } from '../cart/rules.ts';
+import { conflict, invalid, notFound, paymentDeclined } from '../errors.ts';
+import type { Answer, Route, Shop, ShopRequest } from '../route.ts';
+import type { CartItemView, CheckoutPageView, Page } from '../views.ts';
+import { parseCheckout, typedBefore } from './form.ts';
+import { ORDER_NUMBER } from './order-number.ts';
+import { followPhases, type Phases } from './phases.ts';
+import { type PlacedOrder, type Purchase, placeOrder } from './place-order.ts';
+import { findOrder } from './queries.ts';
+
+export const checkoutRoutes: readonly Route[] = [
+  { method: 'GET', path: '/checkout', handle: showForm },
+  { method: 'POST', path: '/checkout', handle: submit },
+  { method: 'GET', path: '/order_confirmation/:number', handle: showConfirmation },
+];
+
+const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
+
+const EMPTY: Answer = { redirect: '/cart', flash: 'cart_empty' };
+
+async function showForm({ sessionId }: ShopRequest, { database }: Shop): Promise<Answer> {
+  const { cartId, items } = await findOpenCart(database, sessionId);
+  if (cartId === null || items.length === 0) return EMPTY;
+  return { page: 'checkout', view: { cart: sumUp(items), form: {}, errors: {}, cartId } };
+}
+
+async function submit(request: ShopRequest, shop: Shop): Promise<Answer> {
+  const placed = await order(request, shop);
+  return answer(placed, request, shop);
+}
+
+async function order(request: ShopRequest, shop: Shop): Promise<PlacedOrder> {
+  const phases = followPhases(shop.metrics);
+  try {
+    phases.enter('validate');
+    const purchase = await validPurchase(request, shop);
+    return await attempt(shop, purchase, phases);
+  } finally {
+    phases.end();
+  }
+}
+
+/** @throws {ShopError} 422 with the form and its mistakes */
+async function validPurchase(request: ShopRequest, shop: Shop): Promise<Purchase> {
+  const { form, sessionId } = request;
+  const cartId = parseCartId(form.cart);
+  const parsed = parseCheckout(form);
+  if (!parsed.ok) {
+    throw invalid('Confira os dados do pedido.', {
+      fields: parsed.errors,
+      ...(await formAgain(request, shop, parsed.errors)),
+    });
+  }
+  return { sessionId, cartId, customer: parsed.customer, card: parsed.card };
+}
+
+function parseCartId(value: unknown): string | null {
+  if (value === undefined || value === '') return null;
+  if (typeof value === 'string' && UUID.test(value)) return value;
+  throw invalid('Esse carrinho não existe. Abra o carrinho e finalize o pedido de novo.');
+}
+
+async function attempt(shop: Shop, purchase: Purchase, phases: Phases): Promise<PlacedOrder> {
+  const { metrics } = shop;
+  try {
+    const placed = await placeOrder(shop, purchase, phases);
+    if (placed.outcome === 'paid') {
+      metrics.orderValueBrl.inc(placed.cart.totalCents / 100);
+      for (const { product, quantity } of placed.cart.items) metrics.unitsSold.inc({ product: product.slug }, quantity);
+    }
+    if (placed.outcome !== 'repeated' && placed.outcome !== 'empty') metrics.orders.inc({ outcome: placed.outcome });
+    return placed;
+  } catch (error) {
+    metrics.orders.inc({ outcome: 'failed' });
+    throw error;
+  }
+}
+
+async function answer(placed: PlacedOrder, request: ShopRequest, shop: Shop): Promise<Answer> {
+  switch (placed.outcome) {
+    case 'paid':
+    case 'repeated':
+      return { redirect: `/order_confirmation/${placed.number}` };
+    case 'empty':
+      return EMPTY;
+    case 'declined': {
+      const message = 'O pagamento foi recusado. Seu carrinho continua aqui: confira os dados ou tente outro cartão.';
+      throw paymentDeclined(message, await formAgain(request, shop, { form: message }));
+    }
+    case 'out_of_stock': {
+      const message = `Não há estoque para o pedido: ${placed.lacking.map(stockLeft).join('; ')}. Ajuste o carrinho.`;
+      throw conflict(message, await formAgain(request, shop, { form: message }));
+    }
+  }
+}
+
+function stockLeft({ product, quantity }: CartItemView): string {
+  if (product.stock === 0) return `${product.name} está esgotado`;
+  return `de ${product.name} restam ${product.stock}, e você quer ${quantity}`;
+}
+
+/** The form as it was, without the card's data; nothing when there is no cart to order. */
+async function formAgain(
+  { form, sessionId }: ShopRequest,
+  { database }: Shop,
+  errors: CheckoutPageView['errors'],
+): Promise<{ page?: Page }> {
+  const { cartId, items } = await findOpenCart(database, sessionId);
+  if (cartId === null || items.length === 0) return {};
+  return { page: { page: 'checkout', view: { cart: sumUp(items), form: typedBefore(form), errors, cartId } } };
+}
+
+async function showConfirmation({ params, sessionId }: ShopRequest, { database }: Shop): Promise<Answer> {
+  const number = params.number ?? '';
+  const order = ORDER_NUMBER.test(number) ? await findOrder(database, sessionId, number) : null;
+  if (!order) throw notFound('Não encontramos esse pedido.');
+  return { page: 'order_confirmation', view: { order } };
+}

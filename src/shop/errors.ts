@@ -1,0 +1,80 @@
+import type { ErrorType } from '../instrument/metrics.ts';
+import type { Page } from './views.ts';
+
+export interface ShopErrorOptions {
+  /** Response headers that belong to the status, such as `Retry-After`. */
+  headers?: Record<string, string>;
+  /** What is wrong with each field, in Portuguese, for clients that ask for JSON. */
+  fields?: Record<string, string>;
+  /** The page to show in place of the error page: a form with its mistakes. */
+  page?: Page;
+  cause?: unknown;
+}
+
+/** An outcome that the visitor is told about: `message` is Portuguese and safe for a stranger's eyes. */
+export class ShopError extends Error {
+  override readonly name = 'ShopError';
+  readonly status: number;
+  readonly type: ErrorType;
+  readonly headers: Record<string, string>;
+  readonly fields: Record<string, string> | undefined;
+  readonly page: Page | undefined;
+
+  constructor(status: number, type: ErrorType, message: string, options: ShopErrorOptions = {}) {
+    super(message, { cause: options.cause });
+    this.status = status;
+    this.type = type;
+    this.headers = options.headers ?? {};
+    this.fields = options.fields;
+    this.page = options.page;
+  }
+}
+
+/** 400: the request itself can't be read. */
+export const malformed = (message: string, options?: ShopErrorOptions) =>
+  new ShopError(400, 'validation', message, options);
+
+export const forbidden = (message: string) => new ShopError(403, 'forbidden', message);
+
+export const notFound = (message: string) => new ShopError(404, 'not_found', message);
+
+/** 405 with the methods that the address does answer (RFC 9110, section 15.5.6). */
+export const methodNotAllowed = (allow: readonly string[]) =>
+  new ShopError(405, 'validation', 'Este endereço não aceita esse tipo de pedido.', {
+    headers: { Allow: allow.join(', ') },
+  });
+
+/** 409: right in itself, but not in the shop's present state. */
+export const conflict = (message: string, options?: ShopErrorOptions) =>
+  new ShopError(409, 'conflict', message, options);
+
+export const tooLarge = (options?: ShopErrorOptions) =>
+  new ShopError(413, 'validation', 'O formulário enviado é grande demais.', options);
+
+export const unsupportedType = () =>
+  new ShopError(415, 'validation', 'Envie os dados como um formulário (application/x-www-form-urlencoded).');
+
+/** 422: readable, but a value is not acceptable. */
+export const invalid = (message: string, options?: ShopErrorOptions) =>
+  new ShopError(422, 'validation', message, options);
+
+export const paymentDeclined = (message: string, options?: ShopErrorOptions) =>
+  new ShopError(422, 'payment_declined', message, options);
+
+/** 429 @param retryAfterSeconds whole seconds until the next attempt may pass */
+export const tooManyRequests = (retryAfterSeconds: number) =>
+  new ShopError(429, 'overload', 'Recebemos muitos envios seguidos deste endereço. Espere um pouco e tente de novo.', {
+    headers: { 'Retry-After': String(retryAfterSeconds) },
+  });
+
+/** 503: not now. @param type whose fault it is: `database`, or `overload` for everything that takes too long */
+export const unavailable = (
+  type: 'database' | 'overload',
+  options: { cause?: unknown; retryAfterSeconds?: number } = {},
+) =>
+  new ShopError(
+    503,
+    type,
+    'A loja está com um problema passageiro. Nada do que você fez se perdeu; tente de novo em instantes.',
+    { headers: { 'Retry-After': String(options.retryAfterSeconds ?? 2) }, cause: options.cause },
+  );

@@ -1,0 +1,26 @@
+import { z } from 'zod';
+
+/** The largest `integer` of PostgreSQL: no id is above it. */
+const INT4_MAX = 2_147_483_647;
+
+/**
+ * Reads an id from an address.
+ *
+ * @returns null for everything that can't be an id: signs, leading zeros, exponents, numbers beyond `integer`
+ */
+export function parseId(text: string | undefined): number | null {
+  if (text === undefined || !/^[1-9]\d{0,9}$/.test(text)) return null;
+  const id = Number(text);
+  return id <= INT4_MAX ? id : null;
+}
+
+/**
+ * Text as a person types it on one line: trimmed, without control characters (PostgreSQL refuses NUL in text, a line
+ * break has no place in a field) and without the characters that turn the direction of what follows.
+ */
+export const line = (max: number) =>
+  z
+    .string({ error: 'Preencha este campo.' })
+    .trim()
+    .max(max, `Use no máximo ${max} caracteres.`)
+    .regex(/^[^\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069]*$/u, 'Há caracteres que não podem ser usados aqui.');

@@ -1,0 +1,36 @@
+import type { Knex } from 'knex';
+import type { WorkerMetrics } from '../instrument/metrics.ts';
+import type { Catalogue } from './catalogue/catalogue.ts';
+import type { PaymentGateway } from './payment/gateway.ts';
+import type { FlashCode } from './sessions/flash.ts';
+import type { Page } from './views.ts';
+
+/** What the routes work with. */
+export interface Shop {
+  readonly database: Knex;
+  readonly metrics: WorkerMetrics;
+  readonly catalogue: Catalogue;
+  readonly payments: PaymentGateway;
+}
+
+/** A request as the business sees it. Everything in it but the session's id comes from a stranger. */
+export interface ShopRequest {
+  readonly method: string;
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: Readonly<Record<string, unknown>>;
+  /** Fields of a posted form. */
+  readonly form: Readonly<Record<string, unknown>>;
+  /** Id of a session that has its row in `sessions`. */
+  readonly sessionId: string;
+}
+
+/** A page to show, or where to go next with a message to show there. */
+export type Answer = Page | { redirect: string; flash?: FlashCode };
+
+/** One address of the shop. `path` is the template that labels its metrics. */
+export interface Route {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  /** @throws {ShopError} everything that the visitor is to be told */
+  handle(request: ShopRequest, shop: Shop): Answer | Promise<Answer>;
+}

@@ -1,0 +1,139 @@
+/** What each page of the shop is given: the contract between the routes and `templates/`. */
+
+export interface CategoryView {
+  slug: string;
+  name: string;
+}
+
+/** A product in a list. `picture` is a path below `public/`, for `asset()`. */
+export interface ProductCardView {
+  id: number;
+  slug: string;
+  name: string;
+  summary: string;
+  priceCents: number;
+  stock: number;
+  picture: string;
+  category: CategoryView;
+}
+
+export interface ProductView extends ProductCardView {
+  /** Paragraphs separated by blank lines. */
+  description: string;
+}
+
+/** `home.pug` */
+export interface HomeView {
+  featured: ProductCardView[];
+  newest: ProductCardView[];
+}
+
+/** `shop.pug` */
+export interface ShopView {
+  products: ProductCardView[];
+  /** Products that match, over all pages. */
+  total: number;
+  page: number;
+  pages: number;
+  q: string;
+  /** Slug of the chosen category, or empty. */
+  category: string;
+  sort: string;
+  sorts: { value: string; label: string }[];
+  /** Address of another page of the same search. */
+  pageUrl(page: number): string;
+}
+
+/** `detail.pug` */
+export interface DetailView {
+  product: ProductView;
+  related: ProductCardView[];
+}
+
+export interface CartItemView {
+  id: number;
+  product: { id: number; slug: string; name: string; picture: string; stock: number };
+  quantity: number;
+  unitPriceCents: number;
+  totalCents: number;
+}
+
+export interface CartView {
+  items: CartItemView[];
+  /** Units over all items. */
+  count: number;
+  subtotalCents: number;
+  shippingCents: number;
+  totalCents: number;
+}
+
+/** `cart.pug`: `cart.items` is empty for an empty cart. */
+export interface CartPageView {
+  cart: CartView;
+}
+
+/** The fields of `POST /checkout`, in the order of the form. */
+export const CHECKOUT_FIELDS = [
+  'first_name',
+  'last_name',
+  'email',
+  'mobile',
+  'address1',
+  'address2',
+  'city',
+  'state',
+  'country',
+  'zip',
+  'card_name',
+  'card_number',
+  'expiry_date',
+  'cvv',
+] as const;
+export type CheckoutField = (typeof CHECKOUT_FIELDS)[number];
+
+/** `checkout.pug`: also shown again, with status 422, when the form has mistakes or the card is declined. */
+export interface CheckoutPageView {
+  cart: CartView;
+  /** What was typed before; never the card's number, expiry or CVV. */
+  form: Partial<Record<CheckoutField, string>>;
+  /** A message in Portuguese per wrong field; `form` for the whole. */
+  errors: Partial<Record<CheckoutField | 'form', string>>;
+  /** Hidden field `cart`: the cart's id, so that a repeated submit finds the order that it made. */
+  cartId: string;
+}
+
+/** `order_confirmation.pug` */
+export interface OrderConfirmationView {
+  order: {
+    number: string;
+    createdAt: Date;
+    items: {
+      name: string;
+      slug: string;
+      picture: string;
+      quantity: number;
+      unitPriceCents: number;
+      totalCents: number;
+    }[];
+    subtotalCents: number;
+    shippingCents: number;
+    totalCents: number;
+    customer: { name: string; email: string; mobile: string };
+    /** Lines of the delivery address. */
+    address: string[];
+  };
+}
+
+/** Every page by the name of its template. */
+export interface PageViews {
+  home: HomeView;
+  shop: ShopView;
+  detail: DetailView;
+  contact: Record<string, never>;
+  cart: CartPageView;
+  checkout: CheckoutPageView;
+  order_confirmation: OrderConfirmationView;
+}
+
+/** One page together with what it shows. */
+export type Page = { [Name in keyof PageViews]: { page: Name; view: PageViews[Name] } }[keyof PageViews];

@@ -1,0 +1,87 @@
+import { join } from 'node:path';
+import type { Knex } from 'knex';
+import Koa from 'koa';
+import compress from 'koa-compress';
+import type { RateLimiterAbstract } from 'rate-limiter-flexible';
+import { timeRequests } from '../instrument/http.ts';
+import type { WorkerMetrics } from '../instrument/metrics.ts';
+import type { Logger } from '../log.ts';
+import { projectRoot } from '../paths.ts';
+import { createCatalogue } from '../shop/catalogue/catalogue.ts';
+import type { PaymentGateway } from '../shop/payment/gateway.ts';
+import { createSimulatedGateway } from '../shop/payment/simulated.ts';
+import { refuseMalformedAddress } from './address.ts';
+import { createAssets } from './assets.ts';
+import { refuseCrossSite } from './cross-site.ts';
+import { handleErrors } from './error-funnel.ts';
+import { parseForm } from './form.ts';
+import { keepDeadline, shedLoad } from './limits.ts';
+import { createPages } from './pages.ts';
+import { limitRate } from './rate-limit.ts';
+import { identifyRequest } from './request-id.ts';
+import { logRequests } from './request-log.ts';
+import { createRouter, refuseMethod } from './router.ts';
+import { secureHeaders } from './security-headers.ts';
+import { greetVisitor, sessionCookie } from './session.ts';
+import type { RequestState } from './state.ts';
+
+export { shopRoutes } from './routes.ts';
+
+export interface AppDeps {
+  database: Knex;
+  metrics: WorkerMetrics;
+  log: Logger;
+  /** Newest first: it signs, all verify. */
+  sessionKeys: readonly string[];
+  /** Form posts per address; null: no limit. */
+  rateLimiter: RateLimiterAbstract | null;
+  /** The primary's `/metrics`; null: this port has none. */
+  metricsEndpoint: URL | null;
+  /** Whether this worker takes new requests: false while it starts and drains. */
+  ready(): boolean;
+  /** Default: a simulated provider that answers in 20 ms. */
+  payments?: PaymentGateway;
+}
+
+export interface AppOptions {
+  /** Believe `X-Forwarded-*`: right only behind a proxy that sets them itself. Default false. */
+  trustProxy?: boolean;
+  /** Requests for pages that one worker works on at a time; default 250. */
+  maxInFlight?: number;
+  /** Milliseconds until a page that isn't ready becomes a 503; default 1900. */
+  deadlineMs?: number;
+}
+
+/** The shop as a Koa application. Throws when a template doesn't compile. */
+export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestState> {
+  const { database, metrics, log, rateLimiter, metricsEndpoint, ready } = deps;
+  const { trustProxy = false, maxInFlight = 250, deadlineMs = 1_900 } = options;
+
+  const app = new Koa<RequestState>({ proxy: trustProxy, maxIpsCount: 1 });
+  app.keys = [...deps.sessionKeys];
+  app.on('error', (error) => log.warn({ err: { message: error.message, stack: error.stack } }, 'a response broke'));
+
+  const catalogue = createCatalogue(database);
+  const assets = createAssets(join(projectRoot, 'public'));
+  const pages = createPages(join(projectRoot, 'templates'), { assets, catalogue });
+  const payments = deps.payments ?? createSimulatedGateway({ latencyMs: 20 });
+  const router = createRouter({
+    shop: { database, metrics, catalogue, payments },
+    pages,
+    ground: { assets, database, metricsEndpoint, ready },
+    beforeForms: [refuseCrossSite(), limitRate(rateLimiter, log), parseForm()],
+    beforePages: [shedLoad(maxInFlight), keepDeadline(deadlineMs), greetVisitor(database)],
+  });
+
+  app.use(timeRequests(metrics));
+  app.use(identifyRequest());
+  app.use(logRequests(log));
+  app.use(secureHeaders());
+  app.use(compress());
+  app.use(handleErrors(metrics, pages));
+  app.use(refuseMalformedAddress());
+  app.use(sessionCookie(app));
+  app.use(router.routes());
+  app.use(refuseMethod());
+  return app;
+}

@@ -1,0 +1,53 @@
+import { countError } from '../instrument/errors.ts';
+import type { WorkerMetrics } from '../instrument/metrics.ts';
+import { notFound, type ShopError } from '../shop/errors.ts';
+import { NO_PAGE, toShopError } from './failures.ts';
+import type { Pages } from './pages.ts';
+import { routeOf, type WebContext, type WebMiddleware } from './state.ts';
+
+const HEADINGS: Record<number, string> = {
+  400: 'Não entendemos esse pedido',
+  403: 'Pedido recusado',
+  404: 'Não encontramos o que você procura',
+  405: 'Isso não pode ser feito aqui',
+  409: 'Não foi possível concluir',
+  413: 'Dados demais',
+  415: 'Formato não aceito',
+  422: 'Confira os dados',
+  429: 'Calma, por favor',
+  500: 'Algo deu errado',
+  503: 'Voltamos já',
+};
+
+/**
+ * The one place where errors end: each is counted once and becomes a page in Portuguese, or JSON for those who ask
+ * for it.
+ */
+export function handleErrors(metrics: Pick<WorkerMetrics, 'errors'>, pages: Pages): WebMiddleware {
+  return async function handleErrors(ctx, next) {
+    try {
+      await next();
+      if (ctx.status === 404 && (ctx.body === undefined || ctx.body === null)) throw notFound(NO_PAGE);
+    } catch (thrown) {
+      const error = toShopError(thrown);
+      ctx.state.failure = error;
+      countError(metrics, routeOf(ctx), error.type);
+      await answer(ctx, error, pages);
+    }
+  };
+}
+
+async function answer(ctx: WebContext, error: ShopError, pages: Pages): Promise<void> {
+  ctx.status = error.status;
+  for (const name of ['Content-Encoding', 'Content-Length', 'ETag', 'Last-Modified']) ctx.remove(name);
+  ctx.set({ 'Cache-Control': 'no-store', ...error.headers });
+  if (ctx.accepts('html', 'json') === 'json') {
+    const { type, message, fields } = error;
+    ctx.body = { error: { type, message, ...(fields && { fields }) }, requestId: ctx.state.requestId };
+  } else if (error.page) {
+    await pages.show(ctx, error.page);
+  } else {
+    const { status, message } = error;
+    await pages.showError(ctx, { status, heading: HEADINGS[status] ?? 'Algo deu errado', message });
+  }
+}

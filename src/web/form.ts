@@ -1,0 +1,23 @@
+import { bodyParser } from '@koa/bodyparser';
+import { unsupportedType } from '../shop/errors.ts';
+import type { WebContext, WebMiddleware } from './state.ts';
+
+/** Ten times a long checkout form. */
+const LIMIT = '16kb';
+
+/** Reads a posted form, and nothing but a form. A post without a body is an empty form. */
+export function parseForm(): WebMiddleware {
+  const parse = bodyParser({ enableTypes: ['form'], formLimit: LIMIT });
+  return async function parseForm(ctx, next) {
+    // `is` gives null without a body. A compressed form is no browser's, and could be a bomb.
+    const type = ctx.is('application/x-www-form-urlencoded');
+    if (type === false || ctx.get('Content-Encoding') !== '') throw unsupportedType();
+    await parse(ctx, next);
+  };
+}
+
+/** The fields of a parsed form. */
+export function formOf(ctx: WebContext): Record<string, unknown> {
+  const { body } = ctx.request;
+  return typeof body === 'object' && body !== null ? { ...body } : {};
+}

@@ -1,0 +1,45 @@
+import { type IncomingMessage, request } from 'node:http';
+import { buffer } from 'node:stream/consumers';
+import { notFound, unavailable } from '../shop/errors.ts';
+import { NO_PAGE } from './failures.ts';
+import type { WebContext } from './state.ts';
+
+/** A scrape takes milliseconds; a primary that needs longer than this is in trouble. */
+const DEADLINE_MS = 3_000;
+
+const FORWARDED = ['accept', 'accept-encoding', 'authorization'];
+
+/** Belong to one connection, not to the answer (RFC 9110, section 7.6.1). */
+const HOP_BY_HOP = new Set(['connection', 'date', 'keep-alive', 'transfer-encoding']);
+
+/**
+ * `GET /metrics` on the shop's port: the primary's own answer, byte for byte.
+ *
+ * @param endpoint the primary's address; null when the shop's port doesn't show metrics
+ */
+export async function showMetrics(ctx: WebContext, endpoint: URL | null): Promise<void> {
+  if (!endpoint) throw notFound(NO_PAGE);
+  const url = new URL(endpoint);
+  url.search = ctx.search;
+  const headers = Object.fromEntries(FORWARDED.map((name) => [name, ctx.get(name)]).filter(([, value]) => value));
+  try {
+    const answer = await get(url, headers);
+    const body = await buffer(answer);
+    ctx.status = answer.statusCode ?? 502;
+    for (const [name, value] of Object.entries(answer.headers)) {
+      if (value !== undefined && !HOP_BY_HOP.has(name)) ctx.set(name, value);
+    }
+    ctx.compress = false;
+    ctx.body = body;
+  } catch (cause) {
+    throw unavailable('overload', { cause });
+  }
+}
+
+function get(url: URL, headers: Record<string, string>): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    request(url, { headers, signal: AbortSignal.timeout(DEADLINE_MS) }, resolve)
+      .on('error', reject)
+      .end();
+  });
+}

@@ -1,0 +1,66 @@
+import Router from '@koa/router';
+import { methodNotAllowed } from '../shop/errors.ts';
+import type { Answer, Route, Shop } from '../shop/route.ts';
+import { businessRoutes } from '../shop/routes.ts';
+import { formOf } from './form.ts';
+import type { Pages } from './pages.ts';
+import { type Ground, plainRoutes } from './routes.ts';
+import { setFlash } from './session.ts';
+import type { RequestState, WebContext, WebMiddleware } from './state.ts';
+
+export interface RouterOptions {
+  shop: Shop;
+  pages: Pages;
+  ground: Ground;
+  /** What a request for a page passes first. */
+  beforePages: readonly WebMiddleware[];
+  /** What a posted form passes besides, before those. */
+  beforeForms: readonly WebMiddleware[];
+}
+
+/** Matches requests to routes, all in one list, so that `_matchedRoute` is the template from the first guard on. */
+export function createRouter({ shop, pages, ground, beforePages, beforeForms }: RouterOptions): Router<RequestState> {
+  const router = new Router<RequestState>();
+  for (const route of businessRoutes) {
+    const guards = route.method === 'POST' ? [...beforeForms, ...beforePages] : beforePages;
+    router.register(route.path, [route.method], [...guards, (ctx) => answer(ctx, route, shop, pages)]);
+  }
+  for (const { path, handle } of plainRoutes) {
+    router.register(path, ['GET'], [(ctx) => handle(ctx, ground)]);
+  }
+  return router;
+}
+
+async function answer(ctx: WebContext, route: Route, shop: Shop, pages: Pages): Promise<void> {
+  const given: Answer = await route.handle(
+    {
+      method: ctx.method,
+      params: ctx.params,
+      query: ctx.query,
+      form: formOf(ctx),
+      sessionId: ctx.state.visitor?.id ?? '',
+    },
+    shop,
+  );
+  // A page shows the visitor's cart and messages: no cache may keep it.
+  ctx.set('Cache-Control', 'no-store');
+  if ('page' in given) {
+    ctx.status = 200;
+    await pages.show(ctx, given);
+  } else {
+    if (given.flash) setFlash(ctx, given.flash);
+    ctx.redirect(given.redirect);
+  }
+}
+
+/** Answers a method that an address which exists doesn't have; `OPTIONS` is told what it has. */
+export function refuseMethod(): WebMiddleware {
+  return async function refuseMethod(ctx, next) {
+    const layers: { methods: string[] }[] = ctx.matched ?? [];
+    if (layers.length === 0) return next();
+    const allow = [...new Set([...layers.flatMap(({ methods }) => methods), 'OPTIONS'])].sort();
+    if (ctx.method !== 'OPTIONS') throw methodNotAllowed(allow);
+    ctx.status = 204;
+    ctx.set('Allow', allow.join(', '));
+  };
+}

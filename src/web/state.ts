@@ -1,0 +1,22 @@
+import type { Middleware, ParameterizedContext } from 'koa';
+import { UNMATCHED } from '../instrument/routes.ts';
+import type { ShopError } from '../shop/errors.ts';
+
+/** What the middleware of one request tell each other, in `ctx.state`. */
+export interface RequestState {
+  /** Identifies the request in the log and on error pages. */
+  requestId: string;
+  /** The visitor's session, once its row is stored. */
+  visitor?: { id: string; cartCount: number };
+  /** Why the request was answered with an error. */
+  failure?: ShopError;
+}
+
+export type WebContext = ParameterizedContext<RequestState>;
+export type WebMiddleware = Middleware<RequestState>;
+
+/** The template of the route that matched, for labels and logs; never the path. */
+export function routeOf(ctx: WebContext): string {
+  const route: unknown = ctx._matchedRoute;
+  return typeof route === 'string' ? route : UNMATCHED;
+}
