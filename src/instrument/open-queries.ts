@@ -20,13 +20,6 @@ export class OpenQueries {
     this.#duration = duration;
   }
 
-  /** How many are open. */
-  get size(): number {
-    let size = 0;
-    for (const queries of this.#byConnection.values()) size += queries.size;
-    return size;
-  }
-
   /** A query is sent, for the current request if there is one. */
   sent(connection: string, key: string, { operation, table }: DbOperation): void {
     const request = currentRequest();

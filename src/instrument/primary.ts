@@ -52,7 +52,7 @@ export async function createPrimaryMetrics<Reason extends string>(
     registers,
   }).set({ version, node: process.versions.node }, 1);
 
-  new Gauge({
+  const workersByState = new Gauge({
     name: 'shop_workers',
     help: 'Worker places of this instance by state: starting, serving, draining, down',
     labelNames: ['state'],
@@ -60,7 +60,7 @@ export async function createPrimaryMetrics<Reason extends string>(
     collect() {
       const states = Array.from(workers(), ({ state }) => state);
       for (const state of WORKER_STATES) {
-        this.set({ state }, states.filter((current) => current === state).length);
+        workersByState.set({ state }, states.filter((current) => current === state).length);
       }
     },
   });
