@@ -1,0 +1,93 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Writable } from 'node:stream';
+import type { TestContext } from 'node:test';
+import type { Knex } from 'knex';
+import { pino } from 'pino';
+import { connect } from '../../src/db/index.ts';
+import { createWorkerMetrics } from '../../src/instrument/worker.ts';
+import { Registry } from '../../src/metrics/index.ts';
+import { type AppDeps, type AppOptions, createApp, shopRoutes } from '../../src/web/app.ts';
+import { testDatabase } from './database.ts';
+import { parseExposition, type Scrape } from './exposition.ts';
+import { createVisitor, type Visitor } from './visitor.ts';
+
+/** One worker's application on a port of its own, in this process. */
+export interface TestShop {
+  readonly origin: string;
+  /** A pool beside the shop's. */
+  readonly knex: Knex;
+  visitor(): Visitor;
+  metrics(): Promise<Scrape>;
+  /** The log's lines so far. */
+  log(): string;
+  /** Another worker on the same database. */
+  another(overrides?: ShopOverrides): Promise<TestShop>;
+}
+
+export type ShopOverrides = Partial<AppDeps> & { options?: AppOptions };
+
+const SESSION_KEYS = ['a key that only the tests know'];
+
+/** A shop with the whole catalogue in a fresh database; all is closed at the test's end. */
+export async function startShop(t: TestContext, overrides: ShopOverrides = {}): Promise<TestShop> {
+  const { connection, knex } = await testDatabase(t);
+  return serve(t, connection, knex, overrides);
+}
+
+async function serve(
+  t: TestContext,
+  connection: { url: string },
+  knex: Knex,
+  { options, ...overrides }: ShopOverrides,
+): Promise<TestShop> {
+  const registry = new Registry();
+  const lines: string[] = [];
+  const log = pino(
+    { level: 'trace' },
+    new Writable({
+      write(chunk, _encoding, done) {
+        lines.push(String(chunk));
+        done();
+      },
+    }),
+  );
+  const products: string[] = await knex('products').pluck('slug');
+  const database = overrides.database ?? connect(connection, { poolMax: 10, applicationName: 'shop', log });
+  const app = createApp(
+    {
+      metrics: createWorkerMetrics(registry, { worker: '1', products, routes: shopRoutes, poolMax: 10 }),
+      log,
+      sessionKeys: SESSION_KEYS,
+      rateLimiter: null,
+      metricsEndpoint: null,
+      ready: () => true,
+      ...overrides,
+      database,
+    },
+    options,
+  );
+  const server = createServer(app.callback());
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(async () => {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+    if (!overrides.database) await database.destroy();
+  });
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return {
+    origin,
+    knex,
+    visitor: () => createVisitor(origin),
+    metrics: async () => parseExposition(await registry.metrics()),
+    log: () => lines.join(''),
+    another: (more = {}) => serve(t, connection, knex, more),
+  };
+}
+
+/** Everything that is stored, as text. */
+export async function dump(knex: Knex): Promise<string> {
+  const tables = ['categories', 'products', 'sessions', 'carts', 'cart_items', 'orders', 'order_items'];
+  const rows = await Promise.all(tables.map((table) => knex(table).select().orderBy(1)));
+  return JSON.stringify(Object.fromEntries(tables.map((table, i) => [table, rows[i]])), null, 1);
+}
