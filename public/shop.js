@@ -1,6 +1,7 @@
 // Comfort for those who run scripts; every page works without it.
 
 const SUBMIT_DELAY_MS = 600;
+const FOCUS_KEY = 'cart-focus';
 
 /** The − and + beside a number. */
 for (const button of document.querySelectorAll('[data-step]')) {
@@ -19,7 +20,10 @@ for (const form of document.querySelectorAll('[data-submit-on-change]')) {
     clearTimeout(timer);
     timer = setTimeout(() => form.requestSubmit(), SUBMIT_DELAY_MS);
   });
-  form.addEventListener('submit', () => clearTimeout(timer));
+  form.addEventListener('submit', () => {
+    clearTimeout(timer);
+    sessionStorage.setItem(FOCUS_KEY, document.activeElement.id);
+  });
 }
 
 /** A second click on "Finalizar pedido" does nothing; coming back by the history frees the button. */
@@ -51,3 +55,10 @@ for (const input of document.querySelectorAll('[data-format]')) {
 
 document.querySelector('.error-summary')?.focus();
 document.querySelector('[data-print]')?.addEventListener('click', () => window.print());
+
+// The page that answers a change of the cart continues where the shopper was. Last, since storage may be forbidden.
+const focused = sessionStorage.getItem(FOCUS_KEY);
+if (focused) {
+  sessionStorage.removeItem(FOCUS_KEY);
+  document.getElementById(focused)?.focus();
+}
