@@ -25,8 +25,6 @@ import { secureHeaders } from './security-headers.ts';
 import { greetVisitor, sessionCookie } from './session.ts';
 import type { RequestState } from './state.ts';
 
-export { shopRoutes } from './routes.ts';
-
 export interface AppDeps {
   database: Knex;
   metrics: WorkerMetrics;

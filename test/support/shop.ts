@@ -7,7 +7,7 @@ import { pino } from 'pino';
 import { connect } from '../../src/db/index.ts';
 import { createWorkerMetrics } from '../../src/instrument/worker.ts';
 import { Registry } from '../../src/metrics/index.ts';
-import { type AppDeps, type AppOptions, createApp, shopRoutes } from '../../src/web/app.ts';
+import { type AppDeps, type AppOptions, createApp, shopRoutes } from '../../src/web/index.ts';
 import { testDatabase } from './database.ts';
 import { parseExposition, type Scrape } from './exposition.ts';
 import { createVisitor, type Visitor } from './visitor.ts';

@@ -1,0 +1,2 @@
+export { type AppDeps, type AppOptions, createApp } from './app.ts';
+export { shopRoutes } from './routes.ts';
