@@ -21,7 +21,8 @@ async function measuredDatabase(
   work: (database: Knex) => Promise<unknown> = async () => {},
 ): Promise<MeasuredDatabase> {
   const log = createLog({ logLevel: 'silent' }, 'test');
-  const database = connect(await testDatabase(t), { poolMax: 3, applicationName: 'test', log });
+  const { connection } = await testDatabase(t);
+  const database = connect(connection, { poolMax: 3, applicationName: 'test', log });
   t.after(() => database.destroy());
   await database.schema.createTable('things', (table) => {
     table.increments('id');

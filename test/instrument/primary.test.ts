@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect as connectTo, createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import type { Knex } from 'knex';
-import { connect, prepareDatabase } from '../../src/db/index.ts';
+import { connect } from '../../src/db/index.ts';
 import { parseProcStat } from '../../src/instrument/host-cpu.ts';
 import { createPrimaryMetrics, type PrimaryMetrics, type WorkerState } from '../../src/instrument/primary.ts';
 import { createLog } from '../../src/log.ts';
@@ -39,12 +39,6 @@ async function measuredPrimary(t: TestContext, url: string): Promise<MeasuredPri
   });
   t.after(() => primary.stop());
   return { primary, database, places, scrape: async () => parseExposition(await registry.metrics()) };
-}
-
-async function preparedDatabase(t: TestContext): Promise<{ url: string }> {
-  const connection = await testDatabase(t);
-  await prepareDatabase(connection, { log });
-  return connection;
 }
 
 /** A wire to the database that a test can cut, or hold so that it answers nothing. */
@@ -108,10 +102,8 @@ async function addSession(
 }
 
 test('the first scrape already tells the truth', async (t) => {
-  const { url } = await preparedDatabase(t);
-  const database = connect({ url }, { poolMax: 1, applicationName: 'test', log });
-  t.after(() => database.destroy());
-  await addSession(database, { cart: 'filled' });
+  const { url, knex } = await testDatabase(t);
+  await addSession(knex, { cart: 'filled' });
 
   const { scrape, primary } = await measuredPrimary(t, url);
   const first = await scrape();
@@ -128,7 +120,7 @@ test('the first scrape already tells the truth', async (t) => {
 });
 
 test('sessions count by when they were seen, carts when open and filled', async (t) => {
-  const { url } = await preparedDatabase(t);
+  const { url } = await testDatabase(t);
   const { database, scrape } = await measuredPrimary(t, url);
   await addSession(database, {});
   await addSession(database, { cart: 'empty' });
@@ -144,7 +136,7 @@ test('sessions count by when they were seen, carts when open and filled', async 
 });
 
 test("PostgreSQL's own view shows each connection in its state", async (t) => {
-  const { url } = await preparedDatabase(t);
+  const { url } = await testDatabase(t);
   const { scrape } = await measuredPrimary(t, url);
   const clients = connect({ url }, { poolMax: 4, applicationName: 'test', log });
   t.after(() => clients.destroy());
@@ -162,7 +154,7 @@ test("PostgreSQL's own view shows each connection in its state", async (t) => {
 
 for (const trouble of ['cut', 'hold'] as const) {
   test(`a database that is ${trouble === 'cut' ? 'gone' : 'silent'} makes its gauges unknown, and no scrape slow`, async (t) => {
-    const { url } = await preparedDatabase(t);
+    const { url } = await testDatabase(t);
     const line = await wire(t, url);
     const { primary, scrape } = await measuredPrimary(t, line.url);
     assert.equal((await scrape()).of('shop_db_up'), 1);
@@ -186,7 +178,7 @@ for (const trouble of ['cut', 'hold'] as const) {
 }
 
 test('workers show in their states, and their restarts and crashes count', async (t) => {
-  const { url } = await preparedDatabase(t);
+  const { url } = await testDatabase(t);
   const { primary, places, scrape } = await measuredPrimary(t, url);
   const workers = async () => {
     const now = await scrape();
@@ -207,7 +199,7 @@ test('workers show in their states, and their restarts and crashes count', async
 });
 
 test('the host CPU is a part of the whole machine', async (t) => {
-  const { url } = await preparedDatabase(t);
+  const { url } = await testDatabase(t);
   const { scrape } = await measuredPrimary(t, url);
   const spinning = setInterval(() => {
     const end = performance.now() + 50;
