@@ -1,0 +1,79 @@
+import { type Description, type LabelTuple, sameShape } from './description.ts';
+import { slotsOf } from './layout.ts';
+import { SlotTable } from './slot-table.ts';
+
+/** One series of the whole cluster. */
+export interface Series {
+  /** Its labels as they are printed, `a="b",c="d"`, without braces. */
+  readonly labelText: string;
+  /** Its first value among the merged ones, in the order that layout.ts tells. */
+  readonly slot: number;
+  /** Of a summary: the first slots of its bins, by chunk. */
+  readonly chunks: Map<number, number>;
+}
+
+/** One metric of the whole cluster. */
+export interface Family {
+  readonly description: Description;
+  readonly series: Map<string, Series>;
+}
+
+/**
+ * Every metric and series that any process has had, and where its merged values lie. It only grows, and ends growing
+ * when every label value has been seen once: a replacement brings the same series as its predecessor.
+ */
+export class Catalogue {
+  readonly families = new Map<string, Family>();
+  /** What each merged value is. */
+  readonly slots = new SlotTable();
+  #slotsInUse = 0;
+
+  /** Merged values in use. */
+  get slotsInUse(): number {
+    return this.#slotsInUse;
+  }
+
+  /** @returns `null` when the name is taken by a metric of another shape */
+  family(description: Description): Family | null {
+    const known = this.families.get(description.name);
+    if (known !== undefined) return sameShape(known.description, description) ? known : null;
+    const family = { description, series: new Map() };
+    this.families.set(description.name, family);
+    return family;
+  }
+
+  series(family: Family, labels: LabelTuple): Series {
+    const labelText = printLabels(family.description.labelNames, labels);
+    let series = family.series.get(labelText);
+    if (series === undefined) {
+      series = { labelText, slot: this.#take(family.description), chunks: new Map() };
+      family.series.set(labelText, series);
+    }
+    return series;
+  }
+
+  chunk(family: Family, series: Series, chunk: number): number {
+    let slot = series.chunks.get(chunk);
+    if (slot === undefined) {
+      slot = this.#take(family.description, chunk);
+      series.chunks.set(chunk, slot);
+    }
+    return slot;
+  }
+
+  #take(description: Description, chunk?: number): number {
+    const first = this.#slotsInUse;
+    this.#slotsInUse += slotsOf(description, chunk);
+    this.slots.add(description, first, chunk);
+    return first;
+  }
+}
+
+function printLabels(names: readonly string[], values: LabelTuple): string {
+  return names.flatMap((name, i) => (values[i] == null ? [] : [`${name}="${escapeLabel(values[i])}"`])).join(',');
+}
+
+/** https://prometheus.io/docs/instrumenting/exposition_formats/#comments-help-text-and-type-information */
+function escapeLabel(value: string): string {
+  return value.replaceAll('\\', '\\\\').replaceAll('\n', '\\n').replaceAll('"', '\\"');
+}

@@ -1,0 +1,117 @@
+import cluster, { type Worker } from 'node:cluster';
+import { AggregatorRegistry, Registry as PromRegistry, type Registry, type RegistryContentType } from 'prom-client';
+import { ClusterStores, type WorkerState } from './cluster-stores.ts';
+import { countSamples, type View } from './exposition.ts';
+import { MirroredRegistry } from './mirror.ts';
+import type { StoreProblem } from './problems.ts';
+import { Scrape } from './scrape.ts';
+import { SelfMetrics } from './self-metrics.ts';
+import { WorkerRegistry } from './worker-registry.ts';
+
+export interface ClusterRegistryOptions {
+  /** Folder of this instance: `createStoreDirectory(…).path`. */
+  directory: string;
+  /** What the primary itself measures, shown beside and merged with the workers' metrics. */
+  registers?: readonly Registry<RegistryContentType>[];
+  /** Begins the names of the metrics about the metrics. Default `cluster_metrics_`. */
+  prefix?: string;
+  /** Told once per file and kind of problem; the number of them is on `/metrics`. */
+  onProblem?: (problem: StoreProblem) => void;
+}
+
+export interface ScrapeOptions {
+  /** `Registry.PROMETHEUS_CONTENT_TYPE` or `Registry.OPENMETRICS_CONTENT_TYPE`. Default: the registry's own. */
+  contentType?: RegistryContentType;
+  /** One place's living process alone: nothing of its predecessors, nothing of the primary. Default: everything. */
+  worker?: string | number;
+}
+
+/** Between two looks at the stores when nobody scrapes: lets the windows of the summaries slide. */
+const TICK_MS = 1000;
+
+/**
+ * The metrics of all workers, in the primary. Takes the place of prom-client's AggregatorRegistry, which it extends;
+ * no message is sent to any worker, all that they measured is read from their stores.
+ */
+export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
+  readonly #stores: ClusterStores;
+  readonly #own: readonly (WorkerRegistry | MirroredRegistry)[];
+  readonly #self: SelfMetrics;
+  readonly #tick: NodeJS.Timeout;
+  readonly #onExit = (worker: Worker) => {
+    if (worker.process.pid !== undefined) this.fold(worker.process.pid);
+  };
+  #scrape: Promise<Scrape> | null = null;
+
+  constructor({
+    directory,
+    registers = [],
+    prefix = 'cluster_metrics_',
+    onProblem = () => {},
+  }: ClusterRegistryOptions) {
+    super();
+    this.#self = new SelfMetrics(prefix);
+    this.#stores = new ClusterStores(directory, (problem) => {
+      this.#self.countProblem(problem.kind);
+      onProblem(problem);
+    });
+    // Whoever registers prom-client's metrics on this registry itself finds them served too.
+    this.#own = [
+      new MirroredRegistry(this),
+      ...registers.map((each) => (each instanceof WorkerRegistry ? each : new MirroredRegistry(each))),
+      this.#self.registry,
+    ];
+    this.#tick = setInterval(() => this.#gather(true), TICK_MS).unref();
+    cluster.on('exit', this.#onExit);
+  }
+
+  /**
+   * The metrics as text. Counters, histograms and summaries are exact as of this call; calls of one turn of the event
+   * loop share one gathering.
+   *
+   * @throws {RangeError} when there is no such worker
+   */
+  override async clusterMetrics({ contentType = this.contentType, worker }: ScrapeOptions = {}): Promise<string> {
+    this.#scrape ??= this.#startScrape();
+    const scrape = await this.#scrape;
+    const openMetrics = contentType === PromRegistry.OPENMETRICS_CONTENT_TYPE;
+    return worker === undefined ? scrape.all(openMetrics) : scrape.alone(String(worker), openMetrics);
+  }
+
+  /** The workers whose stores are read, by place. */
+  workers(): WorkerState[] {
+    return this.#stores.workers();
+  }
+
+  /**
+   * Adds what a dead process counted to the sums, and removes its file. Happens by itself for the workers of
+   * node:cluster, and for all others at the next scrape.
+   */
+  fold(pid: number): void {
+    this.#stores.fold(pid);
+  }
+
+  /** Stops listening and lets go of the files, which stay. */
+  close(): void {
+    clearInterval(this.#tick);
+    cluster.off('exit', this.#onExit);
+    this.#stores.close();
+  }
+
+  /** Waits for the end of this turn, so that the calls that came together are answered together. */
+  async #startScrape(): Promise<Scrape> {
+    await new Promise((resolve) => setImmediate(resolve));
+    // Whoever calls from now on wants to see what has been counted since.
+    this.#scrape = null;
+    for (const registry of this.#own) await registry.sample();
+    return new Scrape(() => this.#gather(false), this.#stores, this.#self);
+  }
+
+  #gather(thorough: boolean): View {
+    this.#stores.read(thorough);
+    this.#self.setWorkers(this.#stores.workers());
+    const view = this.#stores.merge(this.#own.map(({ store }) => store));
+    this.#self.setSeries(countSamples(view));
+    return view;
+  }
+}

@@ -1,0 +1,38 @@
+import { collectDefaultMetrics } from 'prom-client';
+import type { WorkerRegistry } from './worker-registry.ts';
+
+export interface DefaultMetricsOptions {
+  /** Told when a `collect` function throws; sampling goes on. */
+  onProblem?: (problem: Error) => void;
+}
+
+const SAMPLE_MS = 1000;
+
+/**
+ * Gauges that promtool objects to, because of `_total`, and that say nothing new: each is the sum over the label
+ * `type` of the gauge without `_total`.
+ */
+const REDUNDANT = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
+
+/**
+ * Registers prom-client's default metrics and keeps the registry's store up to date with them: once at once, then
+ * every second, by a timer that keeps no process alive.
+ *
+ * @returns stops it
+ */
+export function collectDefaults(registry: WorkerRegistry, options: DefaultMetricsOptions = {}): () => void {
+  collectDefaultMetrics({ register: registry });
+  for (const name of REDUNDANT) registry.removeSingleMetric(name);
+  return sampleEverySecond(registry, options);
+}
+
+/** Runs `registry.sample()` now and every second. @returns stops it */
+export function sampleEverySecond(
+  registry: WorkerRegistry,
+  { onProblem = () => {} }: DefaultMetricsOptions = {},
+): () => void {
+  const sample = () => registry.sample().catch(onProblem);
+  sample();
+  const timer = setInterval(sample, SAMPLE_MS).unref();
+  return () => clearInterval(timer);
+}

@@ -1,0 +1,50 @@
+import type { Aggregator } from 'prom-client';
+
+export type InstrumentType = 'counter' | 'gauge' | 'histogram' | 'summary';
+
+/** What every process must know of a metric in order to merge and print it. */
+export interface Description {
+  readonly name: string;
+  readonly help: string;
+  readonly type: InstrumentType;
+  /** How the values of several workers become one. Only a gauge may choose: all other types are summed. */
+  readonly aggregator: Aggregator;
+  readonly labelNames: readonly string[];
+  /** Upper bounds of a histogram, ascending, without +Inf. */
+  readonly buckets?: readonly number[];
+  /** Quantiles of a summary, each from 0 to 1. */
+  readonly quantiles?: readonly number[];
+  /** Length of the sliding window of a summary's quantiles. */
+  readonly maxAgeSeconds?: number;
+}
+
+/** One label value per label name, in the description's order; `null` where the label is absent. */
+export type LabelTuple = readonly (string | null)[];
+
+/** A metric's entry in a store's directory. Metrics are numbered in the order of their entries. */
+export interface MetricRecord {
+  readonly kind: 'metric';
+  readonly description: Description;
+}
+
+/** A series' entry in a store's directory: its values are the `slotsOf` float64 values from `slot` on. */
+export interface SeriesRecord {
+  readonly kind: 'series';
+  /** Number of the metric. */
+  readonly metric: number;
+  readonly labels: LabelTuple;
+  readonly slot: number;
+  /** A further piece of a summary's series: the bins of this chunk, see bins.ts. */
+  readonly chunk?: number;
+}
+
+export type DirectoryRecord = MetricRecord | SeriesRecord;
+
+/** Two descriptions of one name can be merged when everything that shapes the values is the same. */
+export function sameShape(a: Description, b: Description): boolean {
+  return shape(a) === shape(b);
+}
+
+function shape({ help: _, ...rest }: Description): string {
+  return JSON.stringify(Object.entries(rest).sort());
+}

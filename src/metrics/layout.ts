@@ -1,0 +1,146 @@
+import { CHUNK_BINS, isChunk } from './bins.ts';
+import type { Description, DirectoryRecord, SeriesRecord } from './description.ts';
+
+/*
+ * A store file, native byte order (it never leaves its machine):
+ *
+ *   0                       header, 8 float64 words, the first of which is the magic
+ *   64                      values, `capacity` float64 words
+ *   64 + 8·capacity         directory: records, appended, never changed
+ *
+ * The file is sparse: what lies between the values in use and the directory takes no memory.
+ */
+
+/** Format and its version; a reader takes no other. */
+export const MAGIC = 'promshm1';
+export const HEADER_BYTES = 64;
+export const WORD_BYTES = 8;
+
+/** Words of the header. */
+export const HEADER = {
+  magic: 0,
+  /** Values that the file has room for. */
+  capacity: 1,
+  pid: 2,
+  /** The random number that is also in the file's name: a copy under another name is not taken for a second worker. */
+  life: 3,
+  /** Values in use. */
+  slots: 4,
+  /** Bytes of the directory that are complete. Written after everything that they name. */
+  directoryBytes: 5,
+  /** When the worker last came round its event loop, in milliseconds since 1970; at least once a second. */
+  heartbeat: 6,
+  /** Failed writes, and series that found no room, since the worker began. */
+  failures: 7,
+} as const;
+
+/** Values that one store file can hold: 8 MiB of sparse file. */
+export const DEFAULT_CAPACITY = 1 << 20;
+
+export function directoryStart(capacity: number): number {
+  return HEADER_BYTES + capacity * WORD_BYTES;
+}
+
+/**
+ * Values of a series, or of one chunk of a summary's series:
+ * counter `[total]`, gauge `[1 if set, value]`, histogram `[sum, count per bucket…, count above all buckets]`,
+ * summary `[sum, count of zeros]` and per chunk `[count per bin…]`. Counts are per bucket, not cumulative.
+ */
+export function slotsOf(description: Description, chunk: number | undefined): number {
+  switch (description.type) {
+    case 'counter':
+      return 1;
+    case 'gauge':
+      return 2;
+    case 'histogram':
+      return (description.buckets?.length ?? 0) + 2;
+    case 'summary':
+      return chunk === undefined ? 2 : CHUNK_BINS;
+  }
+}
+
+/** Bytes before the text of a record: its length and its checksum, both uint32. */
+const RECORD_HEAD = 8;
+
+/** A record as it stands in the directory: length, checksum, JSON in UTF-8, padded to whole words. */
+export function encodeRecord(record: DirectoryRecord): Buffer {
+  const text = Buffer.from(JSON.stringify(record));
+  const bytes = Buffer.alloc(RECORD_HEAD + Math.ceil(text.length / WORD_BYTES) * WORD_BYTES);
+  bytes.writeUInt32LE(text.length, 0);
+  bytes.writeUInt32LE(checksum(text), 4);
+  text.copy(bytes, RECORD_HEAD);
+  return bytes;
+}
+
+/**
+ * Reads the records of a piece of directory.
+ *
+ * @returns the records up to the first one that is damaged, and the bytes that they take
+ */
+export function decodeRecords(bytes: Buffer): { records: DirectoryRecord[]; bytesRead: number } {
+  const records: DirectoryRecord[] = [];
+  let at = 0;
+  while (at + RECORD_HEAD <= bytes.length) {
+    const end = at + RECORD_HEAD + bytes.readUInt32LE(at);
+    if (end > bytes.length) break;
+    const text = bytes.subarray(at + RECORD_HEAD, end);
+    if (checksum(text) !== bytes.readUInt32LE(at + 4)) break;
+    const record = parseRecord(text);
+    if (record === null) break;
+    records.push(record);
+    at += RECORD_HEAD + Math.ceil(text.length / WORD_BYTES) * WORD_BYTES;
+  }
+  return { records, bytesRead: at };
+}
+
+function parseRecord(text: Buffer): DirectoryRecord | null {
+  try {
+    const record: unknown = JSON.parse(text.toString());
+    return isRecord(record) ? record : null;
+  } catch {
+    return null;
+  }
+}
+
+/** The checksum vouches for the rest of a record's shape: only a writer of this version gets here. */
+function isRecord(value: unknown): value is DirectoryRecord {
+  if (typeof value !== 'object' || value === null || !('kind' in value)) return false;
+  return value.kind === 'metric' ? 'description' in value : value.kind === 'series' && isSeries(value);
+}
+
+function isSeries(value: { [key in keyof SeriesRecord]?: unknown }): boolean {
+  return (
+    Number.isInteger(value.slot) && Array.isArray(value.labels) && (value.chunk === undefined || isChunk(value.chunk))
+  );
+}
+
+/** FNV-1a, 32 bits: finds torn and overwritten records; it guards against accidents, not against intent. */
+function checksum(bytes: Uint8Array): number {
+  let hash = 0x811c9dc5;
+  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
+  return hash >>> 0;
+}
+
+/** What the name of a store file says. */
+export interface StoreName {
+  /** Place number of the worker. */
+  readonly worker: string;
+  readonly pid: number;
+  /** When the process started, in the system's own unit, or 0: tells a process from a later one with its pid. */
+  readonly startTime: number;
+  readonly life: number;
+}
+
+export const STORE_SUFFIX = '.store';
+
+export function storeFileName({ worker, pid, startTime, life }: StoreName): string {
+  return `${worker}-${pid}-${startTime}-${life.toString(36)}${STORE_SUFFIX}`;
+}
+
+/** @returns `null` when it is no name of a store file */
+export function parseStoreFileName(name: string): StoreName | null {
+  const match = /^(\w{1,64})-(\d{1,10})-(\d{1,15})-([0-9a-z]{1,10})\.store$/.exec(name);
+  if (match === null) return null;
+  const [, worker = '', pid, startTime, life = ''] = match;
+  return { worker, pid: Number(pid), startTime: Number(startTime), life: Number.parseInt(life, 36) };
+}

@@ -1,0 +1,106 @@
+import { type Metric, type Registry, type RegistryContentType, Summary } from 'prom-client';
+import type { Description } from './description.ts';
+import type { JsonMetric, JsonValue } from './instrument.ts';
+import { SeriesMap } from './series-map.ts';
+import { Store } from './store.ts';
+
+interface Mirrored {
+  readonly description: Description;
+  readonly series: SeriesMap<number>;
+}
+
+/** Copies prom-client's own counters, gauges and histograms into a store. */
+export class Mirror {
+  readonly #store: Store;
+  readonly #mirrored = new Map<string, Mirrored>();
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  async copy(metric: Metric): Promise<void> {
+    const json = (await metric.get()) as unknown as JsonMetric;
+    // A metric whose labels or buckets are not known yet has nothing to copy either.
+    if (json.values.length === 0 && !this.#mirrored.has(json.name)) return;
+    const { description, series } = this.#mirrorOf(json, labelNamesOf(metric, json));
+    if (description.type === 'gauge') this.#unsetGauges(series);
+    let bucketsBelow = 0;
+    for (const { labels, value, metricName } of json.values) {
+      const first = series.at(labels);
+      if (description.type === 'gauge') {
+        this.#write(first, 1);
+        this.#write(first + 1, value);
+      } else if (description.type === 'counter') {
+        this.#write(first, value);
+      } else if (metricName?.endsWith('_sum')) {
+        this.#write(first, value);
+      } else if (metricName?.endsWith('_bucket')) {
+        const bucket = this.#bucketOf(description, labels.le);
+        if (bucket === 0) bucketsBelow = 0;
+        this.#write(first + 1 + bucket, value - bucketsBelow);
+        bucketsBelow = value;
+      }
+    }
+  }
+
+  #write(slot: number, value: number): void {
+    if (this.#store.values[slot] === value) return;
+    this.#store.values[slot] = value;
+    this.#store.touch(slot);
+  }
+
+  /** A series that prom-client does not list any more was removed. */
+  #unsetGauges(series: SeriesMap<number>): void {
+    for (const each of series.all) this.#write(each.series, 0);
+  }
+
+  #bucketOf({ buckets = [] }: Description, le: string | number | undefined): number {
+    const index = buckets.indexOf(Number(le));
+    return index === -1 ? buckets.length : index;
+  }
+
+  #mirrorOf(json: JsonMetric, labelNames: readonly string[]): Mirrored {
+    const known = this.#mirrored.get(json.name);
+    if (known !== undefined) return known;
+    const description = describe(json, labelNames);
+    const metric = this.#store.addMetric(description);
+    const series = new SeriesMap(description.labelNames, (labels) => this.#store.addSeries(metric, labels));
+    const mirrored = { description, series };
+    this.#mirrored.set(json.name, mirrored);
+    return mirrored;
+  }
+}
+
+/** A plain registry of prom-client, copied into a store in memory. Summaries are left out: they can't be merged. */
+export class MirroredRegistry {
+  readonly store = new Store();
+  readonly #mirror = new Mirror(this.store);
+  readonly #registry: Registry<RegistryContentType>;
+
+  constructor(registry: Registry<RegistryContentType>) {
+    this.#registry = registry;
+  }
+
+  async sample(): Promise<void> {
+    for (const metric of this.#registry.getMetricsAsArray() as unknown as Metric[]) {
+      if (!(metric instanceof Summary)) await this.#mirror.copy(metric);
+    }
+  }
+}
+
+function describe({ name, help, type, aggregator, values }: JsonMetric, labelNames: readonly string[]): Description {
+  const common = { name, help, type, aggregator, labelNames };
+  return type === 'histogram' ? { ...common, buckets: bucketsOf(values) } : common;
+}
+
+/** prom-client's metrics know their label names, though its types don't say so. */
+function labelNamesOf(metric: Metric, json: JsonMetric): readonly string[] {
+  if ('labelNames' in metric && Array.isArray(metric.labelNames)) return metric.labelNames.map(String);
+  const names = new Set(json.values.flatMap(({ labels }) => Object.keys(labels)));
+  if (json.type === 'histogram') names.delete('le');
+  return [...names];
+}
+
+function bucketsOf(values: readonly JsonValue[]): number[] {
+  return [...new Set(values.map(({ labels }) => Number(labels.le)))].filter(Number.isFinite);
+}

@@ -1,0 +1,103 @@
+import type { Catalogue, Family, Series } from './catalogue.ts';
+import type { DirectoryRecord, SeriesRecord } from './description.ts';
+import { slotsOf } from './layout.ts';
+import { SlotTable } from './slot-table.ts';
+
+/** Values that are added up one by one: a process' slots from `from` on to merged slots from `to` on. */
+interface Run {
+  from: number;
+  to: number;
+  length: number;
+}
+
+interface GaugeValue {
+  readonly from: number;
+  readonly to: number;
+  readonly family: Family;
+}
+
+/** Where the values of one process' store belong among the merged ones. */
+export class Source {
+  /** What each value of the process is. */
+  readonly slots = new SlotTable();
+  /** The series that the process has. */
+  readonly series = new Set<Series>();
+  readonly #catalogue: Catalogue;
+  readonly #families: (Family | null)[] = [];
+  readonly #runs: Run[] = [];
+  readonly #gauges: GaugeValue[] = [];
+
+  constructor(catalogue: Catalogue) {
+    this.#catalogue = catalogue;
+  }
+
+  /**
+   * Takes a record of the store's directory.
+   *
+   * @param slotsInUse values that the store has in use
+   * @returns what is wrong with the record, or `null`; a wrong record is left out
+   */
+  add(record: DirectoryRecord, slotsInUse: number): string | null {
+    if (record.kind === 'metric') {
+      const family = this.#catalogue.family(record.description);
+      this.#families.push(family);
+      return family === null ? `${record.description.name} has another type, labels or buckets elsewhere` : null;
+    }
+    const family = this.#families[record.metric];
+    if (family === undefined) return `a series names the unknown metric ${record.metric}`;
+    if (family === null) return null;
+    const end = record.slot + slotsOf(family.description, record.chunk);
+    if (record.slot < 0 || end > slotsInUse) return `${family.description.name} points beyond the values`;
+    this.#addSeries(family, record);
+    return null;
+  }
+
+  #addSeries(family: Family, { labels, slot: from, chunk }: SeriesRecord): void {
+    const series = this.#catalogue.series(family, labels);
+    this.series.add(series);
+    if (family.description.type === 'gauge') {
+      this.#gauges.push({ from, to: series.slot, family });
+      return;
+    }
+    const to = chunk === undefined ? series.slot : this.#catalogue.chunk(family, series, chunk);
+    this.#addRun({ from, to, length: slotsOf(family.description, chunk) });
+    this.slots.add(family.description, from, chunk);
+  }
+
+  /** Most processes declare their series in the same order, so neighbours stay neighbours and runs are long. */
+  #addRun(run: Run): void {
+    const last = this.#runs.at(-1);
+    if (last !== undefined && last.from + last.length === run.from && last.to + last.length === run.to) {
+      last.length += run.length;
+    } else {
+      this.#runs.push(run);
+    }
+  }
+
+  /** Adds this process' totals, counts and sums to the merged ones. */
+  addTotals(merged: Float64Array, values: Float64Array): void {
+    for (const { from, to, length } of this.#runs) {
+      for (let i = 0; i < length; i++) merged[to + i] = (merged[to + i] as number) + (values[from + i] ?? 0);
+    }
+  }
+
+  /**
+   * Merges this process' gauges, each as it says. A merged gauge is `[how many processes set it, value]`.
+   *
+   * @param withOmitted also those that say `omit`: they are shown for one process alone
+   */
+  mergeGauges(merged: Float64Array, values: Float64Array, withOmitted: boolean): void {
+    for (const { from, to, family } of this.#gauges) {
+      const { aggregator } = family.description;
+      if (values[from] !== 1 || (aggregator === 'omit' && !withOmitted)) continue;
+      const value = values[from + 1] as number;
+      const before = merged[to + 1] as number;
+      const first = merged[to] === 0;
+      merged[to] = (merged[to] as number) + 1;
+      if (first) merged[to + 1] = value;
+      else if (aggregator === 'min') merged[to + 1] = Math.min(before, value);
+      else if (aggregator === 'max') merged[to + 1] = Math.max(before, value);
+      else if (aggregator === 'sum' || aggregator === 'average') merged[to + 1] = before + value;
+    }
+  }
+}

@@ -1,0 +1,79 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { isRunning, pidNamespace, startTimeOf } from './process-identity.ts';
+
+export interface StoreDirectoryOptions {
+  /** Begins the folder's name: letters, digits and `_`. Default `metrics`. */
+  name?: string;
+  /** Where to make it, the best place first. Default `/dev/shm`, then the system's folder for temporary files. */
+  parents?: readonly string[];
+  /** Told about each place that could not be used, and about each dead instance's folder that could not be removed. */
+  onProblem?: (problem: Error) => void;
+}
+
+export interface StoreDirectory {
+  /** For `openStore` and `ClusterRegistry`. */
+  readonly path: string;
+  /** Removes the folder and what is in it. */
+  remove(): void;
+}
+
+/** A place without room for this much is full. */
+const ROOM_BYTES = 1 << 20;
+
+/**
+ * Makes the folder of this instance's stores, in memory where the system offers that, and removes those of instances
+ * whose primary was killed. Its name holds who owns it, so two instances never meet.
+ *
+ * @throws {AggregateError} when no place has room
+ */
+export function createStoreDirectory({
+  name = 'metrics',
+  parents = ['/dev/shm', tmpdir()],
+  onProblem = () => {},
+}: StoreDirectoryOptions = {}): StoreDirectory {
+  if (!/^\w{1,64}$/.test(name))
+    throw new TypeError(`A folder's name is letters, digits and _: ${JSON.stringify(name)}`);
+  const problems: Error[] = [];
+  for (const parent of parents) {
+    try {
+      clearDead(parent, name, onProblem);
+      const path = make(parent, name);
+      return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
+    } catch (error) {
+      problems.push(error as Error);
+      onProblem(error as Error);
+    }
+  }
+  throw new AggregateError(problems, `No place for the metrics' stores: ${parents.join(', ')}`);
+}
+
+function make(parent: string, name: string): string {
+  const owner = `${name}-${process.pid}-${startTimeOf(process.pid)}-${pidNamespace()}-`;
+  const path = mkdtempSync(join(parent, owner));
+  const probe = join(path, 'probe');
+  try {
+    writeFileSync(probe, Buffer.alloc(ROOM_BYTES));
+    rmSync(probe);
+    return path;
+  } catch (error) {
+    rmSync(path, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** A process of another pid namespace can't be judged from here: its folder stays. */
+function clearDead(parent: string, name: string, onProblem: (problem: Error) => void): void {
+  const here = pidNamespace();
+  for (const folder of readdirSync(parent)) {
+    const match = /^(\w+)-(\d+)-(\d+)-(\d+)-\w{6}$/.exec(folder);
+    if (match === null || match[1] !== name || Number(match[4]) !== here) continue;
+    if (isRunning(Number(match[2]), Number(match[3]))) continue;
+    try {
+      rmSync(join(parent, folder), { recursive: true, force: true });
+    } catch (error) {
+      onProblem(error as Error);
+    }
+  }
+}

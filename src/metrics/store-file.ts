@@ -1,0 +1,161 @@
+import { randomInt } from 'node:crypto';
+import { closeSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { directoryStart, HEADER, HEADER_BYTES, MAGIC, storeFileName, WORD_BYTES } from './layout.ts';
+import { startTimeOf } from './process-identity.ts';
+
+export interface StoreFileOptions {
+  /** Folder of this instance, see `createStoreDirectory`; made if it is gone. */
+  directory: string;
+  /** Place number of the worker: letters, digits and `_`. A replacement takes its predecessor's. */
+  worker: string;
+  /** Values that the file has room for; default `DEFAULT_CAPACITY`. */
+  capacity: number;
+  /** Told once when writing begins to fail; the values stay in memory and are tried again every second. */
+  onProblem: (problem: Error) => void;
+}
+
+/** A run of values, by slot; `end` is exclusive. */
+export interface Span {
+  readonly first: number;
+  readonly end: number;
+}
+
+/**
+ * The file side of a store. Never throws: a full disk must not hurt the application.
+ *
+ * Order of writes: values, then directory, then the header that makes the new part of the directory valid. So every
+ * series that a reader finds has its values, and a crash between any two writes leaves a valid file.
+ */
+export class StoreFile {
+  readonly capacity: number;
+  readonly path: string;
+  readonly #directoryFolder: string;
+  readonly #onProblem: (problem: Error) => void;
+  readonly #header = new Float64Array(HEADER_BYTES / WORD_BYTES);
+  readonly #headerBytes = new Uint8Array(this.#header.buffer);
+  #fd: number | null = null;
+  #closed = false;
+  #failing = false;
+  #directory = Buffer.alloc(4096);
+  #directoryBytes = 0;
+
+  constructor({ directory, worker, capacity, onProblem }: StoreFileOptions) {
+    const name = { worker, pid: process.pid, startTime: startTimeOf(process.pid), life: randomInt(2 ** 48 - 1) };
+    this.capacity = capacity;
+    this.path = join(directory, storeFileName(name));
+    this.#directoryFolder = directory;
+    this.#onProblem = onProblem;
+    this.#headerBytes.set(Buffer.from(MAGIC, 'latin1'));
+    this.#header[HEADER.capacity] = capacity;
+    this.#header[HEADER.pid] = process.pid;
+    this.#header[HEADER.life] = name.life;
+  }
+
+  /** Adds a record to the directory in memory; the next `write` brings it to the file. */
+  append(record: Buffer): void {
+    const end = this.#directoryBytes + record.length;
+    if (end > this.#directory.length) {
+      const grown = Buffer.alloc(Math.max(end, 2 * this.#directory.length));
+      this.#directory.copy(grown, 0, 0, this.#directoryBytes);
+      this.#directory = grown;
+    }
+    record.copy(this.#directory, this.#directoryBytes);
+    this.#directoryBytes = end;
+  }
+
+  /** Counts what could not be saved, so that the primary can tell. */
+  countFailure(problem: Error): void {
+    this.#header[HEADER.failures] = (this.#header[HEADER.failures] ?? 0) + 1;
+    if (!this.#failing) this.#onProblem(problem);
+    this.#failing = true;
+  }
+
+  /**
+   * Writes the changed values, and the part of the directory that is not in the file yet.
+   *
+   * @param slots values in use
+   */
+  write(values: Float64Array, spans: readonly Span[], slots: number): void {
+    if (this.#fd === null) return;
+    try {
+      for (const span of spans) this.#writeValues(this.#fd, values, span);
+      // Growth that failed is tried again by `rewrite`, not at every request; old series need no new room.
+      if (!this.#failing && this.#header[HEADER.directoryBytes] !== this.#directoryBytes) {
+        this.#commitDirectory(this.#fd, this.#header[HEADER.directoryBytes] ?? 0, slots);
+      }
+    } catch (error) {
+      this.countFailure(error as Error);
+    }
+  }
+
+  /** Writes everything again, and the heartbeat: a file that was damaged or could not be written is whole then. */
+  rewrite(values: Float64Array, slots: number): void {
+    if (this.#closed) return;
+    this.#header[HEADER.heartbeat] = Date.now();
+    try {
+      this.#fd ??= this.#create();
+      this.#writeValues(this.#fd, values, { first: 0, end: slots });
+      this.#commitDirectory(this.#fd, 0, slots);
+      this.#failing = false;
+    } catch (error) {
+      this.countFailure(error as Error);
+      this.#writeHeaderAlone();
+    }
+  }
+
+  close(): void {
+    if (this.#fd !== null) closeSync(this.#fd);
+    this.#fd = null;
+    this.#closed = true;
+  }
+
+  /** Under another name until the header is there, so that no reader meets an empty file. */
+  #create(): number {
+    mkdirSync(this.#directoryFolder, { recursive: true, mode: 0o700 });
+    const young = `${this.path}.new`;
+    const fd = openSync(young, 'w', 0o600);
+    try {
+      writeFully(fd, this.#headerBytes, 0);
+      renameSync(young, this.path);
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+    return fd;
+  }
+
+  #writeValues(fd: number, values: Float64Array, { first, end }: Span): void {
+    const last = Math.min(end, this.capacity);
+    if (first >= last) return;
+    const bytes = new Uint8Array(values.buffer, first * WORD_BYTES, (last - first) * WORD_BYTES);
+    writeFully(fd, bytes, HEADER_BYTES + first * WORD_BYTES);
+  }
+
+  #commitDirectory(fd: number, from: number, slots: number): void {
+    writeFully(fd, this.#directory.subarray(from, this.#directoryBytes), directoryStart(this.capacity) + from);
+    this.#header[HEADER.slots] = Math.min(slots, this.capacity);
+    this.#header[HEADER.directoryBytes] = this.#directoryBytes;
+    writeFully(fd, this.#headerBytes, 0);
+  }
+
+  /** The heartbeat and the count of failures need no new room in the file. */
+  #writeHeaderAlone(): void {
+    if (this.#fd === null) return;
+    try {
+      writeFully(this.#fd, this.#headerBytes, 0);
+    } catch {
+      // Counted just before; the age of this worker tells the rest.
+    }
+  }
+}
+
+/** A write to a full disk may end short without an error. */
+function writeFully(fd: number, bytes: Uint8Array, position: number): void {
+  let written = 0;
+  while (written < bytes.length) {
+    const more = writeSync(fd, bytes, written, bytes.length - written, position + written);
+    if (more === 0) throw new Error('the file takes no more bytes');
+    written += more;
+  }
+}

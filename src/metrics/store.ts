@@ -1,0 +1,177 @@
+import type { Description, DirectoryRecord, LabelTuple } from './description.ts';
+import { DEFAULT_CAPACITY, encodeRecord, slotsOf } from './layout.ts';
+import { type Span, StoreFile } from './store-file.ts';
+
+export interface OpenStoreOptions {
+  /** Folder of this instance, made by the primary with `createStoreDirectory`. */
+  directory: string;
+  /** Place number of this worker: letters, digits and `_`. A replacement takes its predecessor's. */
+  worker: string | number;
+  /** Values that the file has room for, 8 bytes each of a sparse file. Default 1,048,576. */
+  capacity?: number;
+  /** Told once when writing to the file begins to fail; the store goes on in memory and tries again every second. */
+  onProblem?: (problem: Error) => void;
+}
+
+const HEARTBEAT_MS = 1000;
+
+/** Values are marked as changed in blocks of 64, 512 bytes. */
+const BLOCK_SHIFT = 6;
+const BLOCK = 1 << BLOCK_SHIFT;
+
+/** Blocks that lie nearer than this are written together: a system call costs as much as copying some 16 KiB. */
+const GAP_BLOCKS = 32;
+
+/**
+ * Opens the store of this process: one file per life of a worker.
+ *
+ * Never throws for want of room or rights: then the values stay in memory, `onProblem` is told, and the file is tried
+ * again every second.
+ *
+ * @throws {TypeError} when `worker` can't be part of a file name
+ */
+export function openStore({
+  directory,
+  worker,
+  capacity = DEFAULT_CAPACITY,
+  onProblem = () => {},
+}: OpenStoreOptions): Store {
+  if (!/^\w{1,64}$/.test(String(worker))) {
+    throw new TypeError(`A worker's place is letters, digits and _: ${JSON.stringify(worker)}`);
+  }
+  return new Store(new StoreFile({ directory, worker: String(worker), capacity, onProblem }));
+}
+
+/**
+ * The values of one process' metrics: an array of float64, and a directory that tells which series they belong to.
+ *
+ * With a file, everything that changed in a turn of the event loop is written to it in the same turn, by a microtask
+ * that the first change queues. Without one (`new Store()`), the values live in memory only.
+ */
+export class Store {
+  /** Grows: read it anew from the store at each use. */
+  values = new Float64Array(1024);
+  readonly records: DirectoryRecord[] = [];
+  readonly #descriptions: Description[] = [];
+  readonly #file: StoreFile | null;
+  readonly #heartbeat: NodeJS.Timeout | undefined;
+  readonly #flushTurn = () => this.flush();
+  #slots = 0;
+  #changed = new Uint8Array(1024 >> BLOCK_SHIFT);
+  #changedBlocks: number[] = [];
+  #directoryChanged = false;
+  #queued = false;
+
+  constructor(file: StoreFile | null = null) {
+    this.#file = file;
+    if (file === null) return;
+    file.rewrite(this.values, 0);
+    this.#heartbeat = setInterval(() => this.rewrite(), HEARTBEAT_MS).unref();
+  }
+
+  /** The store's file, or `null` when it lives in memory only. */
+  get path(): string | null {
+    return this.#file?.path ?? null;
+  }
+
+  /** @returns the metric's number */
+  addMetric(description: Description): number {
+    this.#addRecord({ kind: 'metric', description });
+    return this.#descriptions.push(description) - 1;
+  }
+
+  /**
+   * @param metric number of the metric
+   * @param chunk a further chunk of bins of a summary's series
+   * @returns the first of the series' values, all of them 0
+   */
+  addSeries(metric: number, labels: LabelTuple, chunk?: number): number {
+    const description = this.#descriptions[metric];
+    if (description === undefined) throw new RangeError(`This store has no metric ${metric}`);
+    const slot = this.#slots;
+    this.#slots += slotsOf(description, chunk);
+    this.#growTo(this.#slots);
+    if (this.#file !== null && this.#slots > this.#file.capacity) {
+      this.#file.countFailure(new Error(`The store is full: ${description.name} has a series in memory only`));
+      return slot;
+    }
+    this.#addRecord({ kind: 'series', metric, labels, slot, ...(chunk !== undefined && { chunk }) });
+    // Written even though they are 0: the room is taken now, so that a full disk can't refuse a later change.
+    for (let at = slot; at < this.#slots; at += BLOCK) this.touch(at);
+    this.touch(this.#slots - 1);
+    return slot;
+  }
+
+  /** Marks a value as changed. */
+  touch(slot: number): void {
+    if (this.#file === null) return;
+    const block = slot >> BLOCK_SHIFT;
+    if (this.#changed[block] === 1) return;
+    this.#changed[block] = 1;
+    this.#changedBlocks.push(block);
+    this.#queueFlush();
+  }
+
+  /** Writes now what has changed; otherwise a microtask of this turn does. Call it before a synchronous answer. */
+  flush(): void {
+    this.#queued = false;
+    if (this.#file === null || (this.#changedBlocks.length === 0 && !this.#directoryChanged)) return;
+    this.#file.write(this.values, this.#takeChanged(), this.#slots);
+    this.#directoryChanged = false;
+  }
+
+  /** Writes everything again; happens by itself once a second. */
+  rewrite(): void {
+    this.#file?.rewrite(this.values, this.#slots);
+  }
+
+  /** Writes what has changed and lets go of the file. It stays for the primary, which adds it to its sums. */
+  close(): void {
+    clearInterval(this.#heartbeat);
+    this.flush();
+    this.#file?.close();
+  }
+
+  #addRecord(record: DirectoryRecord): void {
+    this.records.push(record);
+    if (this.#file === null) return;
+    this.#file.append(encodeRecord(record));
+    this.#directoryChanged = true;
+    this.#queueFlush();
+  }
+
+  #queueFlush(): void {
+    if (this.#queued) return;
+    this.#queued = true;
+    queueMicrotask(this.#flushTurn);
+  }
+
+  #growTo(slots: number): void {
+    if (slots <= this.values.length) return;
+    const length = Math.max(2 * this.values.length, 2 ** Math.ceil(Math.log2(slots)));
+    const values = new Float64Array(length);
+    values.set(this.values);
+    this.values = values;
+    const changed = new Uint8Array(length >> BLOCK_SHIFT);
+    changed.set(this.#changed);
+    this.#changed = changed;
+  }
+
+  #takeChanged(): Span[] {
+    const blocks = this.#changedBlocks.sort((a, b) => a - b);
+    const spans: { first: number; end: number }[] = [];
+    let span: { first: number; end: number } | undefined;
+    for (const block of blocks) {
+      this.#changed[block] = 0;
+      const first = block << BLOCK_SHIFT;
+      if (span !== undefined && first - span.end <= GAP_BLOCKS << BLOCK_SHIFT) {
+        span.end = first + BLOCK;
+      } else {
+        span = { first, end: first + BLOCK };
+        spans.push(span);
+      }
+    }
+    this.#changedBlocks = [];
+    return spans;
+  }
+}

@@ -1,0 +1,120 @@
+import { inspect } from 'node:util';
+import { type BinnedCounts, binOf, CHUNK_BINS, chunkOf, quantilesOf, totalCount } from './bins.ts';
+import type { LabelTuple } from './description.ts';
+import { Instrument, type InstrumentOptions, isLabels, type JsonValue, startTimer } from './instrument.ts';
+import type { LabelValues } from './series-map.ts';
+
+export interface SummaryOptions<T extends string> extends InstrumentOptions<T> {
+  /** The quantiles to show, each from 0 to 1. Default: prom-client's. */
+  percentiles?: readonly number[];
+  /** The quantiles are those of the last so many seconds. Default 300. */
+  maxAgeSeconds?: number;
+}
+
+const DEFAULT_PERCENTILES = [0.01, 0.05, 0.5, 0.9, 0.95, 0.99, 0.999];
+const DEFAULT_MAX_AGE_SECONDS = 300;
+
+/** A summary's series: the slots of its sum and of its zeros, and those of its bins. */
+interface SummarySeries {
+  readonly labels: LabelTuple;
+  readonly slot: number;
+  readonly chunks: Map<number, number>;
+}
+
+/**
+ * Quantiles of all workers' observations together, within 1 % of the exact value. prom-client's Summary, without
+ * `reset`, `remove`, `ageBuckets`, `pruneAgedBuckets` and `compressCount`.
+ *
+ * The primary slides the window; `get()` in this process tells the quantiles since it began.
+ */
+export class Summary<T extends string = string> extends Instrument<T, SummarySeries> {
+  readonly percentiles: readonly number[];
+
+  /** @throws {Error} when `quantile` is a label name, a percentile is not within 0 and 1, or the age not positive */
+  constructor(options: SummaryOptions<T>) {
+    const quantiles = [...(options.percentiles ?? DEFAULT_PERCENTILES)];
+    const maxAgeSeconds = options.maxAgeSeconds ?? DEFAULT_MAX_AGE_SECONDS;
+    if ((options.labelNames as readonly string[] | undefined)?.includes('quantile')) {
+      throw new Error('quantile is a reserved label keyword');
+    }
+    if (!quantiles.every((quantile) => quantile >= 0 && quantile <= 1)) {
+      throw new Error(`Percentiles must be numbers from 0 to 1: ${inspect(quantiles)}`);
+    }
+    if (!(maxAgeSeconds > 0)) throw new Error(`maxAgeSeconds must be positive: ${inspect(maxAgeSeconds)}`);
+    super(options, { type: 'summary', aggregator: 'sum', quantiles, maxAgeSeconds });
+    this.percentiles = quantiles;
+    this.declareUnlabelled();
+  }
+
+  /**
+   * @throws {TypeError} when the value is no finite number
+   * @throws {Error} when a label does not belong to the metric
+   */
+  observe(labels: LabelValues<T>, value: number): void;
+  observe(value: number): void;
+  observe(labelsOrValue: LabelValues<T> | number, value?: number): void {
+    if (isLabels(labelsOrValue)) this.#observe(labelsOrValue, value);
+    else this.#observe({}, labelsOrValue);
+  }
+
+  /** The returned function observes the seconds since the start, and returns them. */
+  startTimer(labels?: LabelValues<T>): (endLabels?: LabelValues<T>) => number {
+    return startTimer(labels, (all, seconds) => this.#observe(all, seconds));
+  }
+
+  /** The series of these labels: an object, or the values in the order of the label names. */
+  labels(labels: LabelValues<T>): SummaryChild<T>;
+  labels(...values: (string | number)[]): SummaryChild<T>;
+  labels(...args: (LabelValues<T> | string | number)[]): SummaryChild<T> {
+    const labels = this.labelsFrom(args);
+    return { observe: (value) => this.#observe(labels, value), startTimer: () => this.startTimer(labels) };
+  }
+
+  #observe(labels: LabelValues<string>, value: number | undefined): void {
+    if (value === undefined || !Number.isFinite(value)) {
+      throw new TypeError(`Value is not a valid number: ${inspect(value)}`);
+    }
+    const series = this.seriesAt(labels);
+    const bin = value === 0 ? series.slot + 1 : this.#binSlot(series, value);
+    const { values } = this.store;
+    values[series.slot] = (values[series.slot] as number) + value;
+    values[bin] = (values[bin] as number) + 1;
+    this.store.touch(series.slot);
+    this.store.touch(bin);
+  }
+
+  #binSlot(series: SummarySeries, value: number): number {
+    const bin = binOf(Math.abs(value));
+    const chunk = chunkOf(bin, value < 0);
+    let first = series.chunks.get(chunk);
+    if (first === undefined) {
+      first = this.store.addSeries(this.metric, series.labels, chunk);
+      series.chunks.set(chunk, first);
+    }
+    return first + (bin % CHUNK_BINS);
+  }
+
+  protected createSeries(labels: LabelTuple): SummarySeries {
+    return { labels, slot: this.store.addSeries(this.metric, labels), chunks: new Map() };
+  }
+
+  protected valuesOf(series: SummarySeries, labels: Record<string, string>): JsonValue[] {
+    const counts: BinnedCounts = {
+      chunks: series.chunks,
+      zeroSlot: series.slot + 1,
+      countAt: (slot) => this.store.values[slot] as number,
+    };
+    const quantiles = quantilesOf(counts, this.percentiles);
+    return [
+      ...this.percentiles.map((quantile, i) => ({ labels: { quantile, ...labels }, value: quantiles[i] as number })),
+      { labels, value: this.store.values[series.slot] as number, metricName: `${this.name}_sum` },
+      { labels, value: totalCount(counts), metricName: `${this.name}_count` },
+    ];
+  }
+}
+
+/** One series of a summary. */
+export interface SummaryChild<T extends string> {
+  observe(value: number): void;
+  startTimer(): (endLabels?: LabelValues<T>) => number;
+}

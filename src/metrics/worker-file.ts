@@ -1,0 +1,161 @@
+import { closeSync, openSync, readSync } from 'node:fs';
+import type { Catalogue } from './catalogue.ts';
+import { decodeRecords, directoryStart, HEADER, HEADER_BYTES, MAGIC, type StoreName, WORD_BYTES } from './layout.ts';
+import type { ProblemKind } from './problems.ts';
+import { SLOT } from './slot-table.ts';
+import { Source } from './source.ts';
+
+const HEADER_WORDS = HEADER_BYTES / WORD_BYTES;
+
+/** More than any store has: a greater number in a header is damage. */
+const MAX_CAPACITY = 1 << 27;
+const MAX_DIRECTORY_BYTES = 1 << 28;
+
+type Report = (kind: ProblemKind, message: string) => void;
+
+/**
+ * A worker's store as the primary sees it. Keeps the file open, so that removing it takes nothing away, and keeps the
+ * last good values, so that damage to it takes nothing away either.
+ */
+export class WorkerFile {
+  readonly name: StoreName;
+  readonly source: Source;
+  readonly #fd: number;
+  readonly #report: Report;
+  /** Header and values: the last good reading, and room for the next. */
+  #good = new Float64Array(HEADER_WORDS);
+  #next = new Float64Array(HEADER_WORDS);
+  /** Words to read: the header, and the values that were in use at the last reading. */
+  #words = HEADER_WORDS;
+  #directoryRead = 0;
+  #failures = 0;
+
+  /** @throws when the system can't open the file */
+  constructor(path: string, name: StoreName, catalogue: Catalogue, report: Report) {
+    this.#fd = openSync(path, 'r');
+    this.name = name;
+    this.source = new Source(catalogue);
+    this.#report = report;
+  }
+
+  /** The last good values, by slot. */
+  get values(): Float64Array {
+    return this.#good.subarray(HEADER_WORDS);
+  }
+
+  /** When the worker last came round its event loop, in milliseconds since 1970; 0 when nothing could be read. */
+  get heartbeatMs(): number {
+    return this.#good[HEADER.heartbeat] as number;
+  }
+
+  /** Brings the values up to date; tells what it meets, never throws. */
+  read(): void {
+    try {
+      this.#read();
+    } catch (error) {
+      this.#report('unreadable', (error as Error).message);
+    }
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+
+  #read(): void {
+    let wordsRead = this.#readWords();
+    if (!this.#headerIsGood(wordsRead)) return;
+    if (HEADER_WORDS + this.#header(HEADER.slots) > this.#words) {
+      this.#growTo(HEADER_WORDS + this.#header(HEADER.slots));
+      wordsRead = this.#readWords();
+      if (!this.#headerIsGood(wordsRead)) return;
+    }
+    const slots = this.#words - HEADER_WORDS;
+    this.#readDirectory(slots);
+    if (!this.#valuesAreGood(slots, wordsRead)) return;
+    const failures = this.#header(HEADER.failures);
+    if (failures > this.#failures) this.#report('unwritable', `the worker failed to save ${failures} times`);
+    this.#failures = failures;
+    const spare = this.#good.length === this.#next.length ? this.#good : new Float64Array(this.#next.length);
+    this.#good = this.#next;
+    this.#next = spare;
+  }
+
+  #growTo(words: number): void {
+    this.#words = words;
+    if (words > this.#next.length) this.#next = new Float64Array(Math.max(words, 2 * this.#next.length));
+  }
+
+  /** @returns whole words read */
+  #readWords(): number {
+    const bytes = new Uint8Array(this.#next.buffer, 0, this.#words * WORD_BYTES);
+    return Math.floor(readSync(this.#fd, bytes, 0, bytes.length, 0) / WORD_BYTES);
+  }
+
+  #header(word: number): number {
+    return this.#next[word] as number;
+  }
+
+  #headerIsGood(wordsRead: number): boolean {
+    if (wordsRead < HEADER_WORDS) {
+      this.#report('torn', 'the header is cut short');
+      return false;
+    }
+    const magic = Buffer.from(this.#next.buffer, 0, WORD_BYTES).toString('latin1');
+    if (magic !== MAGIC || this.#header(HEADER.life) !== this.name.life) {
+      this.#report(
+        'foreign',
+        magic === MAGIC ? 'it is the store of another process' : 'it is no store of this version',
+      );
+      return false;
+    }
+    const good =
+      isCount(this.#header(HEADER.capacity), MAX_CAPACITY) &&
+      isCount(this.#header(HEADER.slots), this.#header(HEADER.capacity)) &&
+      isCount(this.#header(HEADER.directoryBytes), MAX_DIRECTORY_BYTES);
+    if (!good) this.#report('torn', 'the header holds nonsense');
+    return good;
+  }
+
+  #readDirectory(slots: number): void {
+    const length = this.#header(HEADER.directoryBytes) - this.#directoryRead;
+    if (length <= 0) return;
+    const bytes = Buffer.alloc(length);
+    const start = directoryStart(this.#header(HEADER.capacity)) + this.#directoryRead;
+    const found = bytes.subarray(0, readSync(this.#fd, bytes, 0, length, start));
+    const { records, bytesRead } = decodeRecords(found);
+    this.#directoryRead += bytesRead;
+    for (const record of records) {
+      const problem = this.source.add(record, slots);
+      if (problem !== null) this.#report('conflict', problem);
+    }
+    if (bytesRead < length) this.#report('torn', 'the directory is damaged');
+  }
+
+  #valuesAreGood(slots: number, wordsRead: number): boolean {
+    if (wordsRead === this.#words && !this.#wentBack(slots)) return true;
+    this.#report('torn', wordsRead < this.#words ? 'the values are cut short' : 'the values went back');
+    return false;
+  }
+
+  /** No writer takes a count back: a count below the last one is damage, and so is what is no number. */
+  #wentBack(slots: number): boolean {
+    const { kinds } = this.source.slots;
+    const end = Math.min(slots, kinds.length);
+    for (let slot = 0; slot < end; slot++) {
+      const kind = kinds[slot];
+      const value = this.#next[HEADER_WORDS + slot] as number;
+      if (
+        kind === SLOT.count &&
+        !(value >= (this.#good[HEADER_WORDS + slot] ?? 0) && value < Number.POSITIVE_INFINITY)
+      ) {
+        return true;
+      }
+      if (kind === SLOT.sum && Number.isNaN(value)) return true;
+    }
+    return false;
+  }
+}
+
+function isCount(value: number, max: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value <= max;
+}
