@@ -1,4 +1,4 @@
-import { Gauge, type Registry } from '../metrics/index.ts';
+import { Gauge, type WorkerRegistry } from '../metrics/index.ts';
 import { SERVER_STATES, type ServerConnections, type Sessions } from './database-readings.ts';
 
 const WHOLE_SHOP =
@@ -13,7 +13,7 @@ export interface DatabaseGauges {
 }
 
 /** The gauges that one sample of the database fills. */
-export function databaseGauges(registry: Registry): DatabaseGauges {
+export function databaseGauges(registry: WorkerRegistry): DatabaseGauges {
   const registers = [registry];
   const up = new Gauge({
     name: 'shop_db_up',
@@ -23,17 +23,20 @@ export function databaseGauges(registry: Registry): DatabaseGauges {
   const activeSessions = new Gauge({
     name: 'shop_active_sessions',
     help: `Sessions seen in the last 5 minutes; ${WHOLE_SHOP}`,
+    aggregator: 'max',
     registers,
   });
   const activeCartSessions = new Gauge({
     name: 'shop_active_cart_sessions',
     help: `Sessions with an open, non-empty cart seen in the last 30 minutes; ${WHOLE_SHOP}`,
+    aggregator: 'max',
     registers,
   });
   const serverConnections = new Gauge({
     name: 'shop_db_server_connections',
     help: `Connections to the shop's database as PostgreSQL counts them (pg_stat_activity), by state; ${WHOLE_SHOP}`,
     labelNames: ['state'],
+    aggregator: 'max',
     registers,
   });
   for (const state of SERVER_STATES) serverConnections.set({ state }, 0);

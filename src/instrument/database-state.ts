@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 import type { Logger } from '../log.ts';
-import type { Registry } from '../metrics/index.ts';
+import type { WorkerRegistry } from '../metrics/index.ts';
 import { databaseGauges } from './database-gauges.ts';
 import { readServerConnections, readSessions } from './database-readings.ts';
 import { SAMPLE_INTERVAL_MS, sampleRegularly } from './sampler.ts';
@@ -25,7 +25,7 @@ export interface DatabaseState {
  *
  * @param database whose own waits have deadlines: they end the queries that nobody waits for any more
  */
-export function sampleDatabase(registry: Registry, database: Knex, log: Logger): DatabaseState {
+export function sampleDatabase(registry: WorkerRegistry, database: Knex, log: Logger): DatabaseState {
   const gauges = databaseGauges(registry);
   let up: boolean | undefined;
 

@@ -1,8 +1,8 @@
-import { Counter, type Registry } from '../metrics/index.ts';
+import { Counter, type WorkerRegistry } from '../metrics/index.ts';
 import type { ErrorType, WorkerMetrics } from './metrics.ts';
 
 /** The counter that workers keep for their requests and the primary for crashes: one definition, so that they merge. */
-export function errorCounter(registry: Registry): Counter<'type' | 'route'> {
+export function errorCounter(registry: WorkerRegistry): Counter<'type' | 'route'> {
   return new Counter({
     name: 'shop_errors_total',
     help: 'Errors, each counted once, by type and by the template of the route that answered it; a crashed worker has the route none',

@@ -6,7 +6,7 @@ import { UNMATCHED } from './routes.ts';
 
 type HttpMetrics = Pick<
   WorkerMetrics,
-  'httpRequestDuration' | 'httpResponseSize' | 'httpRequestsInFlight' | 'requestTime'
+  'httpRequestDuration' | 'httpResponseSize' | 'httpRequestsInFlight' | 'requestTime' | 'flush'
 >;
 
 const KNOWN_METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
@@ -42,7 +42,7 @@ export function timeRequests(metrics: HttpMetrics): Middleware {
       metrics.httpRequestDuration.observe(labels, clock.totalSeconds);
       const { split } = clock;
       for (const spent of SPENT) metrics.requestTime.inc({ route, spent }, split[spent]);
-      if (status === undefined) observeResponseSize(ctx, (bytes) => metrics.httpResponseSize.observe(labels, bytes));
+      if (status === undefined) observeResponseSize(ctx, metrics, labels);
     }
   };
 }

@@ -43,4 +43,6 @@ export interface WorkerMetrics {
   readonly dbConnections: Gauge<'state'>;
   readonly dbConnectionsMax: Gauge;
   readonly cpuUsage: Gauge<'worker'>;
+  /** Puts what was counted where the worker's death can't take it, now; else it happens at the end of the turn. */
+  flush(): void;
 }

@@ -1,8 +1,7 @@
 import type { Knex } from 'knex';
 import type { Logger } from '../log.ts';
-import { Counter, Gauge, type Registry } from '../metrics/index.ts';
+import { Counter, Gauge, type WorkerRegistry } from '../metrics/index.ts';
 import { sampleDatabase } from './database-state.ts';
-import { declare } from './declare.ts';
 import { errorCounter } from './errors.ts';
 import { sampleHostCpu } from './host-cpu.ts';
 import { sampleProcess } from './process.ts';
@@ -41,7 +40,7 @@ export interface PrimaryMetrics<Reason extends string> {
  * @returns when the first sample is taken, so that the first scrape tells the truth
  */
 export async function createPrimaryMetrics<Reason extends string>(
-  registry: Registry,
+  registry: WorkerRegistry,
   { database, log, version, restartReasons, workers }: PrimaryMetricsOptions<Reason>,
 ): Promise<PrimaryMetrics<Reason>> {
   const registers = [registry];
@@ -71,11 +70,11 @@ export async function createPrimaryMetrics<Reason extends string>(
     labelNames: ['reason'],
     registers,
   });
-  for (const reason of restartReasons) declare(restarts, { reason });
+  for (const reason of restartReasons) restarts.zero({ reason });
 
   const errors = errorCounter(registry);
   const crash = { type: 'worker_crash', route: 'none' };
-  declare(errors, crash);
+  errors.zero(crash);
 
   const hostCpuUsage = new Gauge({
     name: 'shop_host_cpu_usage_ratio',

@@ -1,6 +1,5 @@
-import { Counter, Gauge, Histogram, type Registry, Summary } from '../metrics/index.ts';
+import { Counter, Gauge, Histogram, Summary, type WorkerRegistry } from '../metrics/index.ts';
 import { DURATION_BUCKETS_SECONDS, SIZE_BUCKETS_BYTES } from './buckets.ts';
-import { declare } from './declare.ts';
 import { errorCounter } from './errors.ts';
 import { CHECKOUT_PHASES, ERROR_TYPES, ORDER_OUTCOMES, POOL_STATES, type WorkerMetrics } from './metrics.ts';
 import { SHOP_OPERATIONS } from './operations.ts';
@@ -22,13 +21,13 @@ const QUANTILES = [0.5, 0.9, 0.95, 0.99];
 const QUANTILE_WINDOW_SECONDS = 5 * 60;
 
 /** Makes every metric of a worker, with each series whose labels are known beforehand at 0. */
-export function createWorkerMetrics(registry: Registry, options: WorkerMetricsOptions): WorkerMetrics {
+export function createWorkerMetrics(registry: WorkerRegistry, options: WorkerMetricsOptions): WorkerMetrics {
   const metrics = defineMetrics(registry);
   declareSeries(metrics, options);
   return metrics;
 }
 
-function defineMetrics(registry: Registry): WorkerMetrics {
+function defineMetrics(registry: WorkerRegistry): WorkerMetrics {
   const registers = [registry];
   return {
     cartAdditions: new Counter({
@@ -122,11 +121,12 @@ function defineMetrics(registry: Registry): WorkerMetrics {
       registers,
     }),
     cpuUsage: cpuUsageGauge(registry),
+    flush: () => registry.store.flush(),
   };
 }
 
 /** Kept by every process for itself; one definition, so that they merge. */
-export function cpuUsageGauge(registry: Registry): Gauge<'worker'> {
+export function cpuUsageGauge(registry: WorkerRegistry): Gauge<'worker'> {
   return new Gauge({
     name: 'shop_cpu_usage_ratio',
     help: 'Cores that a process of the shop used over the last second: 1 is one core fully used; worker is primary or a place number',
@@ -138,23 +138,23 @@ export function cpuUsageGauge(registry: Registry): Gauge<'worker'> {
 
 function declareSeries(metrics: WorkerMetrics, { worker, products, routes, poolMax }: WorkerMetricsOptions): void {
   for (const product of products) {
-    declare(metrics.cartAdditions, { product });
-    declare(metrics.cartUnitsAdded, { product });
-    declare(metrics.productViews, { product });
-    declare(metrics.unitsSold, { product });
+    metrics.cartAdditions.zero({ product });
+    metrics.cartUnitsAdded.zero({ product });
+    metrics.productViews.zero({ product });
+    metrics.unitsSold.zero({ product });
   }
-  for (const outcome of ORDER_OUTCOMES) declare(metrics.orders, { outcome });
-  for (const phase of CHECKOUT_PHASES) declare(metrics.checkoutPhaseDuration, { phase });
+  for (const outcome of ORDER_OUTCOMES) metrics.orders.zero({ outcome });
+  for (const phase of CHECKOUT_PHASES) metrics.checkoutPhaseDuration.zero({ phase });
   for (const route of new Set([...routes.map(({ route }) => route), UNMATCHED])) {
-    for (const type of ERROR_TYPES) if (type !== 'worker_crash') declare(metrics.errors, { type, route });
-    for (const spent of SPENT) declare(metrics.requestTime, { route, spent });
+    for (const type of ERROR_TYPES) if (type !== 'worker_crash') metrics.errors.zero({ type, route });
+    for (const spent of SPENT) metrics.requestTime.zero({ route, spent });
   }
   for (const measured of routes) {
     const labels = { method: measured.method, route: measured.route, status_code: successStatus(measured) };
-    declare(metrics.httpRequestDuration, labels);
-    declare(metrics.httpResponseSize, labels);
+    metrics.httpRequestDuration.zero(labels);
+    metrics.httpResponseSize.zero(labels);
   }
-  for (const operation of SHOP_OPERATIONS) declare(metrics.dbOperationDuration, operation);
+  for (const operation of SHOP_OPERATIONS) metrics.dbOperationDuration.zero(operation);
   for (const state of POOL_STATES) metrics.dbConnections.set({ state }, 0);
   metrics.dbConnectionsMax.set(poolMax);
   metrics.cpuUsage.set({ worker }, 0);
