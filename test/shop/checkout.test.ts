@@ -1,0 +1,242 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { PaymentGateway } from '../../src/shop/payment/gateway.ts';
+import { dump, startShop, type TestShop } from '../support/shop.ts';
+import { CUSTOMER, DECLINED_CARD, type Visitor } from '../support/visitor.ts';
+
+async function withCart(shop: TestShop, quantity = 1): Promise<{ shopper: Visitor; cart: string }> {
+  const shopper = shop.visitor();
+  const added = await shopper.post('/add_to_cart/1', { quantity });
+  assert.equal(added.status, 302);
+  const form = await shopper.get('/checkout');
+  const cart = /name="cart" value="([^"]+)"/.exec(form.text)?.[1];
+  assert.ok(cart);
+  return { shopper, cart };
+}
+
+test('a declined card keeps the cart, and the form without the card', async (t) => {
+  const shop = await startShop(t);
+  const { shopper, cart } = await withCart(shop, 2);
+  const before = await dump(shop.knex);
+
+  const declined = await shopper.post('/checkout', { ...CUSTOMER, cart, card_number: DECLINED_CARD, cvv: '7391' });
+
+  assert.equal(declined.status, 422);
+  assert.match(declined.text, /O pagamento foi recusado/);
+  assert.ok(declined.text.includes(CUSTOMER.address1));
+  // The page names the test cards itself, but in no field.
+  assert.doesNotMatch(declined.text, /value="[^"]*(4000|7391|12\/39)/);
+  assert.equal(await dump(shop.knex), before);
+  const metrics = await shop.metrics();
+  assert.equal(metrics.of('shop_orders_total', { outcome: 'declined' }), 1);
+  assert.equal(metrics.of('shop_errors_total', { type: 'payment_declined', route: '/checkout' }), 1);
+  assert.equal(metrics.of('shop_errors_total'), 1);
+
+  assert.equal((await shopper.post('/checkout', { ...CUSTOMER, cart })).status, 302);
+});
+
+for (const sendsCart of [true, false]) {
+  test(`a submit repeated at once on two workers makes one order, ${sendsCart ? 'with' : 'without'} the cart's id`, async (t) => {
+    const one = await startShop(t);
+    const two = await one.another();
+    const { shopper, cart } = await withCart(one, 2);
+    const form = sendsCart ? { ...CUSTOMER, cart } : CUSTOMER;
+
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, (_, i) => shopper.post(`${(i % 2 ? one : two).origin}/checkout`, form)),
+    );
+    answers.push(await shopper.post('/checkout', form));
+
+    const places = new Set(answers.map(({ status, location }) => `${status} ${location}`));
+    assert.equal(places.size, 1, [...places].join());
+    assert.match([...places].join(), /^302 \/order_confirmation\/FS-/);
+    assert.equal((await one.knex('orders')).length, 1);
+    const paid = await Promise.all(
+      [one, two].map(async (shop) => (await shop.metrics()).of('shop_orders_total', { outcome: 'paid' })),
+    );
+    assert.equal(
+      paid.reduce((sum, count) => sum + count),
+      1,
+    );
+  });
+}
+
+test('ten shoppers race for the last unit: one gets it', async (t) => {
+  const one = await startShop(t);
+  const two = await one.another();
+  await one.knex('products').where('id', 1).update({ stock: 1 });
+  const racers = await Promise.all(Array.from({ length: 10 }, (_, i) => withCart(i % 2 ? one : two)));
+
+  const answers = await Promise.all(
+    racers.map(({ shopper, cart }) => shopper.post('/checkout', { ...CUSTOMER, cart })),
+  );
+
+  assert.deepEqual(answers.map(({ status }) => status).sort(), [302, ...Array<number>(9).fill(409)]);
+  assert.match(answers.find(({ status }) => status === 409)?.text ?? '', /está esgotado/);
+  assert.equal((await one.knex('products').where('id', 1).first()).stock, 0);
+  assert.equal((await one.knex('orders')).length, 1);
+  assert.equal((await one.knex('carts').where('status', 'open')).length, 9);
+});
+
+test('two products in opposite order never block each other', async (t) => {
+  const shop = await startShop(t);
+  const buyers = await Promise.all(
+    Array.from({ length: 12 }, async (_, i) => {
+      const shopper = shop.visitor();
+      for (const product of i % 2 ? [3, 4] : [4, 3]) await shopper.post(`/add_to_cart/${product}`, { quantity: 1 });
+      return shopper;
+    }),
+  );
+  const answers = await Promise.all(buyers.map((shopper) => shopper.post('/checkout', CUSTOMER)));
+  assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([302]));
+  assert.equal((await shop.knex('orders')).length, 12);
+});
+
+test('what is not in stock is not sold, and nothing changes', async (t) => {
+  const shop = await startShop(t);
+  const { shopper, cart } = await withCart(shop, 3);
+  await shop.knex('products').where('id', 1).update({ stock: 2 });
+  const before = await dump(shop.knex);
+  const refused = await shopper.post('/checkout', { ...CUSTOMER, cart });
+  assert.equal(refused.status, 409);
+  assert.match(refused.text, /restam 2, e você quer 3/);
+  assert.equal(await dump(shop.knex), before);
+  assert.equal((await shop.metrics()).of('shop_orders_total', { outcome: 'out_of_stock' }), 1);
+});
+
+test('an empty cart has nothing to order', async (t) => {
+  const shop = await startShop(t);
+  const shopper = shop.visitor();
+  assert.equal((await shopper.get('/checkout')).location, '/cart');
+  assert.match((await shopper.get('/cart')).text, /Seu carrinho está vazio/);
+  assert.equal((await shopper.post('/checkout', CUSTOMER)).location, '/cart');
+  assert.equal((await shop.knex('orders')).length, 0);
+});
+
+test("an order is shown to its own session only, and someone else's cart can't be ordered", async (t) => {
+  const shop = await startShop(t);
+  const { shopper, cart } = await withCart(shop);
+  const { shopper: stranger, cart: strangersCart } = await withCart(shop);
+
+  assert.equal((await stranger.post('/checkout', { ...CUSTOMER, cart })).location, '/cart');
+  assert.equal((await shop.knex('orders')).length, 0);
+
+  const { location } = await shopper.post('/checkout', { ...CUSTOMER, cart });
+  assert.ok(location);
+  assert.equal((await shopper.get(location)).status, 200);
+  assert.equal((await stranger.get(location)).status, 404);
+  assert.equal((await shop.visitor().get(location)).status, 404);
+  assert.equal((await shopper.get('/order_confirmation/FS-AAAAAAAAAAAAAAAA')).status, 404);
+  assert.equal((await shop.knex('carts').where('id', strangersCart).first()).status, 'open');
+});
+
+test('every mistake in the form is named, and nothing changes', async (t) => {
+  const shop = await startShop(t);
+  const { shopper, cart } = await withCart(shop);
+  const before = await dump(shop.knex);
+  const wrong: [field: string, value: string, message: RegExp][] = [
+    ['first_name', ' ', /Preencha/],
+    ['last_name', 'x'.repeat(101), /no máximo 100/],
+    ['email', 'ana@', /e-mail/],
+    ['mobile', '123', /celular/],
+    ['address1', '', /Preencha/],
+    ['city', 'São\u0000Paulo', /caracteres que não podem/],
+    ['state', '', /Preencha/],
+    ['country', '', /Preencha/],
+    ['zip', '1234', /CEP/],
+    ['card_name', '', /Preencha/],
+    ['card_number', '4242424242424241', /cartão não é válido/],
+    ['card_number', '424242', /cartão não é válido/],
+    ['card_number', '4'.repeat(300), /no máximo/],
+    ['expiry_date', '13/39', /MM\/AA/],
+    ['expiry_date', '01/20', /vencido/],
+    ['cvv', '12', /3 ou 4/],
+    ['cvv', '12345', /3 ou 4/],
+  ];
+  for (const [field, value, message] of wrong) {
+    const html = await shopper.post('/checkout', { ...CUSTOMER, cart, [field]: value });
+    assert.equal(html.status, 422, field);
+    assert.match(html.text, message, field);
+    const json = await shopper.post('/checkout', { ...CUSTOMER, cart, [field]: value }, { accept: 'application/json' });
+    assert.deepEqual(Object.keys(JSON.parse(json.text).error.fields), [field]);
+  }
+  const { card_number: _, ...incomplete } = CUSTOMER;
+  assert.equal((await shopper.post('/checkout', incomplete)).status, 422);
+  assert.equal((await shopper.post('/checkout', { ...CUSTOMER, cart: 'x' })).status, 422);
+  assert.equal(await dump(shop.knex), before);
+  assert.equal((await shop.metrics()).of('shop_errors_total', { type: 'validation' }), wrong.length * 2 + 2);
+});
+
+test('plausible addresses and spellings of a card are taken', async (t) => {
+  const shop = await startShop(t);
+  const plausible: Record<string, string>[] = [
+    { state: 'CA', zip: '12345', country: 'United States', mobile: '+1 (555) 123-4567' },
+    { zip: 'SW1A 1AA', country: 'United Kingdom', state: 'London' },
+    { zip: '01310100', country: 'BR', state: 'São Paulo' },
+    { card_number: '4242 4242 4242 4242', expiry_date: '12/2039', cvv: '1234' },
+    { card_number: '4242-4242-4242-4242', expiry_date: '12 / 39' },
+    { card_number: '4222222222222', address2: '' },
+    { first_name: "D'Ávila", last_name: 'Ng', email: 'a+b@exemplo.com.br' },
+  ];
+  for (const fields of plausible) {
+    const { shopper } = await withCart(shop);
+    const answer = await shopper.post('/checkout', { ...CUSTOMER, ...fields }, { accept: 'application/json' });
+    assert.equal(answer.status, 302, `${JSON.stringify(fields)} ${answer.text}`);
+  }
+});
+
+test('a payment provider that hangs or fails costs a 503 and no order, and a late approval is given back', async (t) => {
+  const cancelled: string[] = [];
+  let approve: ((value: { approved: true; reference: string }) => void) | undefined;
+  let failing = false;
+  const payments: PaymentGateway = {
+    authorize: () => {
+      if (failing) return Promise.reject(new Error('provider down'));
+      return new Promise((resolve) => {
+        approve = resolve;
+      });
+    },
+    cancel: async (reference) => {
+      cancelled.push(reference);
+    },
+  };
+  const shop = await startShop(t, { payments });
+  const { shopper, cart } = await withCart(shop);
+  const before = await dump(shop.knex);
+
+  const startedMs = performance.now();
+  const hung = await shopper.post('/checkout', { ...CUSTOMER, cart });
+  assert.equal(hung.status, 503);
+  assert.ok(performance.now() - startedMs < 2_000);
+  assert.ok(Number(hung.headers.get('retry-after')) > 0);
+  approve?.({ approved: true, reference: 'late' });
+  failing = true;
+  assert.equal((await shopper.post('/checkout', { ...CUSTOMER, cart })).status, 503);
+
+  assert.deepEqual(cancelled, ['late']);
+  assert.equal(await dump(shop.knex), before);
+  const metrics = await shop.metrics();
+  assert.equal(metrics.of('shop_orders_total', { outcome: 'failed' }), 2);
+  assert.ok(metrics.of('shop_request_time_seconds_total', { route: '/checkout', spent: 'payment' }) > 1);
+  assert.equal(metrics.of('shop_checkout_phase_duration_seconds_count', { phase: 'payment' }), 2);
+});
+
+test('a payment whose order can not be written is given back', async (t) => {
+  const cancelled: string[] = [];
+  const shop = await startShop(t, {
+    payments: {
+      authorize: async () => ({ approved: true, reference: 'ref' }),
+      cancel: async (reference) => {
+        cancelled.push(reference);
+      },
+    },
+  });
+  const { shopper } = await withCart(shop);
+  await shop.knex.raw('alter table orders add constraint refuse check (false)');
+  const answer = await shopper.post('/checkout', CUSTOMER);
+  assert.equal(answer.status, 500);
+  assert.deepEqual(cancelled, ['ref']);
+  assert.equal((await shop.knex('orders')).length, 0);
+  assert.equal((await shop.metrics()).of('shop_errors_total', { type: 'internal', route: '/checkout' }), 1);
+  assert.ok(!shop.log().includes(CUSTOMER.address1));
+});

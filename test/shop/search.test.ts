@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { startShop } from '../support/shop.ts';
+
+/** Ids of the listed products, in their order. */
+function listed(html: string): number[] {
+  const main = html.slice(html.indexOf('<main'));
+  return [...new Set([...main.matchAll(/href="\/detail\/(\d+)"/g)].map(([, id]) => Number(id)))];
+}
+
+test('the shop is searched, filtered, sorted and turned page by page', async (t) => {
+  const shop = await startShop(t);
+  const shopper = shop.visitor();
+  const all: { id: number; price_cents: number; name: string }[] = await shop.knex('products').orderBy('id');
+
+  const pages = await Promise.all([1, 2].map((page) => shopper.get(`/shop?sort=price_asc&page=${page}`)));
+  const byPrice = all.toSorted((a, b) => a.price_cents - b.price_cents || a.id - b.id).map(({ id }) => id);
+  assert.deepEqual(
+    pages.flatMap(({ text }) => listed(text)),
+    byPrice,
+  );
+
+  const category = await shop.knex('categories').orderBy('position').first();
+  const inCategory = await shop.knex('products').where('category_id', category.id).pluck('id');
+  assert.deepEqual(
+    listed((await shopper.get(`/shop?category=${category.slug}`)).text).sort((a, b) => a - b),
+    inCategory,
+  );
+
+  const bag = all.find(({ name }) => name.startsWith('Mochila Urbana'));
+  assert.ok(listed((await shopper.get('/shop?q=MÔCHILA+urbana')).text).includes(bag?.id ?? 0));
+  const nothing = await shopper.get('/shop?q=nada+disso');
+  assert.equal(nothing.status, 200);
+  assert.deepEqual(listed(nothing.text), []);
+});
+
+test('what is typed is looked for, not obeyed', async (t) => {
+  const shop = await startShop(t);
+  for (const q of ['%', '_', '\\', "' or 1=1 --", '<script>alert(1)</script>', '100%', '😀', 'a'.repeat(100)]) {
+    const page = await shop.visitor().get(`/shop?q=${encodeURIComponent(q)}`);
+    assert.equal(page.status, 200, q);
+    assert.deepEqual(listed(page.text), [], q);
+    assert.ok(!page.text.includes('<script>alert'), q);
+  }
+});
+
+test('a search that no form sends is refused', async (t) => {
+  const shop = await startShop(t);
+  const wrong: [string, number][] = [
+    ['page=0', 422],
+    ['page=-1', 422],
+    ['page=abc', 422],
+    ['page=1e9', 422],
+    ['page=99999', 404],
+    [`page=${'9'.repeat(40)}`, 422],
+    ['sort=price;drop', 422],
+    ['category=nenhuma', 404],
+    ['category=a&category=b', 422],
+    ['q=a&q=b', 422],
+    [`q=${'a'.repeat(101)}`, 422],
+    ['q=%00', 400],
+  ];
+  for (const [query, status] of wrong) {
+    assert.equal((await shop.visitor().get(`/shop?${query}`)).status, status, query);
+  }
+  assert.equal((await shop.visitor().get('/shop?q=&category=&sort=&page=')).status, 200);
+});
