@@ -2,21 +2,24 @@ import type { WorkerMetrics } from './metrics.ts';
 import { SAMPLES_PER_SECOND, type Sampler, sampleRegularly } from './sampler.ts';
 
 /**
- * Keeps `shop_cpu_usage_ratio` of this process: cores used over the last second; 1 is one core fully used.
+ * Keeps `shop_cpu_usage_ratio` of this process: cores used over the last second, or since the process began;
+ * 1 is one core fully used.
  *
  * @param worker its label: `primary`, or the worker's place number
  */
 export function sampleProcess(cpuUsage: WorkerMetrics['cpuUsage'], worker: string): Sampler {
-  const samples = [readCpu()];
+  const samples = [PROCESS_START];
   return sampleRegularly(function sampleCpu() {
     const now = readCpu();
-    const before = samples[0] ?? now;
+    const before = samples[0] ?? PROCESS_START;
     samples.push(now);
     if (samples.length > SAMPLES_PER_SECOND) samples.shift();
-    const elapsedMs = now.atMs - before.atMs;
-    if (elapsedMs > 0) cpuUsage.set({ worker }, (now.usedMs - before.usedMs) / elapsedMs);
+    cpuUsage.set({ worker }, (now.usedMs - before.usedMs) / (now.atMs - before.atMs));
   });
 }
+
+/** `performance.now()` counts from there, so the first sample is the mean of the process' life so far. */
+const PROCESS_START = { atMs: 0, usedMs: 0 };
 
 function readCpu(): { atMs: number; usedMs: number } {
   const { user, system } = process.cpuUsage();
