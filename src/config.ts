@@ -7,6 +7,8 @@ export interface Config {
   readonly production: boolean;
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
   readonly workers: number;
+  /** A worker that has not been heard of for so many seconds hangs and is replaced. */
+  readonly hangSeconds: number;
   /** Absolute folder of the embedded database and of generated keys. */
   readonly dataDir: string;
   readonly shop: {
@@ -83,6 +85,7 @@ const environmentSchema = z.object({
     .default('true')
     .transform((value) => value === 'true'),
   WORKERS: wholeNumber('the number of worker processes', 1, 512).optional(),
+  WORKER_HANG_SECONDS: wholeNumber('the seconds after which a silent worker is replaced', 2, 3600).default(10),
   DATABASE_URL: z
     .string()
     .refine(
@@ -139,6 +142,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     production: env.NODE_ENV === 'production',
     logLevel: env.LOG_LEVEL,
     workers: env.WORKERS ?? availableParallelism(),
+    hangSeconds: env.WORKER_HANG_SECONDS,
     dataDir: resolve(env.DATA_DIR),
     shop: {
       host: env.HOST,
@@ -172,4 +176,11 @@ function databaseConnection(env: z.infer<typeof environmentSchema>): DatabaseCon
     password: env.DB_PASSWORD,
     database: env.DB_NAME ?? 'fake_shop',
   };
+}
+
+/** The variables from which `readConfig` reads this connection. */
+export function databaseEnvironment(connection: DatabaseConnection): NodeJS.ProcessEnv {
+  if ('url' in connection) return { DATABASE_URL: connection.url };
+  const { host, port, user, password, database } = connection;
+  return { DB_HOST: host, DB_PORT: String(port), DB_USER: user, DB_PASSWORD: password, DB_NAME: database };
 }

@@ -7,10 +7,10 @@ export type { Logger } from 'pino';
 /**
  * The log of one process: JSON lines on stdout, readable on a terminal.
  *
- * @param process `primary` or the worker's place number, on every line
+ * @param worker `primary` or the worker's place number, on every line
  */
-export function createLog(config: Pick<Config, 'logLevel'>, process_: string): Logger {
-  const options = { level: config.logLevel, base: { process: process_, pid: process.pid } };
+export function createLog(config: Pick<Config, 'logLevel'>, worker: string): Logger {
+  const options = { level: config.logLevel, base: { worker, pid: process.pid } };
   // Synchronous in both forms: the last line before an exit is the one that matters.
   return process.stdout.isTTY
     ? pino(options, pretty({ sync: true, ignore: 'pid', translateTime: 'SYS:HH:MM:ss.l' }))

@@ -1,0 +1,26 @@
+/** Why a worker was replaced, label `reason` of `shop_worker_restarts_total`; a closed list. */
+export const RESTART_REASONS = [
+  'exit',
+  'exception',
+  'out_of_memory',
+  'signal',
+  'hang',
+  'failed_start',
+  'reload',
+] as const;
+export type RestartReason = (typeof RESTART_REASONS)[number];
+
+/**
+ * Why a worker ended that nobody told to.
+ *
+ * @param code exit code, or null when a signal ended the process
+ * @param signal name of that signal
+ * @param served whether the worker had ever served
+ */
+export function exitReason(code: number | null, signal: string | null, served: boolean): RestartReason {
+  // V8 aborts when its heap is full, and nothing else here does.
+  if (signal === 'SIGABRT' || signal === 'SIGTRAP') return 'out_of_memory';
+  if (signal) return 'signal';
+  if (!served) return 'failed_start';
+  return code === 0 ? 'exit' : 'exception';
+}

@@ -1,0 +1,82 @@
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import net, { type AddressInfo } from 'node:net';
+
+const SECOND = 1000;
+
+/** Limits against slow and endless requests; https://nodejs.org/docs/latest-v20.x/api/http.html names each. */
+const LIMITS = {
+  /** The request line and headers are there in this time, */
+  headersTimeout: 10 * SECOND,
+  /** and the whole request, body included, in this. */
+  requestTimeout: 15 * SECOND,
+  connectionsCheckingInterval: 1 * SECOND,
+  keepAliveTimeout: 10 * SECOND,
+  maxHeaderSize: 16 * 1024,
+};
+
+/** An idle keep-alive connection is given this long to send one more request and be told to close. */
+const IDLE_GRACE_MS = 1000;
+const IDLE_CHECK_MS = 100;
+
+export interface HttpServer {
+  readonly port: number;
+  /**
+   * Takes no new connection, answers what comes on the open ones with `Connection: close`, and resolves when the
+   * last has gone, or cuts the rest at the deadline.
+   */
+  drain(deadlineMs: number): Promise<void>;
+}
+
+/**
+ * Listens, with limits, in a form that drains without failing a request.
+ *
+ * @throws Error that says what to do, when the address can't be had
+ */
+export async function listen(handler: RequestListener, address: { host: string; port: number }): Promise<HttpServer> {
+  const answering = new Set<ServerResponse>();
+  let draining = false;
+  const server = createServer(LIMITS, function track(request, response) {
+    answering.add(response);
+    response.once('close', () => answering.delete(response));
+    if (draining) response.shouldKeepAlive = false;
+    handler(request, response);
+  });
+  await listening(server, address);
+
+  async function drain(deadlineMs: number): Promise<void> {
+    draining = true;
+    // `http.Server.close` would cut idle connections at once, also the one whose next request is under way.
+    const closed = new Promise<void>((resolve) => {
+      net.Server.prototype.close.call(server, () => resolve());
+    });
+    for (const response of answering) if (!response.headersSent) response.shouldKeepAlive = false;
+    const started = performance.now();
+    const check = setInterval(() => {
+      const elapsed = performance.now() - started;
+      if (elapsed > deadlineMs) server.closeAllConnections();
+      else if (elapsed > IDLE_GRACE_MS) server.closeIdleConnections();
+    }, IDLE_CHECK_MS);
+    await closed;
+    clearInterval(check);
+    server.close();
+  }
+
+  return { port: (server.address() as AddressInfo).port, drain };
+}
+
+function listening(server: Server, { host, port }: { host: string; port: number }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => reject(addressError(error, host, port)));
+    server.listen({ host, port }, resolve);
+  });
+}
+
+function addressError(error: NodeJS.ErrnoException, host: string, port: number): Error {
+  const advice =
+    {
+      EADDRINUSE: 'another program listens there: stop it, or choose another port',
+      EACCES: 'this user may not listen there: choose a port above 1023',
+      EADDRNOTAVAIL: 'this machine has no such address: choose another host',
+    }[error.code ?? ''] ?? error.message;
+  return new Error(`Can't listen on ${host}:${port}: ${advice}`, { cause: error });
+}

@@ -1,0 +1,39 @@
+/** What a worker tells the primary. */
+export type WorkerMessage =
+  | { type: 'serving'; port: number }
+  | { type: 'draining' }
+  /** Sent every second, so that a hang shows. */
+  | { type: 'alive' }
+  /** It can't serve; `reason` says why, and it exits next. */
+  | { type: 'failed'; reason: string };
+
+/** What the primary tells a worker: finish what you have, take no more, exit. */
+export interface DrainMessage {
+  type: 'drain';
+}
+
+/** What the primary hands to a worker at its fork, beside the configuration in the environment. */
+export interface Assignment {
+  /** 1 to `WORKERS`; a replacement takes its predecessor's place. */
+  place: number;
+  /** How many workers had this place before. */
+  restarts: number;
+  /** Folder of the metrics store files of this instance. */
+  storeDirectory: string;
+  /** The primary's own `/metrics`. */
+  metricsUrl: string;
+}
+
+const VARIABLE = 'FAKE_SHOP_ASSIGNMENT';
+
+/** As an environment variable, since a worker needs it before the first message could come. */
+export function writeAssignment(assignment: Assignment): NodeJS.ProcessEnv {
+  return { [VARIABLE]: JSON.stringify(assignment) };
+}
+
+export function readAssignment(environment: NodeJS.ProcessEnv): Assignment {
+  const text = environment[VARIABLE];
+  if (text === undefined)
+    throw new Error('A worker is only ever started by the primary: run the program without node:cluster variables');
+  return JSON.parse(text) as Assignment;
+}

@@ -1,0 +1,170 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { RateLimiterClusterMaster } from 'rate-limiter-flexible';
+import { type Config, type DatabaseConnection, databaseEnvironment, readConfig } from '../config.ts';
+import { connect, prepareDatabase, startEmbeddedPostgres } from '../db/index.ts';
+import { createPrimaryMetrics } from '../instrument/primary.ts';
+import { createLog, type Logger } from '../log.ts';
+import { ClusterRegistry, collectDefaults, createStoreDirectory, WorkerRegistry } from '../metrics/index.ts';
+import { createOpsApp } from '../ops/app.ts';
+import { projectRoot } from '../paths.ts';
+import { RESTART_REASONS } from './exit-reason.ts';
+import { listen } from './http-server.ts';
+import { writeAssignment } from './messages.ts';
+import { type ReleaseStack, releaseStack } from './release.ts';
+import { keptSessionKeys } from './session-keys.ts';
+import { handleSignals } from './signals.ts';
+import { createSupervisor, type Supervisor } from './supervisor.ts';
+
+/** Requests in flight get this long to finish when the shop stops. */
+const DRAIN_DEADLINE_MS = 8_000;
+const OPS_DRAIN_DEADLINE_MS = 1_000;
+/** The samplers run two queries at a time. */
+const PRIMARY_POOL_MAX = 2;
+/** Of the embedded database: for the primary, the migrations, and a person with psql. */
+const SPARE_CONNECTIONS = 20;
+
+/**
+ * The primary's whole life: starts everything in order, waits for a signal, releases in reverse.
+ *
+ * @throws {ConfigError} when the environment has mistakes; nothing was started then
+ */
+export async function runPrimary(environment: NodeJS.ProcessEnv): Promise<void> {
+  const config = readConfig(environment);
+  const log = createLog(config, 'primary');
+  const resources = releaseStack((error) => log.error({ err: error }, 'a resource failed to close'));
+  let supervisor: Supervisor | null = null;
+  let stopping = false;
+
+  async function stop(exitCode: number): Promise<void> {
+    stopping = true;
+    await resources.release();
+    process.exit(exitCode);
+  }
+
+  handleSignals({
+    stop(signal) {
+      log.info({ signal }, 'stopping: requests in flight finish first; a second signal exits at once');
+      void stop(0);
+    },
+    abandon: () => supervisor?.kill(),
+    reload() {
+      if (!supervisor || stopping) return;
+      log.info('reloading: the workers are replaced one after the other');
+      supervisor.reload().then(
+        () => log.info('reloaded'),
+        (error: unknown) => log.error({ err: error }, 'the reload ended early'),
+      );
+    },
+  });
+
+  try {
+    const primary = await startPrimary(config, log, resources);
+    supervisor = primary.supervisor;
+    announce(primary.opsUrl, urlOf(config.shop.host, await supervisor.start()), log);
+  } catch (error) {
+    // What fails because a signal took it down on its way up is no failure.
+    if (stopping) return;
+    log.fatal({ err: error }, error instanceof Error ? error.message : 'the shop failed to start');
+    await stop(1);
+  }
+}
+
+/** Everything but the workers, which the supervisor starts. */
+async function startPrimary(
+  config: Config,
+  log: Logger,
+  resources: ReleaseStack,
+): Promise<{ supervisor: Supervisor; opsUrl: string }> {
+  const startedAt = new Date().toISOString();
+  const version = readVersion();
+  const sessionKeys = config.shop.sessionKeys ?? (await keptSessionKeys(config.dataDir));
+  const { connection, embedded } = await provideDatabase(config, log, resources);
+  await prepareDatabase(connection, { log });
+  const database = resources.add(
+    connect(connection, { poolMax: PRIMARY_POOL_MAX, applicationName: 'fake-shop primary', log }),
+    (knex) => knex.destroy(),
+  );
+
+  const onProblem = (problem: unknown) => log.error({ problem }, 'the metrics lost something');
+  const stores = resources.add(createStoreDirectory({ name: 'fake_shop', onProblem }), (folder) => folder.remove());
+  const registry = new WorkerRegistry();
+  resources.add(collectDefaults(registry), (stopCollecting) => stopCollecting());
+  const metrics = await createPrimaryMetrics(registry, {
+    database,
+    log,
+    version,
+    restartReasons: RESTART_REASONS,
+    workers: () => supervisor.status(),
+  });
+  resources.add(metrics, (open) => open.stop());
+  const clusterRegistry = resources.add(
+    new ClusterRegistry({ directory: stores.path, registers: [registry], prefix: 'shop_metrics_', onProblem }),
+    (open) => open.close(),
+  );
+
+  const ops = createOpsApp({
+    log,
+    token: config.metrics.token,
+    registry: clusterRegistry,
+    status: () => ({
+      primary: { pid: process.pid, startedAt, version },
+      workers: supervisor.status(),
+      database: { embedded, up: metrics.databaseUp() },
+    }),
+  });
+  const opsServer = resources.add(await listen(ops.callback(), config.metrics), (server) =>
+    server.drain(OPS_DRAIN_DEADLINE_MS),
+  );
+  const opsUrl = urlOf(config.metrics.host, opsServer.port);
+
+  // Counts the form posts of all workers; it listens to their messages from here on.
+  new RateLimiterClusterMaster();
+  const supervisor = createSupervisor({
+    workers: config.workers,
+    hangSeconds: config.hangSeconds,
+    drainDeadlineMs: DRAIN_DEADLINE_MS,
+    log,
+    environment: (place, restarts) => ({
+      ...writeAssignment({ place, restarts, storeDirectory: stores.path, metricsUrl: `${opsUrl}/metrics` }),
+      ...databaseEnvironment(connection),
+      SESSION_KEYS: sessionKeys.join(','),
+    }),
+    onExit(reason) {
+      if (reason === null) return;
+      metrics.workerRestarted(reason);
+      if (reason !== 'reload') metrics.workerCrashed();
+    },
+  });
+  resources.add(supervisor, (running) => running.stop());
+  return { supervisor, opsUrl };
+}
+
+/** The database that the environment names, or our own. */
+async function provideDatabase(
+  config: Config,
+  log: Logger,
+  resources: ReleaseStack,
+): Promise<{ connection: DatabaseConnection; embedded: boolean }> {
+  if (config.database.connection) return { connection: config.database.connection, embedded: false };
+  const max_connections = String(config.workers * config.database.poolMax + SPARE_CONNECTIONS);
+  const embedded = await startEmbeddedPostgres({ dataDir: config.dataDir, log, settings: { max_connections } });
+  resources.add(embedded, (postgres) => postgres.stop());
+  return { connection: embedded.connection, embedded: true };
+}
+
+function announce(opsUrl: string, shopUrl: string, log: Logger): void {
+  const text = `Fake Shop is ready: the shop at ${shopUrl}, its metrics at ${opsUrl}/metrics; Ctrl-C stops it`;
+  log.info({ shopUrl, opsUrl }, text);
+}
+
+function readVersion(): string {
+  const { version } = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as { version: string };
+  return version;
+}
+
+/** As a person types it: a server on every address is reached at localhost. */
+function urlOf(host: string, port: number): string {
+  const name = host === '0.0.0.0' || host === '::' ? 'localhost' : host;
+  return `http://${name.includes(':') ? `[${name}]` : name}:${port}`;
+}

@@ -1,0 +1,92 @@
+import cluster, { type Worker } from 'node:cluster';
+import type { WorkerState } from '../instrument/primary.ts';
+import type { Logger } from '../log.ts';
+import { exitReason, type RestartReason } from './exit-reason.ts';
+import type { DrainMessage, WorkerMessage } from './messages.ts';
+
+export interface WorkerProcessOptions {
+  environment: NodeJS.ProcessEnv;
+  log: Logger;
+  /** It listens and takes requests. */
+  onServing(port: number): void;
+  /** It is gone; called once. */
+  onExit(end: { code: number | null; signal: string | null }): void;
+}
+
+/** One process of the cluster, from its fork to its end. */
+export class WorkerProcess {
+  readonly startedAt = new Date();
+  state: WorkerState = 'starting';
+  /** What it said when it failed to start. */
+  failure: string | null = null;
+  readonly #worker: Worker;
+  readonly #log: Logger;
+  #served = false;
+  #wanted: RestartReason | null = null;
+  #silentTicks = 0;
+
+  constructor({ environment, log, onServing, onExit }: WorkerProcessOptions) {
+    this.#log = log;
+    this.#worker = cluster.fork(environment);
+    this.#worker.on('message', (message: WorkerMessage) => {
+      this.#silentTicks = 0;
+      if (message.type === 'serving') {
+        this.#served = true;
+        this.state = 'serving';
+        onServing(message.port);
+      } else if (message.type === 'draining') {
+        this.state = 'draining';
+      } else if (message.type === 'failed') {
+        this.failure = message.reason;
+      }
+    });
+    // Without a listener, a message that can't be sent to a dying worker would end the primary.
+    this.#worker.on('error', (error) => log.warn({ workerPid: this.pid, err: error }, 'worker could not be reached'));
+    this.#worker.once('exit', (code, signal) => {
+      this.state = 'down';
+      onExit({ code, signal });
+    });
+  }
+
+  get pid(): number | null {
+    return this.#worker.process.pid ?? null;
+  }
+
+  /** Why it ended: what was asked of it, or else what `exitReason` reads off its end. */
+  reasonFor(code: number | null, signal: string | null): RestartReason {
+    return this.#wanted ?? exitReason(code, signal, this.#served);
+  }
+
+  /**
+   * Tells it to finish what it has and exit; kills it at the deadline.
+   *
+   * @param reason under which its replacement counts
+   */
+  drain(deadlineMs: number, reason: RestartReason): void {
+    this.#wanted = reason;
+    this.state = 'draining';
+    const message: DrainMessage = { type: 'drain' };
+    if (this.#worker.isConnected()) this.#worker.send(message);
+    const deadline = setTimeout(() => {
+      this.#log.warn({ workerPid: this.pid }, 'worker did not drain in time and is killed');
+      this.kill();
+    }, deadlineMs);
+    this.#worker.once('exit', () => clearTimeout(deadline));
+  }
+
+  kill(): void {
+    this.#worker.process.kill('SIGKILL');
+  }
+
+  /**
+   * Counts the ticks in which nothing was heard. Ticks instead of time: after a pause of the primary itself, a
+   * suspended laptop for one, no worker looks hung.
+   */
+  tick(maxSilentTicks: number): void {
+    this.#silentTicks += 1;
+    if (this.#silentTicks <= maxSilentTicks || this.#wanted === 'hang') return;
+    this.#wanted = 'hang';
+    this.#log.error({ workerPid: this.pid, silentTicks: this.#silentTicks }, 'worker hangs and is killed');
+    this.kill();
+  }
+}

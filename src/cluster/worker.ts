@@ -1,0 +1,126 @@
+import { RateLimiterCluster } from 'rate-limiter-flexible';
+import { type Config, readConfig } from '../config.ts';
+import { connect } from '../db/index.ts';
+import { instrumentKnex } from '../instrument/knex.ts';
+import { sampleProcess } from '../instrument/process.ts';
+import { createWorkerMetrics } from '../instrument/worker.ts';
+import { createLog, type Logger } from '../log.ts';
+import { collectDefaults, openStore, WorkerRegistry } from '../metrics/index.ts';
+import { createApp, shopRoutes } from '../web/index.ts';
+import { listen } from './http-server.ts';
+import { type Assignment, type DrainMessage, readAssignment, type WorkerMessage } from './messages.ts';
+import { type ReleaseStack, releaseStack } from './release.ts';
+
+/** Requests in flight get this long to finish; the primary waits a little longer before it kills. */
+const DRAIN_DEADLINE_MS = 7_000;
+const HEARTBEAT_MS = 1_000;
+const RATE_LIMIT_WINDOW_SECONDS = 60;
+/** The primary answers in a millisecond; when it does not, a form post is not made to wait for it. */
+const RATE_LIMIT_TIMEOUT_MS = 500;
+
+/** A worker's whole life: serves the shop until it is told to go. It ends by itself when the primary is gone. */
+export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
+  const config = readConfig(environment);
+  const assignment = readAssignment(environment);
+  const log = createLog(config, String(assignment.place));
+  const resources = releaseStack((error) => log.error({ err: error }, 'a resource failed to close'));
+
+  function crash(error: unknown): void {
+    log.fatal({ err: error }, 'uncaught: this worker ends');
+    process.exit(1);
+  }
+  process.on('uncaughtException', crash);
+  process.on('unhandledRejection', crash);
+
+  async function stop(): Promise<void> {
+    tell({ type: 'draining' });
+    await resources.release();
+    process.exit(0);
+  }
+  // Ctrl-C and a closed terminal reach the whole process group, but when the workers stop is the primary's decision.
+  process.on('SIGINT', () => {});
+  process.on('SIGHUP', () => {});
+  process.once('SIGTERM', stop);
+  process.on('message', (message: DrainMessage | null) => {
+    if (message?.type === 'drain') void stop();
+  });
+
+  setInterval(tell, HEARTBEAT_MS, { type: 'alive' }).unref();
+
+  try {
+    tell({ type: 'serving', port: await startWorker(config, assignment, log, resources) });
+  } catch (error) {
+    log.fatal({ err: error }, 'this worker failed to start');
+    tell({ type: 'failed', reason: error instanceof Error ? error.message : String(error) });
+    await resources.release();
+    process.disconnect();
+    process.exitCode = 1;
+  }
+}
+
+/** @returns the port that it listens on */
+async function startWorker(
+  config: Config,
+  assignment: Assignment,
+  log: Logger,
+  resources: ReleaseStack,
+): Promise<number> {
+  const worker = String(assignment.place);
+  if (!config.database.connection || !config.shop.sessionKeys) {
+    throw new Error('The primary hands every worker a database and session keys');
+  }
+  const database = resources.add(
+    connect(config.database.connection, {
+      poolMax: config.database.poolMax,
+      applicationName: `fake-shop worker ${worker}`,
+      log,
+    }),
+    (knex) => knex.destroy(),
+  );
+  const products = await database('products').orderBy('id').pluck<string[]>('slug');
+
+  const onProblem = (error: Error) => log.error({ err: error }, 'the metrics can not be written: they stay in memory');
+  const store = resources.add(openStore({ directory: assignment.storeDirectory, worker, onProblem }), (open) =>
+    open.close(),
+  );
+  const registry = new WorkerRegistry(store);
+  resources.add(collectDefaults(registry), (stopCollecting) => stopCollecting());
+  const metrics = createWorkerMetrics(registry, {
+    worker,
+    products,
+    routes: shopRoutes,
+    poolMax: config.database.poolMax,
+  });
+  resources.add(sampleProcess(metrics.cpuUsage, worker), (sampler) => sampler.stop());
+  resources.add(instrumentKnex(database, metrics), (stopInstrumenting) => stopInstrumenting());
+
+  let ready = true;
+  const app = createApp({
+    database,
+    metrics,
+    log,
+    sessionKeys: config.shop.sessionKeys,
+    rateLimiter: rateLimiter(config),
+    metricsEndpoint: config.shop.metricsOnShopPort ? new URL(assignment.metricsUrl) : null,
+    ready: () => ready,
+  });
+  const server = resources.add(await listen(app.callback(), config.shop), (open) => {
+    ready = false;
+    return open.drain(DRAIN_DEADLINE_MS);
+  });
+  return server.port;
+}
+
+function rateLimiter({ shop }: Config): RateLimiterCluster | null {
+  if (shop.rateLimit === null) return null;
+  return new RateLimiterCluster({
+    keyPrefix: 'forms',
+    points: shop.rateLimit,
+    duration: RATE_LIMIT_WINDOW_SECONDS,
+    timeoutMs: RATE_LIMIT_TIMEOUT_MS,
+  });
+}
+
+function tell(message: WorkerMessage): void {
+  if (process.connected) process.send?.(message);
+}

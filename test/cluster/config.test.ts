@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { ConfigError, readConfig } from '../../src/config.ts';
+import { spawnShop } from '../support/cluster.ts';
+
+test('an empty environment has the documented defaults', () => {
+  const config = readConfig({});
+
+  assert.deepEqual(
+    { port: config.shop.port, host: config.shop.host, rateLimit: config.shop.rateLimit },
+    { port: 5000, host: '0.0.0.0', rateLimit: 120 },
+  );
+  assert.deepEqual(config.metrics, { port: 9464, host: '127.0.0.1', token: null });
+  assert.equal(config.shop.metricsOnShopPort, true);
+  assert.equal(config.database.connection, null);
+  assert.equal(config.database.poolMax, 10);
+  assert.equal(config.logLevel, 'info');
+});
+
+test('an empty value counts as unset', () => {
+  assert.equal(readConfig({ PORT: '', DATABASE_URL: '' }).shop.port, 5000);
+});
+
+test('a database is named by its URL or by its parts', () => {
+  const url = 'postgres://ana:secret@db:5433/shop';
+  assert.deepEqual(readConfig({ DATABASE_URL: url }).database.connection, { url });
+  assert.deepEqual(readConfig({ DB_HOST: 'db', DB_USER: 'ana', DB_NAME: 'shop' }).database.connection, {
+    host: 'db',
+    port: 5432,
+    user: 'ana',
+    password: undefined,
+    database: 'shop',
+  });
+});
+
+const MISTAKES: Array<[string, NodeJS.ProcessEnv, RegExp]> = [
+  ['a port that is no number', { PORT: 'http' }, /^ {2}PORT must be a TCP port/],
+  ['a port out of range', { METRICS_PORT: '65536' }, /^ {2}METRICS_PORT must be/],
+  ['no worker', { WORKERS: '0' }, /^ {2}WORKERS must be/],
+  ['a fraction of a worker', { WORKERS: '1.5' }, /^ {2}WORKERS must be/],
+  ['a URL of another database', { DATABASE_URL: 'mysql://db/shop' }, /^ {2}DATABASE_URL must look like postgres:/],
+  ['URL and parts together', { DATABASE_URL: 'postgres://db/shop', DB_USER: 'ana' }, /contradict each other/],
+  ['parts without a host', { DB_NAME: 'shop' }, /^ {2}DB_HOST is missing/],
+  ['an unknown log level', { LOG_LEVEL: 'loud' }, /^ {2}LOG_LEVEL must be one of/],
+  ['neither true nor false', { METRICS_ON_SHOP_PORT: 'yes' }, /^ {2}METRICS_ON_SHOP_PORT must be true or false/],
+  ['a rate limit of none', { RATE_LIMIT: '0' }, /^ {2}RATE_LIMIT must be/],
+  ['a short session key', { SESSION_KEYS: 'short' }, /^ {2}SESSION_KEYS must be keys/],
+  ['a token that no header carries', { METRICS_TOKEN: 'two words' }, /^ {2}METRICS_TOKEN must be a bearer token/],
+  [
+    'no session keys in production beside an external database',
+    { NODE_ENV: 'production', DATABASE_URL: 'postgres://db/shop' },
+    /^ {2}SESSION_KEYS must be set in production/,
+  ],
+];
+
+for (const [what, environment, message] of MISTAKES) {
+  test(`${what} is refused`, () => {
+    assert.throws(
+      () => readConfig(environment),
+      (error) => error instanceof ConfigError && error.problems.length === 1 && message.test(error.problems[0] ?? ''),
+    );
+  });
+}
+
+test('every mistake is listed at once, then exit 1', async () => {
+  const { child, output } = spawnShop({ PORT: 'http', WORKERS: '-1', LOG_LEVEL: 'loud', DB_PORT: '1' });
+  const [code] = await once(child, 'close');
+
+  assert.equal(code, 1);
+  for (const name of ['PORT', 'WORKERS', 'LOG_LEVEL', 'DB_HOST'])
+    assert.match(output(), new RegExp(`^ {2}${name} `, 'm'));
+});

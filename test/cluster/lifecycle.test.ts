@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, createServer, type Server } from 'node:net';
+import { test } from 'node:test';
+import { type RunningCluster, spawnShop, startCluster, temporaryFolder } from '../support/cluster.ts';
+import { isAlive, until } from '../support/wait.ts';
+
+/** Every process of a shop has ended. */
+async function allGone(pids: number[]): Promise<boolean> {
+  for (const pid of pids) if (await isAlive(pid)) return false;
+  return true;
+}
+
+/** One unit in the cart is what must survive a stop. */
+async function addToCart(shop: RunningCluster) {
+  const visitor = shop.visitor();
+  await visitor.get('/');
+  assert.equal((await visitor.post('/add_to_cart/1', { quantity: 1 })).status, 302);
+}
+
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGKILL'] as const) {
+  test(`${signal} to the primary leaves no process behind, and the next start finds its data`, async (t) => {
+    const dataDir = await temporaryFolder(t);
+    const first = await startCluster(t, { database: 'embedded', dataDir });
+    await addToCart(first);
+    const family = await first.processes();
+    assert.ok(family.length > 4, 'primary, two workers, the database and its processes');
+
+    const end = await first.stop(signal);
+    if (signal !== 'SIGKILL') assert.deepEqual(end, { code: 0, signal: null });
+    await until('no process is left', () => allGone(family));
+
+    const second = await startCluster(t, { database: 'embedded', dataDir });
+    await until('the cart is still there', async () => (await second.metrics()).of('shop_active_cart_sessions') === 1);
+  });
+}
+
+test('a second signal exits at once', async (t) => {
+  const shop = await startCluster(t);
+  const family = await shop.processes();
+  const { workers } = await shop.status();
+  // A stopped worker can't drain, so the first signal has to wait for it.
+  process.kill(workers[0]?.pid as number, 'SIGSTOP');
+  const stopped = shop.stop('SIGTERM');
+  await until('the primary is stopping', () => shop.output().includes('a second signal exits at once'));
+  const ended = await until('the second signal ends it', async () => {
+    process.kill(shop.pid, 'SIGTERM');
+    return Promise.race([stopped, new Promise<null>((resolve) => setImmediate(resolve, null))]);
+  }).catch(() => stopped);
+  assert.equal(ended.code, 1);
+  process.kill(workers[0]?.pid as number, 'SIGKILL');
+  await until('no process is left', () => allGone(family));
+});
+
+test('a worker that dies is replaced in its place, whatever ended it', async (t) => {
+  const shop = await startCluster(t, { workers: 2 });
+  for (const [round, signal] of (['SIGKILL', 'SIGTERM', 'SIGSEGV'] as const).entries()) {
+    const before = await shop.status();
+    process.kill(before.workers[1]?.pid as number, signal);
+    const after = await until(`place 2 is filled after ${signal}`, async () => {
+      const status = await shop.status();
+      return status.workers[1]?.state === 'serving' && status.workers[1].restarts === round + 1 && status;
+    });
+    assert.equal(after.workers[0]?.pid, before.workers[0]?.pid);
+    assert.notEqual(after.workers[1]?.pid, before.workers[1]?.pid);
+  }
+  assert.equal((await shop.visitor().get('/')).status, 200);
+});
+
+test('a request in flight finishes when the shop stops', async (t) => {
+  const shop = await startCluster(t, { workers: 2 });
+  const { hostname, port } = new URL(shop.shopUrl);
+  const body = 'quantity=1';
+  const socket = connect({ host: hostname, port: Number(port) });
+  let answer = '';
+  socket.setEncoding('utf8').on('data', (chunk) => {
+    answer += chunk;
+  });
+  socket.write(
+    `POST /add_to_cart/1 HTTP/1.1\r\nHost: ${hostname}:${port}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: ${body.length}\r\n\r\n`,
+  );
+  await until('it has arrived', async () => (await shop.metrics()).of('http_requests_in_flight') === 1);
+
+  const end = shop.stop('SIGTERM');
+  await until('its worker drains', async () => (await fetch(`${shop.opsUrl}/readyz`)).status === 503);
+  const closed = once(socket, 'close');
+  socket.write(body);
+  await closed;
+
+  assert.match(answer, /^HTTP\/1\.1 302 Found\r\n/);
+  assert.match(answer, /^Connection: close\r$/m);
+  assert.deepEqual(await end, { code: 0, signal: null });
+});
+
+async function occupied(t: { after(fn: () => void): void }): Promise<number> {
+  const server: Server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const address = server.address();
+  return typeof address === 'object' && address ? address.port : 0;
+}
+
+for (const variable of ['PORT', 'METRICS_PORT']) {
+  test(`a taken ${variable} ends the start with advice`, async (t) => {
+    const port = await occupied(t);
+    const { child, output } = spawnShop({
+      PORT: '0',
+      METRICS_PORT: '0',
+      HOST: '127.0.0.1',
+      DATA_DIR: await temporaryFolder(t),
+      WORKERS: '2',
+      [variable]: String(port),
+    });
+    const [code] = await once(child, 'close');
+    assert.equal(code, 1);
+    assert.match(output(), new RegExp(`Can't listen on 127.0.0.1:${port}: another program listens there`));
+  });
+}

@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
+import { type RunningCluster, startCluster } from '../support/cluster.ts';
+import { parseExposition } from '../support/exposition.ts';
+import { until } from '../support/wait.ts';
+
+const OPEN_METRICS = 'application/openmetrics-text';
+/** What Prometheus 3 sends. */
+const PROMETHEUS_ACCEPT =
+  'application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2';
+
+function get(url: string, headers: Record<string, string> = {}): Promise<Response> {
+  return fetch(url, { headers, signal: AbortSignal.timeout(10_000) });
+}
+
+/** Names and labels of all series, which two scrapes share while their values move. */
+function series(text: string): string[] {
+  return text
+    .split('\n')
+    .filter((line) => line && !line.startsWith('#'))
+    .map((line) => line.slice(0, line.lastIndexOf(' ')))
+    .sort();
+}
+
+test('the primary and the shop answer /metrics alike', async (t) => {
+  const shop = await startCluster(t, { workers: 2 });
+  await shop.visitor().get('/');
+
+  for (const accept of ['*/*', 'text/plain', PROMETHEUS_ACCEPT, OPEN_METRICS]) {
+    await t.test(`Accept: ${accept.slice(0, 40)}`, async () => {
+      // The first scrape through the shop adds its own route's series, so both are read after it.
+      await get(`${shop.shopUrl}/metrics`, { accept });
+      const fromShop = await get(`${shop.shopUrl}/metrics`, { accept });
+      const fromPrimary = await get(`${shop.opsUrl}/metrics`, { accept });
+      for (const header of ['content-type', 'cache-control', 'vary', 'etag']) {
+        assert.equal(fromShop.headers.get(header), fromPrimary.headers.get(header), header);
+      }
+      assert.equal(fromPrimary.headers.get('cache-control'), 'no-store');
+      const openMetrics = accept.includes(OPEN_METRICS);
+      assert.match(
+        fromPrimary.headers.get('content-type') ?? '',
+        openMetrics ? /^application\/openmetrics-text; version=1/ : /^text\/plain; version=0\.0\.4/,
+      );
+      const [shopText, primaryText] = [await fromShop.text(), await fromPrimary.text()];
+      assert.deepEqual(series(shopText), series(primaryText));
+      assert.equal(primaryText.endsWith('# EOF\n'), openMetrics);
+    });
+  }
+
+  await t.test('gzip when accepted, and only then', async () => {
+    for (const url of [shop.shopUrl, shop.opsUrl]) {
+      const { request } = await import('node:http');
+      const read = (encoding: string) =>
+        new Promise<{ encoding: string | undefined; body: Buffer }>((resolve, reject) => {
+          request(`${url}/metrics`, { headers: { 'accept-encoding': encoding } }, async (response) => {
+            const chunks: Buffer[] = [];
+            for await (const chunk of response) chunks.push(chunk);
+            resolve({ encoding: response.headers['content-encoding'], body: Buffer.concat(chunks) });
+          })
+            .once('error', reject)
+            .end();
+        });
+      const zipped = await read('gzip');
+      assert.equal(zipped.encoding, 'gzip');
+      assert.ok(parseExposition(gunzipSync(zipped.body).toString()).has('shop_errors_total'));
+      const plain = await read('identity');
+      assert.equal(plain.encoding, undefined);
+      assert.ok(parseExposition(plain.body.toString()).has('shop_errors_total'));
+    }
+  });
+
+  await t.test('?worker=N shows one worker alone, a wrong N is told so', async () => {
+    const one = await shop.metrics('?worker=1');
+    assert.ok(one.has('shop_cpu_usage_ratio', { worker: 1 }));
+    assert.ok(!one.has('shop_cpu_usage_ratio', { worker: 2 }));
+    assert.equal((await get(`${shop.opsUrl}/metrics?worker=3`)).status, 404);
+    assert.equal((await get(`${shop.opsUrl}/metrics?worker=x`)).status, 400);
+    assert.equal((await get(`${shop.shopUrl}/metrics?worker=x`)).status, 400);
+  });
+
+  await t.test('/status describes the cluster', async () => {
+    const status = await shop.status();
+    assert.equal(status.primary.pid, shop.pid);
+    assert.deepEqual(Object.keys(status), ['primary', 'workers', 'database']);
+    assert.deepEqual(Object.keys(status.primary), ['pid', 'startedAt', 'version']);
+    assert.deepEqual(
+      status.workers.map(({ worker, state, restarts }) => ({ worker, state, restarts })),
+      [1, 2].map((worker) => ({ worker, state: 'serving', restarts: 0 })),
+    );
+    assert.deepEqual(Object.keys(status.workers[0] ?? {}), ['worker', 'pid', 'state', 'startedAt', 'restarts']);
+    assert.deepEqual(status.database, { embedded: false, up: true });
+  });
+
+  await t.test('health, the page for people, and nothing else', async () => {
+    for (const url of [shop.shopUrl, shop.opsUrl]) {
+      assert.equal((await get(`${url}/livez`)).status, 200);
+      assert.equal((await get(`${url}/readyz`)).status, 200);
+    }
+    const page = await get(`${shop.opsUrl}/`);
+    assert.match(page.headers.get('content-type') ?? '', /^text\/html/);
+    assert.match(await page.text(), /href="\/metrics"/);
+    assert.equal((await get(`${shop.opsUrl}/shop`)).status, 404);
+    assert.equal((await fetch(`${shop.opsUrl}/metrics`, { method: 'POST' })).status, 405);
+  });
+});
+
+test('with a token, /metrics and /status want it on both ports', async (t) => {
+  const token = 'scrape-me.please';
+  const shop = await startCluster(t, { workers: 1, env: { METRICS_TOKEN: token } });
+  for (const url of [`${shop.opsUrl}/metrics`, `${shop.shopUrl}/metrics`, `${shop.opsUrl}/status`]) {
+    for (const authorization of ['', 'Bearer wrong', `Basic ${token}`, `Bearer ${token}x`]) {
+      const refused = await get(url, authorization ? { authorization } : {});
+      assert.equal(refused.status, 401, `${url} ${authorization}`);
+      assert.match(refused.headers.get('www-authenticate') ?? '', /^Bearer/);
+      assert.doesNotMatch(await refused.text(), /shop_errors_total|"workers"/);
+    }
+    assert.equal((await get(url, { authorization: `Bearer ${token}` })).status, 200, url);
+  }
+  assert.equal((await get(`${shop.opsUrl}/livez`)).status, 200);
+  assert.doesNotMatch(await (await get(`${shop.opsUrl}/`)).text(), new RegExp(String(shop.pid)));
+});
+
+test('METRICS_ON_SHOP_PORT=false closes the address on the shop’s port', async (t) => {
+  const shop: RunningCluster = await startCluster(t, { workers: 1, env: { METRICS_ON_SHOP_PORT: 'false' } });
+  assert.equal((await get(`${shop.shopUrl}/metrics`)).status, 404);
+  await until('the primary still answers', async () => (await get(`${shop.opsUrl}/metrics`)).ok);
+});

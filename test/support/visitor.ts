@@ -1,0 +1,71 @@
+/** One browser: its own cookies, redirects not followed. */
+export interface Visitor {
+  get(path: string, headers?: Record<string, string>): Promise<Page>;
+  post(path: string, fields: Record<string, string | number>, headers?: Record<string, string>): Promise<Page>;
+}
+
+export interface Page {
+  status: number;
+  headers: Headers;
+  text: string;
+  /** Path of a redirect, or null. */
+  location: string | null;
+}
+
+/** A complete, valid form for `POST /checkout`. */
+export const CUSTOMER = {
+  first_name: 'Ana',
+  last_name: 'Souza',
+  email: 'ana@example.com',
+  mobile: '11987654321',
+  address1: 'Rua das Flores, 10',
+  address2: 'Apto 2',
+  city: 'São Paulo',
+  state: 'SP',
+  country: 'Brasil',
+  zip: '01310-100',
+  card_name: 'ANA SOUZA',
+  card_number: '4242424242424242',
+  expiry_date: '12/39',
+  cvv: '123',
+};
+
+export const DECLINED_CARD = '4000000000000002';
+
+const DEADLINE_MS = 15_000;
+
+export function createVisitor(origin: string): Visitor {
+  const cookies = new Map<string, string>();
+
+  async function send(path: string, init: RequestInit & { headers: Record<string, string> }): Promise<Page> {
+    const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+    const response = await fetch(new URL(path, origin), {
+      ...init,
+      headers: { ...(cookie && { cookie }), ...init.headers },
+      redirect: 'manual',
+      signal: AbortSignal.timeout(DEADLINE_MS),
+    });
+    for (const line of response.headers.getSetCookie()) {
+      const [, name, value] = /^([^=]+)=([^;]*)/.exec(line) ?? [];
+      if (name !== undefined && value !== undefined) cookies.set(name, value);
+    }
+    return {
+      status: response.status,
+      headers: response.headers,
+      text: await response.text(),
+      location: response.headers.get('location'),
+    };
+  }
+
+  return {
+    get: (path, headers = {}) => send(path, { headers }),
+    post: (path, fields, headers = {}) =>
+      send(path, {
+        method: 'POST',
+        headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
+        body: new URLSearchParams(
+          Object.entries(fields).map(([name, value]): [string, string] => [name, String(value)]),
+        ).toString(),
+      }),
+  };
+}
