@@ -22,6 +22,8 @@ export interface WorkerState {
 /** Adding the same numbers in another order changes the last bits of a sum; this much is no true decrease. */
 const ROUNDING = 1e-9;
 
+const byPlace = new Intl.Collator('en', { numeric: true });
+
 const YOUNG_SUFFIX = '.new';
 
 /** The store files of one instance: reads them, merges them, and keeps the sums of those whose worker has died. */
@@ -109,7 +111,7 @@ export class ClusterStores {
         pid: name.pid,
         ageSeconds: Math.max(0, now - heartbeatMs) / 1000,
       }))
-      .sort((a, b) => a.worker.localeCompare(b.worker, 'en', { numeric: true }));
+      .sort((a, b) => byPlace.compare(a.worker, b.worker));
   }
 
   /** Adds what a dead process left to the sums, and removes its files. */
@@ -208,11 +210,12 @@ export class ClusterStores {
 
   #neverGoBack(merged: Float64Array): void {
     const { kinds } = this.#catalogue.slots;
-    this.#merged.forEach((served, slot) => {
+    for (let slot = 0; slot < this.#merged.length; slot++) {
+      const served = this.#merged[slot] as number;
       const value = merged[slot] as number;
-      if (value >= served || kinds[slot] === SLOT.free) return;
+      if (value >= served || kinds[slot] === SLOT.free) continue;
       if (kinds[slot] === SLOT.count || served - value <= ROUNDING * Math.abs(served)) merged[slot] = served;
-    });
+    }
   }
 }
 

@@ -1,4 +1,4 @@
-import { collectDefaultMetrics } from 'prom-client';
+import { collectDefaultMetrics, type Histogram } from 'prom-client';
 import type { WorkerRegistry } from './worker-registry.ts';
 
 export interface DefaultMetricsOptions {
@@ -7,6 +7,9 @@ export interface DefaultMetricsOptions {
 }
 
 const SAMPLE_MS = 1000;
+
+/** What prom-client tells apart in `nodejs_gc_duration_seconds` (prom-client/lib/metrics/gc.js). */
+const GC_KINDS = ['major', 'minor', 'incremental', 'weakcb'];
 
 /**
  * Gauges that promtool objects to, because of `_total`, and that say nothing new: each is the sum over the label
@@ -23,6 +26,9 @@ const REDUNDANT = ['nodejs_active_handles_total', 'nodejs_active_requests_total'
 export function collectDefaults(registry: WorkerRegistry, options: DefaultMetricsOptions = {}): () => void {
   collectDefaultMetrics({ register: registry });
   for (const name of REDUNDANT) registry.removeSingleMetric(name);
+  // Known beforehand, so there from the first scrape on, not from the first collection of each kind.
+  const gcDuration = registry.getSingleMetric('nodejs_gc_duration_seconds') as Histogram<'kind'> | undefined;
+  for (const kind of GC_KINDS) gcDuration?.zero({ kind });
   return sampleEverySecond(registry, options);
 }
 

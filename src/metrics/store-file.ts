@@ -74,9 +74,10 @@ export class StoreFile {
   /**
    * Writes the changed values, and the part of the directory that is not in the file yet.
    *
+   * @param values the bytes of all values
    * @param slots values in use
    */
-  write(values: Float64Array, spans: readonly Span[], slots: number): void {
+  write(values: Uint8Array, spans: readonly Span[], slots: number): void {
     if (this.#fd === null) return;
     try {
       for (const span of spans) this.#writeValues(this.#fd, values, span);
@@ -90,7 +91,7 @@ export class StoreFile {
   }
 
   /** Writes everything again, and the heartbeat: a file that was damaged or could not be written is whole then. */
-  rewrite(values: Float64Array, slots: number): void {
+  rewrite(values: Uint8Array, slots: number): void {
     if (this.#closed) return;
     this.#header[HEADER.heartbeat] = Date.now();
     try {
@@ -116,7 +117,7 @@ export class StoreFile {
     const young = `${this.path}.new`;
     const fd = openSync(young, 'w', 0o600);
     try {
-      writeFully(fd, this.#headerBytes, 0);
+      writeFully(fd, this.#headerBytes, 0, HEADER_BYTES, 0);
       renameSync(young, this.path);
     } catch (error) {
       closeSync(fd);
@@ -125,37 +126,39 @@ export class StoreFile {
     return fd;
   }
 
-  #writeValues(fd: number, values: Float64Array, { first, end }: Span): void {
+  #writeValues(fd: number, values: Uint8Array, { first, end }: Span): void {
     const last = Math.min(end, this.capacity);
     if (first >= last) return;
-    const bytes = new Uint8Array(values.buffer, first * WORD_BYTES, (last - first) * WORD_BYTES);
-    writeFully(fd, bytes, HEADER_BYTES + first * WORD_BYTES);
+    writeFully(fd, values, first * WORD_BYTES, last * WORD_BYTES, HEADER_BYTES);
   }
 
   #commitDirectory(fd: number, from: number, slots: number): void {
-    writeFully(fd, this.#directory.subarray(from, this.#directoryBytes), directoryStart(this.capacity) + from);
+    writeFully(fd, this.#directory, from, this.#directoryBytes, directoryStart(this.capacity));
     this.#header[HEADER.slots] = Math.min(slots, this.capacity);
     this.#header[HEADER.directoryBytes] = this.#directoryBytes;
-    writeFully(fd, this.#headerBytes, 0);
+    writeFully(fd, this.#headerBytes, 0, HEADER_BYTES, 0);
   }
 
   /** The heartbeat and the count of failures need no new room in the file. */
   #writeHeaderAlone(): void {
     if (this.#fd === null) return;
     try {
-      writeFully(this.#fd, this.#headerBytes, 0);
+      writeFully(this.#fd, this.#headerBytes, 0, HEADER_BYTES, 0);
     } catch {
       // Counted just before; the age of this worker tells the rest.
     }
   }
 }
 
-/** A write to a full disk may end short without an error. */
-function writeFully(fd: number, bytes: Uint8Array, position: number): void {
-  let written = 0;
-  while (written < bytes.length) {
-    const more = writeSync(fd, bytes, written, bytes.length - written, position + written);
-    if (more === 0) throw new Error('the file takes no more bytes');
-    written += more;
+/**
+ * Writes `bytes` from `first` to before `end` to the same place behind `start` in the file. A write to a full disk may
+ * end short without an error.
+ */
+function writeFully(fd: number, bytes: Uint8Array, first: number, end: number, start: number): void {
+  let at = first;
+  while (at < end) {
+    const written = writeSync(fd, bytes, at, end - at, start + at);
+    if (written === 0) throw new Error('the file takes no more bytes');
+    at += written;
   }
 }

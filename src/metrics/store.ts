@@ -19,8 +19,8 @@ const HEARTBEAT_MS = 1000;
 const BLOCK_SHIFT = 6;
 const BLOCK = 1 << BLOCK_SHIFT;
 
-/** Blocks that lie nearer than this are written together: a system call costs as much as copying some 16 KiB. */
-const GAP_BLOCKS = 32;
+/** Blocks that lie nearer than this are written together: a system call costs as much as copying some 8 KiB. */
+const GAP_BLOCKS = 16;
 
 /**
  * Opens the store of this process: one file per life of a worker.
@@ -49,8 +49,9 @@ export function openStore({
  * that the first change queues. Without one (`new Store()`), the values live in memory only.
  */
 export class Store {
-  /** Grows: read it anew from the store at each use. */
-  values = new Float64Array(1024);
+  #values = new Float64Array(1024);
+  /** The same memory: making a view at every write would cost as much as the write. */
+  #bytes = new Uint8Array(this.#values.buffer);
   readonly records: DirectoryRecord[] = [];
   readonly #descriptions: Description[] = [];
   readonly #file: StoreFile | null;
@@ -65,8 +66,13 @@ export class Store {
   constructor(file: StoreFile | null = null) {
     this.#file = file;
     if (file === null) return;
-    file.rewrite(this.values, 0);
+    file.rewrite(this.#bytes, 0);
     this.#heartbeat = setInterval(() => this.rewrite(), HEARTBEAT_MS).unref();
+  }
+
+  /** Grows by being replaced: ask for it anew at each use. */
+  get values(): Float64Array {
+    return this.#values;
   }
 
   /** The store's file, or `null` when it lives in memory only. */
@@ -116,13 +122,13 @@ export class Store {
   flush(): void {
     this.#queued = false;
     if (this.#file === null || (this.#changedBlocks.length === 0 && !this.#directoryChanged)) return;
-    this.#file.write(this.values, this.#takeChanged(), this.#slots);
+    this.#file.write(this.#bytes, this.#takeChanged(), this.#slots);
     this.#directoryChanged = false;
   }
 
   /** Writes everything again; happens by itself once a second. */
   rewrite(): void {
-    this.#file?.rewrite(this.values, this.#slots);
+    this.#file?.rewrite(this.#bytes, this.#slots);
   }
 
   /** Writes what has changed and lets go of the file. It stays for the primary, which adds it to its sums. */
@@ -147,11 +153,12 @@ export class Store {
   }
 
   #growTo(slots: number): void {
-    if (slots <= this.values.length) return;
-    const length = Math.max(2 * this.values.length, 2 ** Math.ceil(Math.log2(slots)));
+    if (slots <= this.#values.length) return;
+    const length = Math.max(2 * this.#values.length, 2 ** Math.ceil(Math.log2(slots)));
     const values = new Float64Array(length);
-    values.set(this.values);
-    this.values = values;
+    values.set(this.#values);
+    this.#values = values;
+    this.#bytes = new Uint8Array(values.buffer);
     const changed = new Uint8Array(length >> BLOCK_SHIFT);
     changed.set(this.#changed);
     this.#changed = changed;

@@ -75,14 +75,17 @@ export class WorkerFile {
     const failures = this.#header(HEADER.failures);
     if (failures > this.#failures) this.#report('unwritable', `the worker failed to save ${failures} times`);
     this.#failures = failures;
-    const spare = this.#good.length === this.#next.length ? this.#good : new Float64Array(this.#next.length);
-    this.#good = this.#next;
-    this.#next = spare;
+    [this.#good, this.#next] = [this.#next, this.#good];
   }
 
   #growTo(words: number): void {
     this.#words = words;
-    if (words > this.#next.length) this.#next = new Float64Array(Math.max(words, 2 * this.#next.length));
+    if (words <= this.#next.length) return;
+    const length = Math.max(words, 2 * this.#next.length);
+    this.#next = new Float64Array(length);
+    const good = new Float64Array(length);
+    good.set(this.#good);
+    this.#good = good;
   }
 
   /** @returns whole words read */
@@ -141,16 +144,13 @@ export class WorkerFile {
   #wentBack(slots: number): boolean {
     const { kinds } = this.source.slots;
     const end = Math.min(slots, kinds.length);
-    for (let slot = 0; slot < end; slot++) {
-      const kind = kinds[slot];
-      const value = this.#next[HEADER_WORDS + slot] as number;
-      if (
-        kind === SLOT.count &&
-        !(value >= (this.#good[HEADER_WORDS + slot] ?? 0) && value < Number.POSITIVE_INFINITY)
-      ) {
-        return true;
-      }
-      if (kind === SLOT.sum && Number.isNaN(value)) return true;
+    const good = this.#good;
+    const next = this.#next;
+    for (let slot = 0, word = HEADER_WORDS; slot < end; slot++, word++) {
+      if (kinds[slot] === SLOT.free) continue;
+      const value = next[word] as number;
+      const least = kinds[slot] === SLOT.count ? (good[word] as number) : Number.NEGATIVE_INFINITY;
+      if (!(value >= least && value < Number.POSITIVE_INFINITY)) return true;
     }
     return false;
   }
