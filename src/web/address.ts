@@ -4,7 +4,11 @@ import type { WebMiddleware } from './state.ts';
 /** Refuses an address that can't be decoded, or that holds NUL, which PostgreSQL takes in no text. */
 export function refuseMalformedAddress(): WebMiddleware {
   return async function refuseMalformedAddress(ctx, next) {
-    if (!isReadable(ctx.req.url ?? '')) throw malformed('Este endereço não pode ser lido.');
+    if (!isReadable(ctx.url)) {
+      // The error page asks for the path too, which Koa can't tell of such an address without throwing.
+      ctx.url = '/';
+      throw malformed('Este endereço não pode ser lido.');
+    }
     await next();
   };
 }

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import type { Knex } from 'knex';
 import Koa from 'koa';
-import compress from 'koa-compress';
 import type { RateLimiterAbstract } from 'rate-limiter-flexible';
 import { timeRequests } from '../instrument/http.ts';
 import type { WorkerMetrics } from '../instrument/metrics.ts';
@@ -12,6 +11,7 @@ import type { PaymentGateway } from '../shop/payment/gateway.ts';
 import { createSimulatedGateway } from '../shop/payment/simulated.ts';
 import { refuseMalformedAddress } from './address.ts';
 import { createAssets } from './assets.ts';
+import { compressBodies } from './compression.ts';
 import { refuseCrossSite } from './cross-site.ts';
 import { handleErrors } from './error-funnel.ts';
 import { parseForm } from './form.ts';
@@ -75,7 +75,7 @@ export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestS
   app.use(identifyRequest());
   app.use(logRequests(log));
   app.use(secureHeaders());
-  app.use(compress());
+  app.use(compressBodies());
   app.use(handleErrors(metrics, pages));
   app.use(refuseMalformedAddress());
   app.use(sessionCookie(app));

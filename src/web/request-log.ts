@@ -21,7 +21,7 @@ export function logRequests(log: Logger): WebMiddleware {
         requestId,
         method: ctx.method,
         route: routeOf(ctx),
-        path: ctx.req.url?.split('?', 1)[0]?.slice(0, MAX_PATH),
+        path: ctx.originalUrl.split('?', 1)[0]?.slice(0, MAX_PATH),
         status: ctx.status,
         durationMs: Math.round((performance.now() - startedMs) * 10) / 10,
         ...(failure && { error: failure.type }),

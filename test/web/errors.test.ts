@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { startShop } from '../support/shop.ts';
+
+const JSON_PLEASE = { accept: 'application/json' };
+
+test('an error is a page in Portuguese with its id, or JSON for those who ask, and counted once', async (t) => {
+  const shop = await startShop(t);
+  const visitor = shop.visitor();
+
+  const page = await visitor.get('/detail/99999', { 'x-request-id': 'from-the-proxy-1' });
+  assert.equal(page.status, 404);
+  assert.match(page.headers.get('content-type') ?? '', /^text\/html; charset=utf-8/);
+  assert.match(page.text, /Esse produto não existe/);
+  assert.ok(page.text.includes('from-the-proxy-1'));
+  assert.equal(page.headers.get('x-request-id'), 'from-the-proxy-1');
+  assert.equal(page.headers.get('cache-control'), 'no-store');
+
+  const json = await visitor.get('/detail/99999', JSON_PLEASE);
+  assert.equal(json.status, 404);
+  const { error, requestId } = JSON.parse(json.text);
+  assert.deepEqual(error, { type: 'not_found', message: 'Esse produto não existe ou não é mais vendido.' });
+  assert.equal(requestId, json.headers.get('x-request-id'));
+
+  const metrics = await shop.metrics();
+  assert.equal(metrics.of('shop_errors_total', { type: 'not_found', route: '/detail/:id' }), 2);
+  assert.equal(metrics.of('shop_errors_total'), 2);
+  assert.equal(metrics.of('shop_product_views_total'), 0);
+});
+
+test('an id that could forge log lines is replaced', async (t) => {
+  const shop = await startShop(t);
+  for (const id of ['x', 'a b c d e f g h', `a${'b'.repeat(200)}`, '"},{"level":60']) {
+    const page = await shop.visitor().get('/nowhere', { 'x-request-id': id });
+    assert.match(page.headers.get('x-request-id') ?? '', /^[\da-f-]{36}$/);
+  }
+});
+
+test('methods: HEAD is GET without a body, others are told what there is', async (t) => {
+  const shop = await startShop(t);
+  const send = (method: string, path: string) => fetch(`${shop.origin}${path}`, { method, redirect: 'manual' });
+
+  for (const path of ['/', '/shop', '/detail/1', '/contact', '/cart', '/livez', '/readyz', '/static/shop.css']) {
+    const head = await send('HEAD', path);
+    assert.equal(head.status, 200, path);
+    assert.equal(await head.text(), '');
+    assert.equal((await send('GET', `${path}/`)).status, path.startsWith('/static') ? 404 : 200, path);
+  }
+  for (const [method, path, allow] of [
+    ['GET', '/add_to_cart/1', 'OPTIONS, POST'],
+    ['DELETE', '/cart', 'GET, HEAD, OPTIONS'],
+    ['PUT', '/checkout', 'GET, HEAD, OPTIONS, POST'],
+    ['PROPFIND', '/', 'GET, HEAD, OPTIONS'],
+    ['POST', '/metrics', 'GET, HEAD, OPTIONS'],
+  ] as const) {
+    const refused = await send(method, path);
+    assert.equal(refused.status, 405, `${method} ${path}`);
+    assert.equal(refused.headers.get('allow'), allow);
+  }
+  const options = await send('OPTIONS', '/checkout');
+  assert.equal(options.status, 204);
+  assert.equal(options.headers.get('allow'), 'GET, HEAD, OPTIONS, POST');
+  assert.equal((await send('DELETE', '/nowhere')).status, 404);
+});
+
+test('a form that is no form, or too big, is refused', async (t) => {
+  const shop = await startShop(t);
+  const post = (headers: Record<string, string>, body: string | Uint8Array<ArrayBuffer>) =>
+    fetch(`${shop.origin}/add_to_cart/1`, { method: 'POST', headers, body, redirect: 'manual' });
+  const form = { 'content-type': 'application/x-www-form-urlencoded' };
+
+  assert.equal((await post(form, 'quantity=1')).status, 302);
+  assert.equal(
+    (await post({ 'content-type': 'application/x-www-form-urlencoded; charset=UTF-8' }, 'quantity=1')).status,
+    302,
+  );
+  for (const type of [
+    'application/json',
+    'text/plain',
+    'multipart/form-data; boundary=x',
+    'nonsense',
+    'application/xml',
+  ]) {
+    assert.equal((await post({ 'content-type': type }, '{"quantity":1}')).status, 415, type);
+  }
+  assert.equal((await post({ ...form, 'content-encoding': 'gzip' }, 'quantity=1')).status, 415);
+  assert.equal((await post(form, `quantity=1&x=${'y'.repeat(20_000)}`)).status, 413);
+  assert.equal((await shop.visitor().post('/add_to_cart/1', {})).status, 422);
+});
+
+test('an unexpected failure is a 500 that tells a stranger nothing and the log everything, once', async (t) => {
+  const shop = await startShop(t);
+  await shop.knex.raw('alter table products rename column summary to blurb');
+  const page = await shop.visitor().get('/');
+  assert.equal(page.status, 500);
+  assert.doesNotMatch(page.text, /summary|column|select/);
+  const id = page.headers.get('x-request-id') ?? '';
+  const lines = shop
+    .log()
+    .split('\n')
+    .filter((line) => line.includes(id))
+    .map((line) => JSON.parse(line));
+  assert.equal(lines.length, 1);
+  assert.equal(lines[0].level, 50);
+  assert.match(lines[0].cause.message, /summary/);
+  assert.equal((await shop.metrics()).of('shop_errors_total', { type: 'internal', route: '/' }), 1);
+});
+
+test('a worker with its hands full refuses at once, and health checks still pass', async (t) => {
+  const shop = await startShop(t, { options: { maxInFlight: 1 } });
+  const visitor = shop.visitor();
+  await visitor.get('/');
+  const answers = await Promise.all(Array.from({ length: 6 }, () => visitor.get('/shop')));
+  const refused = answers.filter(({ status }) => status === 503);
+  assert.ok(refused.length > 0 && refused.length < 6);
+  assert.equal(refused[0]?.headers.get('retry-after'), '1');
+  assert.equal((await visitor.get('/livez')).status, 200);
+  assert.equal((await shop.metrics()).of('shop_errors_total', { type: 'overload', route: '/shop' }), refused.length);
+  assert.equal((await visitor.get('/shop')).status, 200);
+});
+
+test('one log line per request, without query, cookies or body', async (t) => {
+  const shop = await startShop(t);
+  const visitor = shop.visitor();
+  await visitor.get('/shop?q=segredo');
+  await visitor.post('/add_to_cart/1', { quantity: 1, secret: 'segredo' });
+  const lines = shop
+    .log()
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.deepEqual(
+    lines.map(({ method, route, status }) => `${method} ${route} ${status}`),
+    ['GET /shop 200', 'POST /add_to_cart/:id 302'],
+  );
+  assert.ok(lines.every(({ durationMs, requestId }) => durationMs >= 0 && requestId));
+  assert.doesNotMatch(shop.log(), /segredo|fake_shop/);
+});
