@@ -6,6 +6,7 @@ import { after, type TestContext } from 'node:test';
 import type { Knex } from 'knex';
 import { pino } from 'pino';
 import { connect, prepareDatabase, startEmbeddedPostgres } from '../../src/db/index.ts';
+import { whenDone } from './when-done.ts';
 
 /** Says only what a failing test's reader needs. */
 const log = pino({ level: 'error' });
@@ -40,7 +41,7 @@ export async function testDatabase(t: TestContext): Promise<TestDatabase> {
   const server = await started;
   const url = await server.create();
   const knex = connect({ url }, { poolMax: 5, applicationName: 'test', log });
-  t.after(async () => {
+  whenDone(t, async () => {
     await knex.destroy();
     await server.drop(url);
   });

@@ -101,6 +101,10 @@ function keepRunning(
     for (let wait = BACKOFF_MS.first; !stopping.signal.aborted; wait = Math.min(wait * 2, BACKOFF_MS.last)) {
       try {
         const again = await startServer(options, port, await stopLeftover(options.paths.cluster));
+        if (stopping.signal.aborted) {
+          await again.stop();
+          return undefined;
+        }
         log.info({ port }, 'the embedded PostgreSQL is up again');
         return again;
       } catch (error) {

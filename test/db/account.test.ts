@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { chmod, chown, mkdtemp, realpath, rm, stat, writeFile } from 'node:fs/promises';
+import { homedir, tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { allGone, query, startOwner } from '../support/embedded.ts';
+import { whenDone } from '../support/when-done.ts';
+
+const NOBODY = 65_534;
+const KEEP = 'create table kept as select 42 as answer';
+const READ = 'select answer from kept';
+const KEPT = [{ answer: 42 }];
+/** These tests change who they are, which root alone can. */
+const skip = process.getuid?.() === 0 ? false : 'only root can become someone else';
+
+async function temporaryFolder(t: TestContext, parent = tmpdir()): Promise<string> {
+  const folder = await realpath(await mkdtemp(join(parent, 'fake-shop-test-')));
+  whenDone(t, async () => {
+    await allGone(folder);
+    await rm(folder, { recursive: true, force: true });
+  });
+  return folder;
+}
+
+/** A PATH in which these programs fail, as they do where the system forbids what they want. */
+async function without(t: TestContext, ...programs: string[]): Promise<NodeJS.ProcessEnv> {
+  const folder = await temporaryFolder(t);
+  for (const program of programs) {
+    await writeFile(join(folder, program), '#!/bin/sh\necho "Operation not permitted" >&2\nexit 1\n');
+    await chmod(join(folder, program), 0o755);
+  }
+  return { PATH: folder + delimiter + process.env.PATH };
+}
+
+const owner = async (folder: string) => (await stat(join(folder, 'postgres'))).uid;
+
+test('root runs the database in a folder that only root can enter', { skip }, async (t) => {
+  const folder = await temporaryFolder(t, homedir());
+  const postgres = await startOwner(t, folder);
+  await query(postgres.connection, KEEP);
+  await postgres.end('SIGTERM');
+  assert.equal(await owner(folder), 0);
+});
+
+test('root runs it as nobody where user namespaces are forbidden, in any folder', { skip }, async (t) => {
+  const folder = await temporaryFolder(t, homedir());
+  const first = await startOwner(t, folder, { env: await without(t, 'unshare') });
+  await query(first.connection, KEEP);
+  await first.end('SIGTERM');
+  assert.equal(await owner(folder), NOBODY);
+
+  const second = await startOwner(t, folder);
+  assert.deepEqual(await query(second.connection, READ), KEPT);
+  await second.end('SIGTERM');
+  assert.equal(await owner(folder), NOBODY, 'files that can be used as they are stay as they are');
+});
+
+test('the files follow when root needs another way than before', { skip }, async (t) => {
+  const folder = await temporaryFolder(t);
+  const first = await startOwner(t, folder);
+  await query(first.connection, KEEP);
+  await first.end('SIGTERM');
+
+  const second = await startOwner(t, folder, { env: await without(t, 'unshare') });
+  assert.deepEqual(await query(second.connection, READ), KEPT);
+  await second.end('SIGTERM');
+
+  const third = await startOwner(t, folder, { env: await without(t, 'setpriv') });
+  assert.deepEqual(await query(third.connection, READ), KEPT);
+  await third.end('SIGTERM');
+});
+
+test('root is told what to do where no way works', { skip }, async (t) => {
+  const folder = await temporaryFolder(t);
+  await assert.rejects(startOwner(t, folder, { env: await without(t, 'unshare', 'setpriv') }), (error: Error) => {
+    assert.match(error.message, /as a normal user, or set DATABASE_URL/);
+    assert.match(error.message, /unshare --user.*Operation not permitted/);
+    assert.match(error.message, /setpriv .*Operation not permitted/);
+    return true;
+  });
+});
+
+test('a normal user needs nothing, and is told when root was there before', { skip }, async (t) => {
+  const folder = await temporaryFolder(t);
+  await chown(folder, NOBODY, NOBODY);
+  // Nobody may read the project, wherever it is; to the program this is a normal user.
+  const asNobody = {
+    prefix: [
+      ...['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'],
+      ...['--inh-caps=+dac_override', '--ambient-caps=+dac_override', '--'],
+    ],
+    env: { HOME: folder, TMPDIR: folder },
+  };
+  const first = await startOwner(t, folder, asNobody);
+  await query(first.connection, KEEP);
+  await first.end('SIGKILL');
+  await allGone(folder);
+  const second = await startOwner(t, folder, asNobody);
+  assert.deepEqual(await query(second.connection, READ), KEPT);
+  await second.end('SIGTERM');
+
+  await chown(join(folder, 'postgres'), 0, 0);
+  await assert.rejects(startOwner(t, folder, asNobody), /belongs to another user \(uid 0\)/);
+});

@@ -1,0 +1,18 @@
+import { pino } from 'pino';
+import { startEmbeddedPostgres } from '../../src/db/index.ts';
+
+/**
+ * A program that runs the embedded database in the folder given as its argument, so that tests can kill it.
+ * Prints how to reach the database; SIGTERM stops it in order; SIGINT, as Ctrl-C, does nothing.
+ */
+const postgres = await startEmbeddedPostgres({
+  dataDir: process.argv[2] ?? '',
+  log: pino({ level: 'silent' }),
+  settings: { fsync: 'off' },
+});
+process.on('SIGINT', () => process.stdout.write('"interrupted"\n'));
+process.on('SIGTERM', async () => {
+  await postgres.stop();
+  process.exit(0);
+});
+process.stdout.write(`${JSON.stringify(postgres.connection)}\n`);
