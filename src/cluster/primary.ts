@@ -61,7 +61,7 @@ export async function runPrimary(environment: NodeJS.ProcessEnv): Promise<void> 
   try {
     const primary = await startPrimary(config, log, resources);
     supervisor = primary.supervisor;
-    announce(primary.opsUrl, urlOf(config.shop.host, await supervisor.start()), log);
+    announce(primary.opsUrl, urlOf(config.shop.host, await supervisor.start(), 'localhost'), log);
   } catch (error) {
     // What fails because a signal took it down on its way up is no failure.
     if (stopping) return;
@@ -87,6 +87,10 @@ async function startPrimary(
   );
 
   const onProblem = (problem: unknown) => log.error({ problem }, 'the metrics lost something');
+  // Made last, since it hands on the addresses of the rest; asked by the rest before that.
+  let supervisor: Supervisor | null = null;
+  const workers = () => supervisor?.status() ?? [];
+
   const stores = resources.add(createStoreDirectory({ name: 'fake_shop', onProblem }), (folder) => folder.remove());
   const registry = new WorkerRegistry();
   resources.add(collectDefaults(registry), (stopCollecting) => stopCollecting());
@@ -95,7 +99,7 @@ async function startPrimary(
     log,
     version,
     restartReasons: RESTART_REASONS,
-    workers: () => supervisor.status(),
+    workers,
   });
   resources.add(metrics, (open) => open.stop());
   const clusterRegistry = resources.add(
@@ -109,24 +113,25 @@ async function startPrimary(
     registry: clusterRegistry,
     status: () => ({
       primary: { pid: process.pid, startedAt, version },
-      workers: supervisor.status(),
+      workers: workers(),
       database: { embedded, up: metrics.databaseUp() },
     }),
   });
   const opsServer = resources.add(await listen(ops.callback(), config.metrics), (server) =>
     server.drain(OPS_DRAIN_DEADLINE_MS),
   );
-  const opsUrl = urlOf(config.metrics.host, opsServer.port);
+  const opsUrl = urlOf(config.metrics.host, opsServer.port, 'localhost');
+  const metricsUrl = `${urlOf(config.metrics.host, opsServer.port, '127.0.0.1')}/metrics`;
 
   // Counts the form posts of all workers; it listens to their messages from here on.
   new RateLimiterClusterMaster();
-  const supervisor = createSupervisor({
+  supervisor = createSupervisor({
     workers: config.workers,
     hangSeconds: config.hangSeconds,
     drainDeadlineMs: DRAIN_DEADLINE_MS,
     log,
     environment: (place, restarts) => ({
-      ...writeAssignment({ place, restarts, storeDirectory: stores.path, metricsUrl: `${opsUrl}/metrics` }),
+      ...writeAssignment({ place, restarts, storeDirectory: stores.path, metricsUrl }),
       ...databaseEnvironment(connection),
       SESSION_KEYS: sessionKeys.join(','),
     }),
@@ -163,8 +168,8 @@ function readVersion(): string {
   return version;
 }
 
-/** As a person types it: a server on every address is reached at localhost. */
-function urlOf(host: string, port: number): string {
-  const name = host === '0.0.0.0' || host === '::' ? 'localhost' : host;
+/** @param everywhere how this machine itself is called when the server listens on all of its addresses */
+function urlOf(host: string, port: number, everywhere: string): string {
+  const name = host === '0.0.0.0' || host === '::' ? everywhere : host;
   return `http://${name.includes(':') ? `[${name}]` : name}:${port}`;
 }

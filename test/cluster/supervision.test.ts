@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type RunningCluster, startCluster } from '../support/cluster.ts';
+import { startLoad } from '../support/load.ts';
+import { until } from '../support/wait.ts';
+
+function allServe(shop: RunningCluster, restarts: number[]) {
+  return until(`all serve after ${restarts} restarts`, async () => {
+    const { workers } = await shop.status();
+    return (
+      workers.every(({ state }) => state === 'serving') &&
+      workers.map((worker) => worker.restarts).join() === restarts.join() &&
+      workers
+    );
+  });
+}
+
+test('SIGHUP replaces every worker and fails no request, keep-alive connections included', async (t) => {
+  const shop = await startCluster(t, { workers: 2 });
+  const before = await shop.status();
+  const scrapeBefore = await shop.metrics();
+  const load = startLoad(() => shop.shopUrl, '/detail/1', 8);
+
+  for (const round of [1, 2]) {
+    process.kill(shop.pid, 'SIGHUP');
+    await allServe(shop, [round, round]);
+  }
+  const { statuses, failures } = await load.stop();
+
+  assert.deepEqual(failures, []);
+  assert.deepEqual([...statuses.keys()], [200]);
+  const after = await shop.status();
+  for (const [index, worker] of after.workers.entries()) assert.notEqual(worker.pid, before.workers[index]?.pid);
+  const change = (await shop.metrics()).since(scrapeBefore);
+  assert.equal(change.of('shop_worker_restarts_total', { reason: 'reload' }), 4);
+  assert.equal(change.of('shop_errors_total'), 0);
+  assert.equal(change.of('http_request_duration_seconds_count', { route: '/detail/:id' }), statuses.get(200));
+});
+
+test('a worker that hangs is replaced', async (t) => {
+  const shop = await startCluster(t, { workers: 2, env: { WORKER_HANG_SECONDS: '2' } });
+  const { workers } = await shop.status();
+  process.kill(workers[0]?.pid as number, 'SIGSTOP');
+  await allServe(shop, [1, 0]);
+  assert.equal((await shop.metrics()).of('shop_worker_restarts_total', { reason: 'hang' }), 1);
+});
+
+test('a primary that was paused itself takes no worker for hung', async (t) => {
+  const shop = await startCluster(t, { workers: 2, env: { WORKER_HANG_SECONDS: '2' } });
+  process.kill(shop.pid, 'SIGSTOP');
+  await new Promise((resolve) => setTimeout(resolve, 4000));
+  process.kill(shop.pid, 'SIGCONT');
+  const seen = await shop.status();
+  await until(
+    'it has watched for a while',
+    async () => (await shop.metrics()).of('shop_metrics_scrape_duration_seconds_count') >= 40,
+  );
+  assert.deepEqual((await shop.status()).workers, seen.workers);
+});

@@ -1,0 +1,59 @@
+import { Agent, request } from 'node:http';
+
+export interface Load {
+  /** Stops sending; resolves when the last answer is there. */
+  stop(): Promise<LoadResult>;
+}
+
+export interface LoadResult {
+  /** Answers by status. */
+  statuses: Map<number, number>;
+  /** Requests that got no answer, as error codes. */
+  failures: string[];
+}
+
+const REQUEST_DEADLINE_MS = 10_000;
+
+/**
+ * Sends GET requests over keep-alive connections, each client one after the other, until it is stopped.
+ *
+ * @param choose the origin of the next request
+ */
+export function startLoad(choose: () => string, path: string, clients: number): Load {
+  const agent = new Agent({ keepAlive: true, maxSockets: clients });
+  const result: LoadResult = { statuses: new Map(), failures: [] };
+  let stopped = false;
+
+  async function client(): Promise<void> {
+    while (!stopped) {
+      try {
+        const status = await get(new URL(path, choose()), agent);
+        result.statuses.set(status, (result.statuses.get(status) ?? 0) + 1);
+      } catch (error) {
+        result.failures.push((error as NodeJS.ErrnoException).code ?? String(error));
+      }
+    }
+  }
+
+  const running = Promise.all(Array.from({ length: clients }, client));
+  return {
+    async stop() {
+      stopped = true;
+      await running;
+      agent.destroy();
+      return result;
+    },
+  };
+}
+
+function get(url: URL, agent: Agent): Promise<number> {
+  return new Promise((resolve, reject) => {
+    request(url, { agent, signal: AbortSignal.timeout(REQUEST_DEADLINE_MS) }, (response) => {
+      response.resume();
+      response.once('end', () => resolve(response.statusCode ?? 0));
+      response.once('error', reject);
+    })
+      .once('error', reject)
+      .end();
+  });
+}
