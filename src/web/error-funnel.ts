@@ -41,6 +41,8 @@ async function answer(ctx: WebContext, error: ShopError, pages: Pages): Promise<
   ctx.status = error.status;
   for (const name of ['Content-Encoding', 'Content-Length', 'ETag', 'Last-Modified']) ctx.remove(name);
   ctx.set({ 'Cache-Control': 'no-store', ...error.headers });
+  // What is still being uploaded is not worth reading.
+  if (!ctx.req.complete) ctx.set('Connection', 'close');
   if (ctx.accepts('html', 'json') === 'json') {
     const { type, message, fields } = error;
     ctx.body = { error: { type, message, ...(fields && { fields }) }, requestId: ctx.state.requestId };

@@ -19,8 +19,7 @@ function fromHttpError(error: unknown): ShopError | null {
     case 404:
       return notFound(NO_PAGE);
     case 413:
-      // The rest of the body is not worth reading.
-      return tooLarge({ headers: { Connection: 'close' }, cause: error });
+      return tooLarge({ cause: error });
     case 415:
       return unsupportedType();
     default:

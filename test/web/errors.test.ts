@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { request } from 'node:http';
 import { test } from 'node:test';
 import { startShop } from '../support/shop.ts';
 
@@ -86,6 +87,28 @@ test('a form that is no form, or too big, is refused', async (t) => {
   assert.equal((await post({ ...form, 'content-encoding': 'gzip' }, 'quantity=1')).status, 415);
   assert.equal((await post(form, `quantity=1&x=${'y'.repeat(20_000)}`)).status, 413);
   assert.equal((await shop.visitor().post('/add_to_cart/1', {})).status, 422);
+});
+
+test('an upload that is refused is cut off, a short form keeps its connection', async (t) => {
+  const shop = await startShop(t);
+  const endless = (type: string) =>
+    new Promise<string>((resolve, reject) => {
+      const upload = request(`${shop.origin}/add_to_cart/1`, { method: 'POST', headers: { 'content-type': type } });
+      let answer = '';
+      upload.on('response', (response) => {
+        answer = `${response.statusCode} ${response.headers.connection}`;
+      });
+      // The server closes on us, whatever we still have to say.
+      upload.on('error', () => {});
+      upload.on('close', () => (answer ? resolve(answer) : reject(new Error('no answer'))));
+      upload.write('x'.repeat(64 * 1024));
+    });
+  assert.equal(await endless('application/x-www-form-urlencoded'), '413 close');
+  assert.equal(await endless('application/json'), '415 close');
+
+  const visitor = shop.visitor();
+  assert.equal((await visitor.get('/nowhere')).headers.get('connection'), 'keep-alive');
+  assert.equal((await visitor.post('/add_to_cart/1', { quantity: 0 })).headers.get('connection'), 'keep-alive');
 });
 
 test('an unexpected failure is a 500 that tells a stranger nothing and the log everything, once', async (t) => {
