@@ -9,6 +9,8 @@ export interface Config {
   readonly workers: number;
   /** A worker that has not been heard of for so many seconds hangs and is replaced. */
   readonly hangSeconds: number;
+  /** At SIGTERM the shop says for so many seconds that it is not ready, and serves on, before it drains. */
+  readonly drainDelaySeconds: number;
   /** Absolute folder of the embedded database and of generated keys. */
   readonly dataDir: string;
   readonly shop: {
@@ -86,6 +88,7 @@ const environmentSchema = z.object({
     .transform((value) => value === 'true'),
   WORKERS: wholeNumber('the number of worker processes', 1, 512).optional(),
   WORKER_HANG_SECONDS: wholeNumber('the seconds after which a silent worker is replaced', 2, 3600).default(10),
+  DRAIN_DELAY_SECONDS: wholeNumber('the seconds that balancers need to look elsewhere', 0, 600).default(0),
   DATABASE_URL: z
     .string()
     .refine(
@@ -143,6 +146,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     logLevel: env.LOG_LEVEL,
     workers: env.WORKERS ?? availableParallelism(),
     hangSeconds: env.WORKER_HANG_SECONDS,
+    drainDelaySeconds: env.DRAIN_DELAY_SECONDS,
     dataDir: resolve(env.DATA_DIR),
     shop: {
       host: env.HOST,

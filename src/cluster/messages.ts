@@ -7,10 +7,12 @@ export type WorkerMessage =
   /** It can't serve; `reason` says why, and it exits next. */
   | { type: 'failed'; reason: string };
 
-/** What the primary tells a worker: finish what you have, take no more, exit. */
-export interface DrainMessage {
-  type: 'drain';
-}
+/** What the primary tells a worker. */
+export type PrimaryMessage =
+  /** Say that you are not ready any more, so that balancers look elsewhere, but serve on. */
+  | { type: 'unready' }
+  /** Finish what you have, take no more, exit. */
+  | { type: 'drain' };
 
 /** What the primary hands to a worker at its fork, beside the configuration in the environment. */
 export interface Assignment {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { RateLimiterClusterMaster } from 'rate-limiter-flexible';
 import { type Config, type DatabaseConnection, databaseEnvironment, readConfig } from '../config.ts';
 import { connect, prepareDatabase, startEmbeddedPostgres } from '../db/index.ts';
@@ -43,9 +44,13 @@ export async function runPrimary(environment: NodeJS.ProcessEnv): Promise<void> 
   }
 
   handleSignals({
-    stop(signal) {
+    async stop(signal) {
+      stopping = true;
       log.info({ signal }, 'stopping: requests in flight finish first; a second signal exits at once');
-      void stop(0);
+      supervisor?.unready();
+      // A person who presses Ctrl-C has no balancer that must notice first.
+      if (signal !== 'SIGINT') await delay(config.drainDelaySeconds * 1000);
+      await stop(0);
     },
     abandon: () => supervisor?.kill(),
     reload() {

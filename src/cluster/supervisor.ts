@@ -44,6 +44,8 @@ export interface Supervisor {
    * @throws Error when a successor does not come up; the workers that serve go on
    */
   reload(): Promise<void>;
+  /** Makes every worker say that it is not ready; all serve on. */
+  unready(): void;
   /** Drains all workers; kills those that are not done at the deadline. */
   stop(): Promise<void>;
   /** Kills all workers at once. */
@@ -180,6 +182,10 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
         reloading = null;
       });
       return reloading;
+    },
+    unready() {
+      stopping = true;
+      for (const process of alive) process.unready();
     },
     async stop() {
       stopping = true;

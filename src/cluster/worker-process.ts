@@ -2,7 +2,7 @@ import cluster, { type Worker } from 'node:cluster';
 import type { WorkerState } from '../instrument/primary.ts';
 import type { Logger } from '../log.ts';
 import { exitReason, type RestartReason } from './exit-reason.ts';
-import type { DrainMessage, WorkerMessage } from './messages.ts';
+import type { PrimaryMessage, WorkerMessage } from './messages.ts';
 
 export interface WorkerProcessOptions {
   environment: NodeJS.ProcessEnv;
@@ -57,6 +57,12 @@ export class WorkerProcess {
     return this.#wanted ?? exitReason(code, signal, this.#served);
   }
 
+  /** Takes it out of the balancers' choice while it serves on. */
+  unready(): void {
+    this.state = 'draining';
+    this.#tell({ type: 'unready' });
+  }
+
   /**
    * Tells it to finish what it has and exit; kills it at the deadline.
    *
@@ -65,8 +71,7 @@ export class WorkerProcess {
   drain(deadlineMs: number, reason: RestartReason): void {
     this.#wanted = reason;
     this.state = 'draining';
-    const message: DrainMessage = { type: 'drain' };
-    if (this.#worker.isConnected()) this.#worker.send(message);
+    this.#tell({ type: 'drain' });
     const deadline = setTimeout(() => {
       this.#log.warn({ workerPid: this.pid }, 'worker did not drain in time and is killed');
       this.kill();
@@ -88,5 +93,9 @@ export class WorkerProcess {
     this.#wanted = 'hang';
     this.#log.error({ workerPid: this.pid, silentTicks: this.#silentTicks }, 'worker hangs and is killed');
     this.kill();
+  }
+
+  #tell(message: PrimaryMessage): void {
+    if (this.#worker.isConnected()) this.#worker.send(message);
   }
 }

@@ -8,7 +8,7 @@ import { createLog, type Logger } from '../log.ts';
 import { collectDefaults, openStore, WorkerRegistry } from '../metrics/index.ts';
 import { createApp, shopRoutes } from '../web/index.ts';
 import { listen } from './http-server.ts';
-import { type Assignment, type DrainMessage, readAssignment, type WorkerMessage } from './messages.ts';
+import { type Assignment, type PrimaryMessage, readAssignment, type WorkerMessage } from './messages.ts';
 import { type ReleaseStack, releaseStack } from './release.ts';
 
 /** Requests in flight get this long to finish; the primary waits a little longer before it kills. */
@@ -32,7 +32,10 @@ export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
   process.on('uncaughtException', crash);
   process.on('unhandledRejection', crash);
 
+  let ready = true;
+
   async function stop(): Promise<void> {
+    ready = false;
     tell({ type: 'draining' });
     await resources.release();
     process.exit(0);
@@ -41,14 +44,15 @@ export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
   process.on('SIGINT', () => {});
   process.on('SIGHUP', () => {});
   process.once('SIGTERM', stop);
-  process.on('message', (message: DrainMessage | null) => {
+  process.on('message', (message: PrimaryMessage | null) => {
+    if (message?.type === 'unready') ready = false;
     if (message?.type === 'drain') void stop();
   });
 
   setInterval(tell, HEARTBEAT_MS, { type: 'alive' }).unref();
 
   try {
-    tell({ type: 'serving', port: await startWorker(config, assignment, log, resources) });
+    tell({ type: 'serving', port: await startWorker(config, assignment, log, resources, () => ready) });
   } catch (error) {
     log.fatal({ err: error }, 'this worker failed to start');
     tell({ type: 'failed', reason: error instanceof Error ? error.message : String(error) });
@@ -64,6 +68,7 @@ async function startWorker(
   assignment: Assignment,
   log: Logger,
   resources: ReleaseStack,
+  ready: () => boolean,
 ): Promise<number> {
   const worker = String(assignment.place);
   if (!config.database.connection || !config.shop.sessionKeys) {
@@ -94,7 +99,6 @@ async function startWorker(
   resources.add(sampleProcess(metrics.cpuUsage, worker), (sampler) => sampler.stop());
   resources.add(instrumentKnex(database, metrics), (stopInstrumenting) => stopInstrumenting());
 
-  let ready = true;
   const app = createApp({
     database,
     metrics,
@@ -102,12 +106,9 @@ async function startWorker(
     sessionKeys: config.shop.sessionKeys,
     rateLimiter: rateLimiter(config),
     metricsEndpoint: config.shop.metricsOnShopPort ? new URL(assignment.metricsUrl) : null,
-    ready: () => ready,
+    ready,
   });
-  const server = resources.add(await listen(app.callback(), config.shop), (open) => {
-    ready = false;
-    return open.drain(DRAIN_DEADLINE_MS);
-  });
+  const server = resources.add(await listen(app.callback(), config.shop), (open) => open.drain(DRAIN_DEADLINE_MS));
   return server.port;
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type RunningCluster, startCluster } from '../support/cluster.ts';
+import { testDatabase } from '../support/database.ts';
 import { startLoad } from '../support/load.ts';
 import { until } from '../support/wait.ts';
 
@@ -56,4 +57,43 @@ test('a primary that was paused itself takes no worker for hung', async (t) => {
     async () => (await shop.metrics()).of('shop_metrics_scrape_duration_seconds_count') >= 40,
   );
   assert.deepEqual((await shop.status()).workers, seen.workers);
+});
+
+test('SIGTERM behind a balancer that watches /readyz fails no request', async (t) => {
+  const database = (await testDatabase(t)).url;
+  const env = { DATABASE_URL: database, DRAIN_DELAY_SECONDS: '2' };
+  const [leaving, staying] = await Promise.all([startCluster(t, { env }), startCluster(t, { env })]);
+  const ready = new Map([
+    [leaving.shopUrl, true],
+    [staying.shopUrl, true],
+  ]);
+  const watching = setInterval(async () => {
+    for (const origin of ready.keys()) {
+      ready.set(
+        origin,
+        await fetch(`${origin}/readyz`).then(
+          ({ ok }) => ok,
+          () => false,
+        ),
+      );
+    }
+  }, 100);
+  t.after(() => clearInterval(watching));
+  let turn = 0;
+  const load = startLoad(
+    () => {
+      const origins = [...ready].filter(([, isReady]) => isReady).map(([origin]) => origin);
+      return origins[turn++ % origins.length] ?? staying.shopUrl;
+    },
+    '/detail/1',
+    8,
+  );
+
+  const before = await leaving.metrics();
+  assert.deepEqual(await leaving.stop('SIGTERM'), { code: 0, signal: null });
+  const { statuses, failures } = await load.stop();
+
+  assert.ok(before.of('shop_workers', { state: 'serving' }) === 2);
+  assert.deepEqual(failures, []);
+  assert.deepEqual([...statuses.keys()], [200]);
 });
