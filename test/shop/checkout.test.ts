@@ -185,6 +185,21 @@ test('plausible addresses and spellings of a card are taken', async (t) => {
   }
 });
 
+test('what a shopper types is shown as text', async (t) => {
+  const shop = await startShop(t);
+  const { shopper } = await withCart(shop);
+  const nasty = { first_name: '<script>alert(1)</script>', city: '"><img src=x onerror=alert(1)>' };
+  const again = await shopper.post('/checkout', { ...CUSTOMER, ...nasty, zip: 'x' });
+  assert.equal(again.status, 422);
+  const { location } = await shopper.post('/checkout', { ...CUSTOMER, ...nasty });
+  const confirmation = await shopper.get(location ?? '');
+  assert.equal(confirmation.status, 200);
+  for (const { text } of [again, confirmation]) {
+    assert.doesNotMatch(text, /<script>alert|<img src=x/);
+    assert.match(text, /&lt;script&gt;alert/);
+  }
+});
+
 test('a payment provider that hangs or fails costs a 503 and no order, and a late approval is given back', async (t) => {
   const cancelled: string[] = [];
   let approve: ((value: { approved: true; reference: string }) => void) | undefined;

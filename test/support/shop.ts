@@ -5,6 +5,7 @@ import type { TestContext } from 'node:test';
 import type { Knex } from 'knex';
 import { pino } from 'pino';
 import { connect } from '../../src/db/index.ts';
+import { instrumentKnex } from '../../src/instrument/knex.ts';
 import { createWorkerMetrics } from '../../src/instrument/worker.ts';
 import { Registry } from '../../src/metrics/index.ts';
 import { type AppDeps, type AppOptions, createApp, shopRoutes } from '../../src/web/index.ts';
@@ -15,6 +16,8 @@ import { createVisitor, type Visitor } from './visitor.ts';
 /** One worker's application on a port of its own, in this process. */
 export interface TestShop {
   readonly origin: string;
+  /** The database's, for a pool with other settings. */
+  readonly url: string;
   /** A pool beside the shop's. */
   readonly knex: Knex;
   visitor(): Visitor;
@@ -54,9 +57,11 @@ async function serve(
   );
   const products: string[] = await knex('products').pluck('slug');
   const database = overrides.database ?? connect(connection, { poolMax: 10, applicationName: 'shop', log });
+  const metrics = createWorkerMetrics(registry, { worker: '1', products, routes: shopRoutes, poolMax: 10 });
+  t.after(instrumentKnex(database, metrics));
   const app = createApp(
     {
-      metrics: createWorkerMetrics(registry, { worker: '1', products, routes: shopRoutes, poolMax: 10 }),
+      metrics,
       log,
       sessionKeys: SESSION_KEYS,
       rateLimiter: null,
@@ -77,6 +82,7 @@ async function serve(
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {
     origin,
+    url: connection.url,
     knex,
     visitor: () => createVisitor(origin),
     metrics: async () => parseExposition(await registry.metrics()),

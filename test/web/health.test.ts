@@ -80,6 +80,27 @@ test('a database that is slow, or cuts its connections, costs 503 and nothing el
   assert.ok(statuses.every((status) => status === 200 || status === 503));
 });
 
+test('an exhausted pool is a 503 in time, and the metrics say that the wait was for a connection', async (t) => {
+  const shop = await startShop(t);
+  const log = pino({ level: 'silent' });
+  const database = connect({ url: shop.url }, { poolMax: 1, applicationName: 'test', log });
+  t.after(() => database.destroy());
+  const small = await shop.another({ database });
+  const visitor = small.visitor();
+  assert.equal((await visitor.get('/cart')).status, 200);
+
+  const held = await database.transaction();
+  const startedMs = performance.now();
+  const page = await visitor.get('/cart');
+  assert.equal(page.status, 503);
+  assert.ok(performance.now() - startedMs < 2_000);
+  await held.rollback();
+
+  assert.equal((await visitor.get('/cart')).status, 200);
+  const waited = (await small.metrics()).of('shop_request_time_seconds_total', { route: '/cart', spent: 'db_wait' });
+  assert.ok(waited > 1, String(waited));
+});
+
 test("the primary's metrics come through byte for byte", async (t) => {
   const body = gzipSync('shop_workers{state="serving"} 2\n'.repeat(200));
   const endpoint = await serveMetrics(t, (request, response) => {
