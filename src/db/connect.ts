@@ -19,14 +19,17 @@ export interface Deadlines {
   readonly idleInTransaction: number;
 }
 
-/** A page has to be answered within about 2 s, with an error if need be. */
+/** A page has to be answered within 2 s, with an error if need be. */
 const PAGE_DEADLINES: Deadlines = {
   acquire: 1.5 * SECOND,
   connect: 1.5 * SECOND,
-  statement: 2 * SECOND,
-  answer: 2.5 * SECOND,
+  statement: 1.5 * SECOND,
+  answer: 1.75 * SECOND,
   idleInTransaction: 5 * SECOND,
 };
+
+/** A connection of Knex's pool; its socket is pg's, and not in pg's types. */
+type PoolClient = pg.Client & { readonly __knexUid: string; readonly connection: pg.Connection };
 
 export interface ConnectOptions {
   /** Connections held at most; none are held when nobody needs one. */
@@ -46,6 +49,8 @@ export interface ConnectOptions {
  */
 export function connect(connection: DatabaseConnection, options: ConnectOptions): Knex {
   const { deadlines = PAGE_DEADLINES, log } = options;
+  /** Connections that can be used, by Knex's name for them. */
+  const open = new Map<string, PoolClient>();
   const database = knex({
     client: 'pg',
     connection: clientConfig(connection, options.applicationName, deadlines),
@@ -55,6 +60,7 @@ export function connect(connection: DatabaseConnection, options: ConnectOptions)
       createTimeoutMillis: deadlines.connect + deadlines.answer,
       destroyTimeoutMillis: 2 * SECOND,
       afterCreate: watchConnection,
+      validate: ({ __knexUid }: PoolClient) => open.has(__knexUid),
     },
     acquireConnectionTimeout: deadlines.acquire,
     // Knex would write a failed query's values, a customer's address among them, into the error's message.
@@ -67,18 +73,19 @@ export function connect(connection: DatabaseConnection, options: ConnectOptions)
     },
   });
 
-  const open = new Map<string, pg.Client>();
-
-  function watchConnection(client: pg.Client & { __knexUid: string }, done: (error?: Error) => void): void {
+  function watchConnection(client: PoolClient, done: (error?: Error) => void): void {
     open.set(client.__knexUid, client);
     client.once('end', () => open.delete(client.__knexUid));
     client.on('error', (error: Error) => log.warn({ err: error }, 'a database connection broke'));
     done();
   }
 
-  database.on('query-error', (error: Error, query: { __knexUid: string }) => {
-    // pg goes on waiting for the lost answer, and whoever gets this connection next would wait behind it.
-    if (error.message.endsWith(ANSWER_TIMEOUT)) socketOf(open.get(query.__knexUid))?.destroy();
+  database.on('query-error', (error: Error, { __knexUid }: { __knexUid: string }) => {
+    if (!error.message.endsWith(ANSWER_TIMEOUT)) return;
+    // pg goes on waiting for the lost answer, and whoever got this connection next would wait behind it.
+    const client = open.get(__knexUid);
+    open.delete(__knexUid);
+    client?.connection.stream.destroy();
   });
 
   return database;
@@ -120,10 +127,6 @@ function safeInteger(value: string): number {
   const parsed = Number(value);
   if (!Number.isSafeInteger(parsed)) throw new RangeError(`${value} is too large for a number`);
   return parsed;
-}
-
-function socketOf(client: pg.Client | undefined): { destroy(): void } | undefined {
-  return (client as (pg.Client & { connection: pg.Connection }) | undefined)?.connection.stream;
 }
 
 function text(message: unknown): string {

@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtemp, realpath, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+import { projectRoot } from '../../src/paths.ts';
+import { testDatabase } from '../support/database.ts';
+import { allGone, query, startOwner } from '../support/embedded.ts';
+import { whenDone } from '../support/when-done.ts';
+
+const run = promisify(execFile);
+
+/** What `npx knex …` runs. */
+async function knexCommand(command: string, env: NodeJS.ProcessEnv): Promise<string> {
+  const { stdout } = await run(process.execPath, ['node_modules/knex/bin/cli.js', ...command.split(' ')], {
+    cwd: projectRoot,
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
+    timeout: 60_000,
+  });
+  return stdout;
+}
+
+test('migrates, rolls back and seeds the database of the environment', async (t) => {
+  const { url, knex } = await testDatabase(t);
+  const env = { DATABASE_URL: url, NODE_ENV: 'production' };
+  assert.match(await knexCommand('migrate:status', env), /1 Completed.*0001-shop.*No Pending/s);
+  assert.match(await knexCommand('migrate:rollback', env), /Batch 1 rolled back: 1 migrations/);
+  assert.equal(await knex.schema.hasTable('products'), false);
+  assert.match(await knexCommand('migrate:status', env), /1 Pending.*0001-shop/s);
+  assert.match(await knexCommand('migrate:latest', env), /Batch 1 run: 1 migrations/);
+  assert.match(await knexCommand('seed:run', env), /Ran 1 seed files/);
+  assert.deepEqual(await knex('products').count({ products: '*' }).first(), { products: 24 });
+});
+
+test('uses the embedded database that is running, and starts it for itself when none is', async (t) => {
+  const folder = await realpath(await mkdtemp(join(tmpdir(), 'fake shop ')));
+  whenDone(t, async () => {
+    await allGone(folder);
+    await rm(folder, { recursive: true, force: true });
+  });
+  const env = { DATA_DIR: folder };
+  assert.match(await knexCommand('migrate:latest', env), /Batch 1 run: 1 migrations/);
+
+  const shop = await startOwner(t, folder);
+  assert.match(await knexCommand('seed:run', env), /Ran 1 seed files/);
+  assert.deepEqual(await query(shop.connection, 'select count(*)::int from products'), [{ count: 24 }]);
+  await shop.end('SIGTERM');
+});
+
+test('says what is wrong with the environment', async () => {
+  await assert.rejects(knexCommand('migrate:status', { DATABASE_URL: 'mysql://somewhere' }), {
+    message: /DATABASE_URL must look like postgres:/,
+  });
+});

@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import type { Knex } from 'knex';
+import { pino } from 'pino';
+import { connect } from '../../src/db/index.ts';
+import { testDatabase } from '../support/database.ts';
+import { until } from '../support/wait.ts';
+import { whenDone } from '../support/when-done.ts';
+
+/** What the contract grants a page, and some time for a slow machine. */
+const PAGE_MS = 2_000;
+const SLACK_MS = 1_000;
+
+function open(t: TestContext, connection: Parameters<typeof connect>[0], poolMax = 3) {
+  const warnings: string[] = [];
+  const log = pino({ level: 'warn' }, { write: (line: string) => warnings.push(line) });
+  const knex = connect(connection, { poolMax, applicationName: 'connect test', log });
+  whenDone(t, () => knex.destroy());
+  return { knex, warnings };
+}
+
+async function backend(knex: Knex): Promise<number> {
+  const { rows } = await knex.raw('select pg_backend_pid() as pid');
+  return rows[0].pid;
+}
+
+/** @returns the error of a wait that must end in time */
+async function failsInTime(work: () => PromiseLike<unknown>): Promise<Error & { code?: string }> {
+  const started = performance.now();
+  let failure: (Error & { code?: string }) | undefined;
+  try {
+    await work();
+  } catch (error) {
+    failure = error as Error;
+  }
+  assert.ok(failure, 'it did not fail');
+  const took = performance.now() - started;
+  assert.ok(took < PAGE_MS + SLACK_MS, `it took ${took} ms`);
+  return failure;
+}
+
+test('counts and sums are numbers, and none is silently wrong', async (t) => {
+  const { knex } = open(t, (await testDatabase(t)).connection);
+  assert.deepEqual(await knex('products').count({ products: '*' }).max({ id: 'id' }).first(), { products: 24, id: 24 });
+  const { rows } = await knex.raw('select sum(quantity) from (values (2), (3)) as items(quantity)');
+  assert.deepEqual(rows, [{ sum: 5 }]);
+  await assert.rejects(async () => knex.raw('select 9007199254740993::bigint'), RangeError);
+});
+
+test('connections are opened when needed, never more than allowed, and say whose they are', async (t) => {
+  const database = await testDatabase(t);
+  const { knex } = open(t, database.connection);
+  const own = database.knex('pg_stat_activity').where({ application_name: 'connect test' }).count({ open: '*' });
+  assert.deepEqual(await own.clone().first(), { open: 0 });
+  const pids = await Promise.all(Array.from({ length: 20 }, () => backend(knex)));
+  assert.ok(new Set(pids).size <= 3);
+  assert.deepEqual(await own.clone().first(), { open: new Set(pids).size });
+});
+
+test('a slow statement is cut off by the server, and its connection serves on', async (t) => {
+  const { knex } = open(t, (await testDatabase(t)).connection, 1);
+  const before = await backend(knex);
+  assert.equal((await failsInTime(() => knex.raw('select pg_sleep(60)'))).code, '57014');
+  assert.equal(await backend(knex), before);
+});
+
+test('a server that hangs is given up, and its connection is not used again', async (t) => {
+  const { knex } = open(t, (await testDatabase(t)).connection, 1);
+  const hung = await backend(knex);
+  process.kill(hung, 'SIGSTOP');
+  whenDone(t, () => process.kill(hung, 'SIGCONT'));
+  assert.match((await failsInTime(() => knex('products').first())).message, /Query read timeout/);
+  assert.notEqual(await backend(knex), hung);
+});
+
+test('a transaction on a server that hangs ends too', async (t) => {
+  const { knex } = open(t, (await testDatabase(t)).connection, 1);
+  await failsInTime(() =>
+    knex.transaction(async (trx) => {
+      const hung = await backend(trx);
+      process.kill(hung, 'SIGSTOP');
+      whenDone(t, () => process.kill(hung, 'SIGCONT'));
+      await trx('products').update({ stock: 4321 });
+    }),
+  );
+  assert.equal(await knex('products').where({ stock: 4321 }).first(), undefined);
+});
+
+test('waiting for a connection of a full pool has an end', async (t) => {
+  const { knex } = open(t, (await testDatabase(t)).connection, 1);
+  const held = await knex.transaction();
+  assert.equal((await failsInTime(() => knex('products').first())).name, 'KnexTimeoutError');
+  await held.rollback();
+  assert.ok(await knex('products').first());
+});
+
+test('a forgotten transaction is ended by the server', async (t) => {
+  const { knex } = open(t, (await testDatabase(t)).connection);
+  const { rows } = await knex.raw('show idle_in_transaction_session_timeout');
+  assert.deepEqual(rows, [{ idle_in_transaction_session_timeout: '5s' }]);
+});
+
+test('an idle connection that the server ends is logged and replaced', async (t) => {
+  const database = await testDatabase(t);
+  const { knex, warnings } = open(t, database.connection, 1);
+  const ended = await backend(knex);
+  await database.knex.raw('select pg_terminate_backend(?)', [ended]);
+  await until('it is logged', () => warnings.some((line) => line.includes('a database connection broke')));
+  assert.notEqual(await backend(knex), ended);
+});
+
+test('a server that is not there, or never answers, fails in time', async (t) => {
+  const silent = createServer((socket) => socket.resume());
+  silent.listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const { port } = silent.address() as AddressInfo;
+  const parts = { host: '127.0.0.1', port, user: 'a', password: 'b', database: 'c' };
+  await failsInTime(() => open(t, parts).knex.raw('select 1'));
+  silent.close();
+  await once(silent, 'close');
+  assert.equal((await failsInTime(() => open(t, parts).knex.raw('select 1'))).code, 'ECONNREFUSED');
+});
+
+test('an error message holds no values of its query', async (t) => {
+  const { knex } = open(t, (await testDatabase(t)).connection);
+  await assert.rejects(
+    async () => knex('orders').insert({ email: 'ana@example.com' }),
+    (error: Error) => !error.message.includes('ana@'),
+  );
+});
