@@ -19,7 +19,7 @@ import { keepDeadline, shedLoad } from './limits.ts';
 import { createPages } from './pages.ts';
 import { limitRate } from './rate-limit.ts';
 import { identifyRequest } from './request-id.ts';
-import { logRequests } from './request-log.ts';
+import { logBrokenResponses, logRequests } from './request-log.ts';
 import { createRouter, refuseMethod } from './router.ts';
 import { secureHeaders } from './security-headers.ts';
 import { greetVisitor, sessionCookie } from './session.ts';
@@ -57,7 +57,7 @@ export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestS
 
   const app = new Koa<RequestState>({ proxy: trustProxy, maxIpsCount: 1 });
   app.keys = [...deps.sessionKeys];
-  app.on('error', (error) => log.warn({ err: { message: error.message, stack: error.stack } }, 'a response broke'));
+  app.on('error', logBrokenResponses(log));
 
   const catalogue = createCatalogue(database);
   const assets = createAssets(join(projectRoot, 'public'));

@@ -17,7 +17,9 @@ function isCrossSite(ctx: WebContext): boolean {
   const site = ctx.get('Sec-Fetch-Site');
   if (site !== '') return !['same-origin', 'same-site', 'none'].includes(site);
   const origin = ctx.get('Origin');
-  return origin !== '' && hostOf(origin) !== hostOf(`${origin.split(':', 1)[0]}://${ctx.host}`);
+  if (origin === '') return false;
+  const from = hostOf(origin);
+  return from === null || from !== hostOf(`${origin.split(':', 1)[0]}://${ctx.host}`);
 }
 
 /** Host with its port, unless that is the scheme's own; null of what isn't a URL, as the origin `null`. */

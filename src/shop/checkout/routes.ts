@@ -3,11 +3,11 @@ import { sumUp } from '../cart/rules.ts';
 import { conflict, invalid, notFound, paymentDeclined } from '../errors.ts';
 import type { Answer, Route, Shop, ShopRequest } from '../route.ts';
 import type { CartItemView, CheckoutPageView, Page } from '../views.ts';
+import { findOrder } from './find-order.ts';
 import { parseCheckout, typedBefore } from './form.ts';
 import { ORDER_NUMBER } from './order-number.ts';
 import { followPhases, type Phases } from './phases.ts';
 import { type PlacedOrder, type Purchase, placeOrder } from './place-order.ts';
-import { findOrder } from './queries.ts';
 
 export const checkoutRoutes: readonly Route[] = [
   { method: 'GET', path: '/checkout', handle: showForm },
