@@ -9,6 +9,7 @@ import { collectDefaults, openStore, WorkerRegistry } from '../metrics/index.ts'
 import { createApp, shopRoutes } from '../web/index.ts';
 import { listen } from './http-server.ts';
 import { type Assignment, type PrimaryMessage, readAssignment, type WorkerMessage } from './messages.ts';
+import { watchForOrphanhood } from './orphan-watch.ts';
 import { type ReleaseStack, releaseStack } from './release.ts';
 
 /** Requests in flight get this long to finish; the primary waits a little longer before it kills. */
@@ -49,6 +50,7 @@ export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
     if (message?.type === 'drain') void stop();
   });
 
+  watchForOrphanhood();
   setInterval(tell, HEARTBEAT_MS, { type: 'alive' }).unref();
 
   try {

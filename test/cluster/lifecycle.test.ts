@@ -35,6 +35,21 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGKILL'] as const) {
   });
 }
 
+test('a worker in an endless loop does not outlive a killed primary', async (t) => {
+  const loopAtSignal = `data:text/javascript,${encodeURIComponent("process.on('SIGUSR2', () => { for (;;); })")}`;
+  const shop = await startCluster(t, { env: { NODE_OPTIONS: `--import=${loopAtSignal}` } });
+  const family = await shop.processes();
+  const worker = (await shop.status()).workers[0]?.pid as number;
+  process.kill(worker, 'SIGUSR2');
+  await until(
+    'it runs in circles',
+    async () => (await shop.metrics()).of('shop_metrics_worker_age_seconds', { worker: 1 }) > 2,
+  );
+
+  await shop.stop('SIGKILL');
+  await until('no process is left', () => allGone(family));
+});
+
 test('a second signal exits at once', async (t) => {
   const shop = await startCluster(t);
   const family = await shop.processes();

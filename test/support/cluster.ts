@@ -80,16 +80,13 @@ export async function startCluster(t: TestContext, options: ClusterOptions = {})
     });
   });
 
-  const ready = await until(
-    'the shop is ready',
-    () => {
-      assert.equal(child.exitCode, null, `the shop ended:\n${output()}`);
-      return readyLine(output());
+  const ended = () => child.exitCode !== null || child.signalCode !== null;
+  const ready = await until('the shop is ready', () => readyLine(output()) ?? ended(), START_DEADLINE_MS).catch(
+    (error) => {
+      throw new Error(`${error.message}\n${output()}`);
     },
-    START_DEADLINE_MS,
-  ).catch((error) => {
-    throw new Error(`${error.message}\n${output()}`);
-  });
+  );
+  assert.ok(ready !== true, `the shop ended:\n${output()}`);
 
   return {
     pid,
