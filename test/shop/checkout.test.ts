@@ -149,6 +149,7 @@ test('every mistake in the form is named, and nothing changes', async (t) => {
     ['card_number', '424242', /cartão não é válido/],
     ['card_number', '4'.repeat(300), /no máximo/],
     ['expiry_date', '13/39', /MM\/AA/],
+    ['expiry_date', '1339', /MM\/AA/],
     ['expiry_date', '01/20', /vencido/],
     ['cvv', '12', /3 ou 4/],
     ['cvv', '12345', /3 ou 4/],
@@ -175,6 +176,7 @@ test('plausible addresses and spellings of a card are taken', async (t) => {
     { zip: '01310100', country: 'BR', state: 'São Paulo' },
     { card_number: '4242 4242 4242 4242', expiry_date: '12/2039', cvv: '1234' },
     { card_number: '4242-4242-4242-4242', expiry_date: '12 / 39' },
+    { expiry_date: '1239' },
     { card_number: '4222222222222', address2: '' },
     { first_name: "D'Ávila", last_name: 'Ng', email: 'a+b@exemplo.com.br' },
   ];

@@ -14,12 +14,12 @@ export function passesLuhn(digits: string): boolean {
 }
 
 /**
- * Reads an expiry as printed on cards: `MM/AA`, also `MM/AAAA`.
+ * Reads an expiry as printed on cards: `MM/AA`, also `MM/AAAA`; a keypad for numbers has no slash, so it may be missing.
  *
  * @returns the first moment of the month after, until which the card is valid; null when it isn't one
  */
 export function parseExpiry(text: string): Date | null {
-  const [, month, year] = /^(0[1-9]|1[0-2])\s*\/\s*(\d{2}|20\d{2})$/.exec(text) ?? [];
+  const [, month, year] = /^(0[1-9]|1[0-2])\s*\/?\s*(\d{2}|20\d{2})$/.exec(text) ?? [];
   if (month === undefined || year === undefined) return null;
   return new Date(year.length === 2 ? 2000 + Number(year) : Number(year), Number(month), 1);
 }
