@@ -49,16 +49,15 @@ export async function findNewest(database: Knex, limit: number): Promise<Product
   return rows.map(toCard);
 }
 
-/** Other products of a category, those in stock first. */
+/** What to look at besides a product: in stock before sold out, its own category before others. */
 export async function findRelated(
   database: Knex,
   product: { id: number; category: CategoryView },
   limit: number,
 ): Promise<ProductCardView[]> {
   const rows: CardRow[] = await cards(database)
-    .where('categories.slug', product.category.slug)
     .whereNot('products.id', product.id)
-    .orderByRaw('products.stock = 0, products.id')
+    .orderByRaw('products.stock = 0, categories.slug <> ?, products.id', [product.category.slug])
     .limit(limit);
   return rows.map(toCard);
 }

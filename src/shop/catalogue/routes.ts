@@ -5,7 +5,7 @@ import { findFeatured, findNewest, findProduct, findRelated, searchProducts } fr
 import { parseSearch, SORTS, searchUrl } from './search.ts';
 
 const FEATURED = 8;
-const NEWEST = 4;
+const NEWEST = 6;
 const RELATED = 4;
 const PAGE_SIZE = 12;
 
