@@ -1,5 +1,5 @@
 /**
- * Walks the whole journey of a shopper, a few times, and wants every step to hold:
+ * Walks the whole journey of a shopper, and wants every step to hold. One walk, or as many as the command line says:
  *
  *     k6 run k6/smoke.ts
  *     k6 run -e BASE_URL=http://127.0.0.1:5000 --vus 5 --duration 30s k6/smoke.ts
@@ -12,8 +12,6 @@ import { APPROVED_CARD, checkoutForm, DECLINED_CARD } from './lib/checkout.ts';
 import { get, holds, idsOf, oneOf, type Page, post } from './lib/shop.ts';
 
 export const options: Options = {
-  vus: 1,
-  iterations: 3,
   thresholds: {
     checks: ['rate==1'],
     http_req_failed: ['rate==0'],
