@@ -1,26 +1,15 @@
 import assert from 'node:assert/strict';
-import { chmod, chown, mkdtemp, realpath, rm, stat, writeFile } from 'node:fs/promises';
-import { homedir, tmpdir } from 'node:os';
+import { spawnSync } from 'node:child_process';
+import { chmod, chown, stat, writeFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { allGone, query, startOwner } from '../support/embedded.ts';
-import { whenDone } from '../support/when-done.ts';
+import { projectRoot } from '../../src/paths.ts';
+import { allGone, assertKept, keep, startOwner, temporaryFolder } from '../support/embedded.ts';
 
 const NOBODY = 65_534;
-const KEEP = 'create table kept as select 42 as answer';
-const READ = 'select answer from kept';
-const KEPT = [{ answer: 42 }];
 /** These tests change who they are, which root alone can. */
 const skip = process.getuid?.() === 0 ? false : 'only root can become someone else';
-
-async function temporaryFolder(t: TestContext, parent = tmpdir()): Promise<string> {
-  const folder = await realpath(await mkdtemp(join(parent, 'fake-shop-test-')));
-  whenDone(t, async () => {
-    await allGone(folder);
-    await rm(folder, { recursive: true, force: true });
-  });
-  return folder;
-}
 
 /** A PATH in which these programs fail, as they do where the system forbids what they want. */
 async function without(t: TestContext, ...programs: string[]): Promise<NodeJS.ProcessEnv> {
@@ -37,7 +26,7 @@ const owner = async (folder: string) => (await stat(join(folder, 'postgres'))).u
 test('root runs the database in a folder that only root can enter', { skip }, async (t) => {
   const folder = await temporaryFolder(t, homedir());
   const postgres = await startOwner(t, folder);
-  await query(postgres.connection, KEEP);
+  await keep(postgres.connection);
   await postgres.end('SIGTERM');
   assert.equal(await owner(folder), 0);
 });
@@ -45,12 +34,12 @@ test('root runs the database in a folder that only root can enter', { skip }, as
 test('root runs it as nobody where user namespaces are forbidden, in any folder', { skip }, async (t) => {
   const folder = await temporaryFolder(t, homedir());
   const first = await startOwner(t, folder, { env: await without(t, 'unshare') });
-  await query(first.connection, KEEP);
+  await keep(first.connection);
   await first.end('SIGTERM');
   assert.equal(await owner(folder), NOBODY);
 
   const second = await startOwner(t, folder);
-  assert.deepEqual(await query(second.connection, READ), KEPT);
+  await assertKept(second.connection);
   await second.end('SIGTERM');
   assert.equal(await owner(folder), NOBODY, 'files that can be used as they are stay as they are');
 });
@@ -58,15 +47,15 @@ test('root runs it as nobody where user namespaces are forbidden, in any folder'
 test('the files follow when root needs another way than before', { skip }, async (t) => {
   const folder = await temporaryFolder(t);
   const first = await startOwner(t, folder);
-  await query(first.connection, KEEP);
+  await keep(first.connection);
   await first.end('SIGTERM');
 
   const second = await startOwner(t, folder, { env: await without(t, 'unshare') });
-  assert.deepEqual(await query(second.connection, READ), KEPT);
+  await assertKept(second.connection);
   await second.end('SIGTERM');
 
   const third = await startOwner(t, folder, { env: await without(t, 'setpriv') });
-  assert.deepEqual(await query(third.connection, READ), KEPT);
+  await assertKept(third.connection);
   await third.end('SIGTERM');
 });
 
@@ -92,13 +81,21 @@ test('a normal user needs nothing, and is told when root was there before', { sk
     env: { HOME: folder, TMPDIR: folder },
   };
   const first = await startOwner(t, folder, asNobody);
-  await query(first.connection, KEEP);
+  await keep(first.connection);
   await first.end('SIGKILL');
   await allGone(folder);
   const second = await startOwner(t, folder, asNobody);
-  assert.deepEqual(await query(second.connection, READ), KEPT);
+  await assertKept(second.connection);
   await second.end('SIGTERM');
 
   await chown(join(folder, 'postgres'), 0, 0);
   await assert.rejects(startOwner(t, folder, asNobody), /belongs to another user \(uid 0\)/);
+
+  await chown(folder, 0, 0);
+  const plain = { prefix: asNobody.prefix.filter((option) => !option.includes('caps')), env: { HOME: folder } };
+  // Without the capability, nobody must be able to read the project itself.
+  const [setpriv = '', ...rest] = [...plain.prefix, 'test', '-r', join(projectRoot, 'package.json')];
+  if (spawnSync(setpriv, rest).status === 0) {
+    await assert.rejects(startOwner(t, folder, plain), /can't be written by this user \(uid 65534\)/);
+  }
 });

@@ -1,14 +1,10 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtemp, realpath, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { projectRoot } from '../../src/paths.ts';
 import { testDatabase } from '../support/database.ts';
-import { allGone, query, startOwner } from '../support/embedded.ts';
-import { whenDone } from '../support/when-done.ts';
+import { query, startOwner, temporaryFolder } from '../support/embedded.ts';
 
 const run = promisify(execFile);
 
@@ -35,11 +31,7 @@ test('migrates, rolls back and seeds the database of the environment', async (t)
 });
 
 test('uses the embedded database that is running, and starts it for itself when none is', async (t) => {
-  const folder = await realpath(await mkdtemp(join(tmpdir(), 'fake shop ')));
-  whenDone(t, async () => {
-    await allGone(folder);
-    await rm(folder, { recursive: true, force: true });
-  });
+  const folder = await temporaryFolder(t);
   const env = { DATA_DIR: folder };
   assert.match(await knexCommand('migrate:latest', env), /Batch 1 run: 1 migrations/);
 

@@ -1,10 +1,14 @@
+import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, readFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, realpath, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
 import pg from 'pg';
+import { pino } from 'pino';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/db/index.ts';
 import { projectRoot } from '../../src/paths.ts';
 import { until } from './wait.ts';
 import { whenDone } from './when-done.ts';
@@ -15,6 +19,39 @@ export interface Connection {
   readonly user: string;
   readonly password: string;
   readonly database: string;
+}
+
+/**
+ * A folder of the test's own, with a space in its name, as many people's folders have. It goes at the test's end, when
+ * no database is left on it.
+ */
+export async function temporaryFolder(t: TestContext, parent = tmpdir()): Promise<string> {
+  const folder = await realpath(await mkdtemp(join(parent, 'fake shop ')));
+  whenDone(t, async () => {
+    await allGone(folder);
+    await rm(folder, { recursive: true, force: true });
+  });
+  return folder;
+}
+
+/** Runs the embedded database in this process. */
+export async function startEmbedded(
+  t: TestContext,
+  dataDir: string,
+  settings: Record<string, string> = { fsync: 'off' },
+): Promise<EmbeddedPostgres & { readonly connection: Connection }> {
+  const postgres = await startEmbeddedPostgres({ dataDir, log: pino({ level: 'silent' }), settings });
+  whenDone(t, () => postgres.stop());
+  return { ...postgres, connection: postgres.connection as Connection };
+}
+
+/** Puts something in, to be found later by {@link assertKept}. */
+export async function keep(connection: object): Promise<void> {
+  await query(connection, 'create table kept as select 42 as answer');
+}
+
+export async function assertKept(connection: object): Promise<void> {
+  assert.deepEqual(await query(connection, 'select answer from kept'), [{ answer: 42 }]);
 }
 
 export interface Owner {

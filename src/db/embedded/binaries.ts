@@ -59,3 +59,8 @@ async function exists(path: string): Promise<boolean> {
     () => false,
   );
 }
+
+/** What PostgreSQL's programs see of our environment; no secrets. Without a locale they don't start on macOS. */
+export function serverEnvironment(): NodeJS.ProcessEnv {
+  return { PATH: process.env.PATH, TZ: process.env.TZ, LC_ALL: 'C' };
+}

@@ -1,14 +1,25 @@
-import { readdir, rm, writeFile } from 'node:fs/promises';
+import { readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { processLife } from './processes.ts';
+import type { Logger } from '../../log.ts';
+import { processLife, processNamespace } from './processes.ts';
 
+const SECOND = 1000;
 const ATTEMPTS = 5;
-const CLAIM = /^in-use-by-(\d+)-([0-9a-f]+)$/;
+const CLAIM = /^in-use-by-(\d+)-([0-9a-f]+)-(\d+)$/;
+/** A process that we can't see, as another container's on the same volume, shows by these that it lives. */
+const HEARTBEAT_MS = SECOND;
+const LAST_HEARTBEAT_MS = 5 * SECOND;
 
 /** The data folder belongs to another process that is alive. */
 export class FolderInUseError extends Error {
   override readonly name = 'FolderInUseError';
+}
+
+interface Rival {
+  readonly pid: number;
+  /** In another container: whether it lives is seen by waiting. */
+  readonly unseen: boolean;
 }
 
 /**
@@ -20,30 +31,53 @@ export class FolderInUseError extends Error {
  * @returns releases the folder
  * @throws {FolderInUseError} naming the other process
  */
-export async function claimFolder(folder: string): Promise<() => Promise<void>> {
-  const own = `in-use-by-${process.pid}-${await processLife(process.pid)}`;
-  const release = () => rm(join(folder, own), { force: true });
+export async function claimFolder(folder: string, log: Logger): Promise<() => Promise<void>> {
+  const namespace = await processNamespace();
+  const own = join(folder, `in-use-by-${process.pid}-${await processLife(process.pid)}-${namespace}`);
+  const deadline = Date.now() + LAST_HEARTBEAT_MS + HEARTBEAT_MS;
   for (let attempt = 1; ; attempt++) {
-    await writeFile(join(folder, own), '', { flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
+    await writeFile(own, '', { flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
       throw error.code === 'EEXIST' ? inUse(folder, process.pid) : error;
     });
-    const rival = await findRival(folder, own);
-    if (rival === undefined) return release;
-    await release();
-    if (attempt === ATTEMPTS) throw inUse(folder, rival);
+    const rival = await findRival(folder, own, namespace);
+    if (!rival) return keepClaim(own);
+    await rm(own, { force: true });
+    if (rival.unseen ? Date.now() > deadline : attempt >= ATTEMPTS) throw inUse(folder, rival.pid);
+    if (rival.unseen && attempt === 1) log.info({ folder }, 'waiting to see whether another container uses the folder');
     // The rival may be claiming at this very moment and give way too: come back at different times.
     await delay(10 + Math.random() * 90);
   }
 }
 
-async function findRival(folder: string, own: string): Promise<number | undefined> {
+function keepClaim(own: string): () => Promise<void> {
+  const heartbeat = setInterval(() => {
+    // Writes into the file that is there; one that was released in between must not come back.
+    void writeFile(own, '.', { flag: 'r+' }).catch(() => {});
+  }, HEARTBEAT_MS).unref();
+  return async () => {
+    clearInterval(heartbeat);
+    await rm(own, { force: true });
+  };
+}
+
+async function findRival(folder: string, own: string, namespace: string): Promise<Rival | undefined> {
   for (const name of await readdir(folder)) {
-    const [, pid, life] = CLAIM.exec(name) ?? [];
-    if (pid === undefined || name === own) continue;
-    if ((await processLife(Number(pid))) === life) return Number(pid);
-    await rm(join(folder, name), { force: true });
+    const claim = join(folder, name);
+    const [, pid, life, theirs] = CLAIM.exec(name) ?? [];
+    if (pid === undefined || claim === own) continue;
+    const unseen = theirs !== namespace;
+    if (unseen ? await beats(claim, own) : (await processLife(Number(pid))) === life) {
+      return { pid: Number(pid), unseen };
+    }
+    await rm(claim, { force: true });
   }
   return undefined;
+}
+
+/** Both times come from the clock of the folder's file system. */
+async function beats(claim: string, own: string): Promise<boolean> {
+  const [theirs, ours] = await Promise.all([stat(claim).catch(() => undefined), stat(own)]);
+  return theirs !== undefined && ours.mtimeMs - theirs.mtimeMs < LAST_HEARTBEAT_MS;
 }
 
 function inUse(folder: string, pid: number): FolderInUseError {

@@ -4,7 +4,7 @@ import { chown, lchown, mkdir, readdir, readFile, rename, rm, stat, writeFile } 
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Account } from './account.ts';
-import type { Binaries } from './binaries.ts';
+import { type Binaries, serverEnvironment } from './binaries.ts';
 
 const run = promisify(execFile);
 const INITDB_DEADLINE_MS = 120_000;
@@ -88,7 +88,7 @@ async function createCluster(
     '--icu-locale=pt-BR',
   ];
   try {
-    await run(command, args, { timeout: INITDB_DEADLINE_MS, env: { PATH: process.env.PATH }, cwd: '/' });
+    await run(command, args, { timeout: INITDB_DEADLINE_MS, env: serverEnvironment(), cwd: '/' });
   } catch (error) {
     await rm(unfinished, { recursive: true, force: true });
     const { stderr } = error as { stderr?: string };

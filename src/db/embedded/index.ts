@@ -1,4 +1,4 @@
-import { mkdir, realpath } from 'node:fs/promises';
+import { access, constants, mkdir, realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DatabaseConnection } from '../../config.ts';
@@ -43,9 +43,8 @@ export interface EmbeddedOptions {
  */
 export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
   const { log, settings = {} } = options;
-  await mkdir(options.dataDir, { recursive: true, mode: 0o700 });
-  const paths = clusterPaths(await realpath(resolve(options.dataDir)));
-  const release = await claimFolder(paths.folder);
+  const paths = clusterPaths(await provideFolder(resolve(options.dataDir)));
+  const release = await claimFolder(paths.folder, log);
   try {
     const binaries = await findBinaries();
     const account = await findAccount(binaries.postgres, paths.folder, paths.cluster);
@@ -58,6 +57,20 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
   } catch (error) {
     await release();
     throw error;
+  }
+}
+
+/** @returns the folder without symbolic links, so that it has one name only */
+async function provideFolder(dataDir: string): Promise<string> {
+  try {
+    await mkdir(dataDir, { recursive: true, mode: 0o700 });
+    await access(dataDir, constants.W_OK | constants.X_OK);
+    return await realpath(dataDir);
+  } catch (error) {
+    throw new Error(
+      `${dataDir} can't be written by this user (uid ${process.getuid?.()}): was the shop started as root before? Give the folder back with chown -R, or set DATA_DIR to another folder.`,
+      { cause: error },
+    );
   }
 }
 

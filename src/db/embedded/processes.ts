@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, readlink } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
@@ -26,6 +26,12 @@ export async function processLife(pid: number): Promise<string | undefined> {
   return started && createHash('sha256').update(started).digest('hex').slice(0, 16);
 }
 
+/** Names the set of processes whose ids we can see: a container's are not another's. */
+export async function processNamespace(): Promise<string> {
+  const link = await readlink('/proc/self/ns/pid').catch(() => '');
+  return /\d+/.exec(link)?.[0] ?? '0';
+}
+
 /** Ticks since the machine's start (proc_pid_stat(5), field 22), and which start of the machine. */
 async function linuxStart(pid: number): Promise<string | undefined> {
   const stat = await read(`/proc/${pid}/stat`);
@@ -40,6 +46,6 @@ async function read(path: string): Promise<string | undefined> {
 }
 
 async function ps(pid: number, column: string): Promise<string | undefined> {
-  const result = await run('ps', ['-o', column, '-p', String(pid)]).catch(() => undefined);
+  const result = await run('ps', ['-ww', '-o', column, '-p', String(pid)]).catch(() => undefined);
   return result?.stdout.trim() || undefined;
 }

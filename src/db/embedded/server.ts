@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { clientConfig } from '../connect.ts';
 import type { Account } from './account.ts';
-import type { Binaries } from './binaries.ts';
+import { type Binaries, serverEnvironment } from './binaries.ts';
 import { type ClusterPaths, USER } from './cluster-folder.ts';
 
 const SECOND = 1000;
@@ -42,6 +42,7 @@ reader=$!
 wait "$server"
 code=$?
 kill -s KILL "$reader" 2>/dev/null
+wait "$reader" 2>/dev/null
 exit "$code"
 `;
 
@@ -138,8 +139,7 @@ function runServer(options: ServerOptions, port: number, stalePid: number | unde
       stdio: ['pipe', logFd, logFd],
       cwd: '/',
       env: {
-        PATH: process.env.PATH,
-        TZ: process.env.TZ,
+        ...serverEnvironment(),
         // PostgreSQL takes this process for no rival, though its id is in postmaster.pid (miscinit.c, CreateLockFile).
         ...(stalePid !== undefined && { PG_GRANDPARENT_PID: String(stalePid) }),
       },
