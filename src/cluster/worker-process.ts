@@ -13,6 +13,8 @@ export interface WorkerProcessOptions {
   onExit(end: { code: number | null; signal: string | null }): void;
 }
 
+const START_TICKS = 60;
+
 /** One process of the cluster, from its fork to its end. */
 export class WorkerProcess {
   readonly startedAt = new Date();
@@ -86,10 +88,13 @@ export class WorkerProcess {
   /**
    * Counts the ticks in which nothing was heard. Ticks instead of time: after a pause of the primary itself, a
    * suspended laptop for one, no worker looks hung.
+   *
+   * @param maxSilentTicks once it has served; before, it may be loading its code for a while
    */
   tick(maxSilentTicks: number): void {
     this.#silentTicks += 1;
-    if (this.#silentTicks <= maxSilentTicks || this.#wanted === 'hang') return;
+    const allowed = this.#served ? maxSilentTicks : Math.max(maxSilentTicks, START_TICKS);
+    if (this.#silentTicks <= allowed || this.#wanted === 'hang') return;
     this.#wanted = 'hang';
     this.#log.error({ workerPid: this.pid, silentTicks: this.#silentTicks }, 'worker hangs and is killed');
     this.kill();

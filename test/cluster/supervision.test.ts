@@ -20,7 +20,7 @@ test('SIGHUP replaces every worker and fails no request, keep-alive connections 
   const shop = await startCluster(t, { workers: 2 });
   const before = await shop.status();
   const scrapeBefore = await shop.metrics();
-  const load = startLoad(() => shop.shopUrl, '/detail/1', 8);
+  const load = startLoad(t, () => shop.shopUrl, '/detail/1', 8);
 
   for (const round of [1, 2]) {
     process.kill(shop.pid, 'SIGHUP');
@@ -81,6 +81,7 @@ test('SIGTERM behind a balancer that watches /readyz fails no request', async (t
   t.after(() => clearInterval(watching));
   let turn = 0;
   const load = startLoad(
+    t,
     () => {
       const origins = [...ready].filter(([, isReady]) => isReady).map(([origin]) => origin);
       return origins[turn++ % origins.length] ?? staying.shopUrl;

@@ -1,4 +1,5 @@
 import { Agent, request } from 'node:http';
+import type { TestContext } from 'node:test';
 
 export interface Load {
   /** Stops sending; resolves when the last answer is there. */
@@ -15,11 +16,11 @@ export interface LoadResult {
 const REQUEST_DEADLINE_MS = 10_000;
 
 /**
- * Sends GET requests over keep-alive connections, each client one after the other, until it is stopped.
+ * Sends GET requests over keep-alive connections, each client one after the other, until it is stopped or the test ends.
  *
  * @param choose the origin of the next request
  */
-export function startLoad(choose: () => string, path: string, clients: number): Load {
+export function startLoad(t: TestContext, choose: () => string, path: string, clients: number): Load {
   const agent = new Agent({ keepAlive: true, maxSockets: clients });
   const result: LoadResult = { statuses: new Map(), failures: [] };
   let stopped = false;
@@ -36,14 +37,14 @@ export function startLoad(choose: () => string, path: string, clients: number): 
   }
 
   const running = Promise.all(Array.from({ length: clients }, client));
-  return {
-    async stop() {
-      stopped = true;
-      await running;
-      agent.destroy();
-      return result;
-    },
-  };
+  async function stop(): Promise<LoadResult> {
+    stopped = true;
+    await running;
+    agent.destroy();
+    return result;
+  }
+  t.after(stop);
+  return { stop };
 }
 
 function get(url: URL, agent: Agent): Promise<number> {
