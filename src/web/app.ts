@@ -15,7 +15,7 @@ import { compressBodies } from './compression.ts';
 import { refuseCrossSite } from './cross-site.ts';
 import { handleErrors } from './error-funnel.ts';
 import { parseForm } from './form.ts';
-import { keepDeadline, shedLoad } from './limits.ts';
+import { keepDeadline, type LoadLimits, shedLoad } from './limits.ts';
 import { createPages } from './pages.ts';
 import { limitRate } from './rate-limit.ts';
 import { identifyRequest } from './request-id.ts';
@@ -44,16 +44,18 @@ export interface AppDeps {
 export interface AppOptions {
   /** Believe `X-Forwarded-*`: right only behind a proxy that sets them itself. Default false. */
   trustProxy?: boolean;
-  /** Requests for pages that one worker works on at a time; default 250. */
-  maxInFlight?: number;
+  /** When to refuse pages; default 250 in flight, or 10 that take longer than a second. */
+  load?: LoadLimits;
   /** Milliseconds until a page that isn't ready becomes a 503; default 1900. */
   deadlineMs?: number;
 }
 
+const LOAD: LoadLimits = { maxInFlight: 250, lateCount: 10, lateMs: 1_000 };
+
 /** The shop as a Koa application. Throws when a template doesn't compile. */
 export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestState> {
   const { database, metrics, log, rateLimiter, metricsEndpoint, ready } = deps;
-  const { trustProxy = false, maxInFlight = 250, deadlineMs = 1_900 } = options;
+  const { trustProxy = false, load = LOAD, deadlineMs = 1_900 } = options;
 
   const app = new Koa<RequestState>({ proxy: trustProxy, maxIpsCount: 1 });
   app.keys = [...deps.sessionKeys];
@@ -68,7 +70,7 @@ export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestS
     pages,
     ground: { assets, database, metricsEndpoint, ready },
     beforeForms: [refuseCrossSite(), limitRate(rateLimiter, log), parseForm()],
-    beforePages: [shedLoad(maxInFlight), keepDeadline(deadlineMs), greetVisitor(database)],
+    beforePages: [shedLoad(load), keepDeadline(deadlineMs), greetVisitor(database)],
   });
 
   app.use(timeRequests(metrics));

@@ -1,20 +1,43 @@
 import { unavailable } from '../shop/errors.ts';
 import type { WebMiddleware } from './state.ts';
 
+/** When a worker has its hands full. */
+export interface LoadLimits {
+  /** Requests for pages that one worker works on at a time. */
+  maxInFlight: number;
+  /** It has fallen behind when this many pages at once … */
+  lateCount: number;
+  /** … have been waited for longer than this. Fewer may have reasons of their own, as a slow payment. */
+  lateMs: number;
+}
+
 /**
- * Refuses at once what can't be served in time: a request more than these would only make all others wait longer.
- *
- * @param maxInFlight requests for pages that one worker works on at a time
+ * Refuses at once what can't be served in time: a request more would only make all others wait longer, until each
+ * runs into its deadline and nothing is served at all.
  */
-export function shedLoad(maxInFlight: number): WebMiddleware {
-  let inFlight = 0;
+export function shedLoad({ maxInFlight, lateCount, lateMs }: LoadLimits): WebMiddleware {
+  /** Oldest first. */
+  const inFlight = new Set<{ startedMs: number }>();
+
+  function isBehind(now: number): boolean {
+    if (inFlight.size < lateCount) return false;
+    let late = 0;
+    for (const { startedMs } of inFlight) {
+      if (now - startedMs < lateMs) return false;
+      if (++late === lateCount) return true;
+    }
+    return false;
+  }
+
   return async function shedLoad(_ctx, next) {
-    if (inFlight >= maxInFlight) throw unavailable('overload', { retryAfterSeconds: 1 });
-    inFlight++;
+    const page = { startedMs: performance.now() };
+    if (inFlight.size >= maxInFlight || isBehind(page.startedMs))
+      throw unavailable('overload', { retryAfterSeconds: 1 });
+    inFlight.add(page);
     try {
       await next();
     } finally {
-      inFlight--;
+      inFlight.delete(page);
     }
   };
 }

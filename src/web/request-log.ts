@@ -28,7 +28,7 @@ export function logRequests(log: Logger): WebMiddleware {
         status: ctx.status,
         durationMs: Math.round((performance.now() - startedMs) * 10) / 10,
         ...(failure && { error: failure.type }),
-        ...(failure && failure.status >= 500 && { cause: describe(failure.cause) }),
+        ...(failure?.cause !== undefined && failure.status >= 500 && { cause: describe(failure.cause) }),
       };
       log[levelOf(ctx)](line, 'request');
     }

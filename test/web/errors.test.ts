@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { test } from 'node:test';
 import { startShop } from '../support/shop.ts';
+import { until } from '../support/wait.ts';
 
 const JSON_PLEASE = { accept: 'application/json' };
 
@@ -130,7 +131,7 @@ test('an unexpected failure is a 500 that tells a stranger nothing and the log e
 });
 
 test('a worker with its hands full refuses at once, and health checks still pass', async (t) => {
-  const shop = await startShop(t, { options: { maxInFlight: 1 } });
+  const shop = await startShop(t, { options: { load: { maxInFlight: 1, lateCount: 10, lateMs: 1_000 } } });
   const visitor = shop.visitor();
   await visitor.get('/');
   const answers = await Promise.all(Array.from({ length: 6 }, () => visitor.get('/shop')));
@@ -140,6 +141,29 @@ test('a worker with its hands full refuses at once, and health checks still pass
   assert.equal((await visitor.get('/livez')).status, 200);
   assert.equal((await shop.metrics()).of('shop_errors_total', { type: 'overload', route: '/shop' }), refused.length);
   assert.equal((await visitor.get('/shop')).status, 200);
+});
+
+test('a worker that has fallen behind refuses what is new, until it has caught up', async (t) => {
+  const shop = await startShop(t, { options: { load: { maxInFlight: 250, lateCount: 3, lateMs: 200 } } });
+  const visitor = shop.visitor();
+  await visitor.post('/add_to_cart/1', { quantity: 1 });
+
+  const lock = await shop.knex.transaction();
+  t.after(() => lock.rollback());
+  await lock.raw('lock table cart_items in access exclusive mode');
+  const waiting = Promise.all([1, 2, 3].map(() => visitor.get('/cart')));
+  const refused = await until('a refusal', async () => {
+    const page = await fetch(`${shop.origin}/contact`, { signal: AbortSignal.timeout(100) });
+    return page.status === 503 && page;
+  });
+  assert.equal(refused.headers.get('retry-after'), '1');
+  await lock.rollback();
+
+  assert.deepEqual(
+    (await waiting).map(({ status }) => status),
+    [200, 200, 200],
+  );
+  assert.equal((await visitor.get('/contact')).status, 200);
 });
 
 test('one log line per request, without query, cookies or body', async (t) => {

@@ -7,6 +7,9 @@ import { pino } from 'pino';
 import { connect } from '../../src/db/index.ts';
 import { startShop } from '../support/shop.ts';
 
+/** Two seconds for the visitor, and as much again for a busy machine. */
+const DEADLINE_MS = 4_000;
+
 async function serveMetrics(t: TestContext, listener: RequestListener): Promise<URL> {
   const server = createServer(listener);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -42,7 +45,7 @@ test('without a database, pages are a quick 503 that says when to come back, and
     const startedMs = performance.now();
     const pages = await Promise.all(['/', '/shop', '/detail/1', '/cart', '/checkout'].map((path) => visitor.get(path)));
     pages.push(await visitor.post('/add_to_cart/1', { quantity: 1 }));
-    assert.ok(performance.now() - startedMs < 4_500, 'two rounds of at most two seconds');
+    assert.ok(performance.now() - startedMs < 2 * DEADLINE_MS, 'two rounds');
     for (const page of pages) {
       assert.equal(page.status, 503);
       assert.ok(Number(page.headers.get('retry-after')) >= 1);
@@ -66,7 +69,7 @@ test('a database that is slow, or cuts its connections, costs 503 and nothing el
   await lock.raw('lock table cart_items in access exclusive mode');
   const startedMs = performance.now();
   const [page, json] = await Promise.all([visitor.get('/cart'), visitor.get('/cart', { accept: 'application/json' })]);
-  assert.ok(performance.now() - startedMs < 2_500);
+  assert.ok(performance.now() - startedMs < DEADLINE_MS);
   await lock.rollback();
   assert.equal(page.status, 503);
   assert.equal(JSON.parse(json.text).error.type, 'database');
@@ -93,7 +96,7 @@ test('an exhausted pool is a 503 in time, and the metrics say that the wait was 
   const startedMs = performance.now();
   const page = await visitor.get('/cart');
   assert.equal(page.status, 503);
-  assert.ok(performance.now() - startedMs < 2_000);
+  assert.ok(performance.now() - startedMs < DEADLINE_MS);
   await held.rollback();
 
   assert.equal((await visitor.get('/cart')).status, 200);
