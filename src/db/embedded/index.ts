@@ -9,7 +9,8 @@ import { claimFolder } from './claim.ts';
 import { clusterPaths, provideCluster } from './cluster-folder.ts';
 import { freePort } from './port.ts';
 import { stopLeftover } from './postmaster.ts';
-import { type Server, type ServerOptions, ServerStartError, serverConnection, startServer } from './server.ts';
+import { type ServerOptions, ServerStartError, serverConnection, startServer } from './server.ts';
+import type { Server } from './watcher.ts';
 
 const SECOND = 1000;
 const START_ATTEMPTS = 20;

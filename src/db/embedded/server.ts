@@ -1,50 +1,19 @@
-import { spawn } from 'node:child_process';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { clientConfig } from '../connect.ts';
 import type { Account } from './account.ts';
-import { type Binaries, serverEnvironment } from './binaries.ts';
+import type { Binaries } from './binaries.ts';
 import { type ClusterPaths, USER } from './cluster-folder.ts';
+import { type Server, watchServer } from './watcher.ts';
 
 const SECOND = 1000;
 /** Recovery after a crash is the slowest start. */
 const READY_DEADLINE_MS = 120 * SECOND;
 const READY_POLL_MS = 20;
-/** The watcher gives a server 15 s to stop, then kills it. */
-const STOP_DEADLINE_MS = 20 * SECOND;
 const LOG_LIMIT_BYTES = 1_000_000;
 const DATABASE = 'fake_shop';
 const HOST = '127.0.0.1';
-
-/**
- * Runs the server and outlives its owner just long enough to stop it. The owner holds the other end of the pipe on
- * standard input and never writes: when that end closes, because the owner is done or dead, the server is asked to stop
- * in three ways. A shell, since it is everywhere and no `pkill node` hits it; it heeds no signal, so it ends after its server only.
- */
-const WATCHER = `
-trap '' INT TERM HUP
-exec 3<&0 </dev/null
-"$@" 3<&- &
-server=$!
-{
-  read -r _ <&3
-  for signal in INT QUIT KILL; do
-    kill -s "$signal" "$server" || exit
-    tries=0
-    while [ "$tries" -lt 50 ] && kill -s 0 "$server"; do
-      sleep 0.1
-      tries=$((tries + 1))
-    done
-  done
-} 2>/dev/null &
-reader=$!
-wait "$server"
-code=$?
-kill -s KILL "$reader" 2>/dev/null
-wait "$reader" 2>/dev/null
-exit "$code"
-`;
 
 export interface ServerOptions {
   readonly paths: ClusterPaths;
@@ -55,15 +24,7 @@ export interface ServerOptions {
   readonly settings: Readonly<Record<string, string>>;
 }
 
-/** One life of the server. */
-export interface Server {
-  /** Resolves when it has ended, by itself or not, with how. */
-  readonly ended: Promise<string>;
-  /** Cuts connections, writes everything, ends. */
-  stop(): Promise<void>;
-}
-
-/** The server ended before it was ready. */
+/** The server did not get ready; the message ends with what it said. */
 export class ServerStartError extends Error {
   override readonly name = 'ServerStartError';
   /** Someone else has the port. */
@@ -71,8 +32,8 @@ export class ServerStartError extends Error {
   /** The former server's last processes are still there. */
   readonly formerStillThere: boolean;
 
-  constructor(message: string, logged: string) {
-    super(`${message}\n${logged}`.trim());
+  constructor(cause: unknown, logged: string) {
+    super(`PostgreSQL did not start: ${cause instanceof Error ? cause.message : cause}\n${logged}`.trim(), { cause });
     this.portTaken = logged.includes('could not create any TCP/IP sockets');
     this.formerStillThere = /pre-existing shared memory block|lock file "postmaster.pid" already exists/.test(logged);
   }
@@ -93,31 +54,34 @@ export async function startServer(options: ServerOptions, port: number, stalePid
   const log = await open(paths.log, size > LOG_LIMIT_BYTES ? 'w+' : 'a+', 0o600);
   try {
     const logStart = (await log.stat()).size;
-    const server = runServer(options, port, stalePid, log.fd);
-    let ending: string | undefined;
-    void server.ended.then((how) => {
-      ending = how;
-    });
-    const deadline = Date.now() + READY_DEADLINE_MS;
-    while (!(await provideDatabase(options, port))) {
-      if (ending !== undefined) {
-        throw new ServerStartError(`PostgreSQL ended at its start (${ending})`, await logged(log, logStart));
-      }
-      if (Date.now() > deadline) {
-        await server.stop();
-        throw new ServerStartError('PostgreSQL did not get ready', await logged(log, logStart));
-      }
-      await delay(READY_POLL_MS);
+    const server = watchServer(serverCommand(options, port), log.fd, stalePid);
+    try {
+      await waitUntilReady(server, options, port);
+      return server;
+    } catch (error) {
+      await server.stop();
+      throw new ServerStartError(error, await logged(log, logStart));
     }
-    return server;
   } finally {
     await log.close();
   }
 }
 
-function runServer(options: ServerOptions, port: number, stalePid: number | undefined, logFd: number): Server {
-  const { account, binaries, paths } = options;
-  const settings = {
+async function waitUntilReady(server: Server, options: ServerOptions, port: number): Promise<void> {
+  let ending: string | undefined;
+  void server.ended.then((how) => {
+    ending = how;
+  });
+  const deadline = Date.now() + READY_DEADLINE_MS;
+  while (!(await provideDatabase(options, port))) {
+    if (ending !== undefined) throw new Error(`it ended (${ending})`);
+    if (Date.now() > deadline) throw new Error(`it was not ready within ${READY_DEADLINE_MS / SECOND} s`);
+    await delay(READY_POLL_MS);
+  }
+}
+
+function serverCommand({ account, binaries, paths, settings }: ServerOptions, port: number): string[] {
+  const all = {
     listen_addresses: HOST,
     port: String(port),
     unix_socket_directories: '',
@@ -125,45 +89,10 @@ function runServer(options: ServerOptions, port: number, stalePid: number | unde
     log_min_messages: 'log',
     log_min_error_statement: 'panic',
     log_checkpoints: 'off',
-    ...options.settings,
+    ...settings,
   };
-  const child = spawn(
-    'sh',
-    [
-      ...['-c', WATCHER, 'fake-shop-postgres', ...account.prefix, binaries.postgres, '-D', paths.cluster],
-      ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
-    ],
-    {
-      // In its own process group: Ctrl-C reaches the whole group of the terminal, and the database has to go last.
-      detached: true,
-      stdio: ['pipe', logFd, logFd],
-      cwd: '/',
-      env: {
-        ...serverEnvironment(),
-        // PostgreSQL takes this process for no rival, though its id is in postmaster.pid (miscinit.c, CreateLockFile).
-        ...(stalePid !== undefined && { PG_GRANDPARENT_PID: String(stalePid) }),
-      },
-    },
-  );
-  const lifeline = child.stdin;
-  lifeline?.on('error', () => {});
-  const ended = new Promise<string>((resolve) => {
-    child.once('error', (error) => resolve(error.message));
-    child.once('exit', (code, signal) => {
-      // If it was the watcher that was killed, this lets its other half stop the server.
-      lifeline?.destroy();
-      resolve(signal ?? `exit code ${code}`);
-    });
-  });
-  return {
-    ended,
-    async stop() {
-      lifeline?.destroy();
-      const timeout = new AbortController();
-      await Promise.race([ended, delay(STOP_DEADLINE_MS, undefined, { signal: timeout.signal }).catch(() => {})]);
-      timeout.abort();
-    },
-  };
+  const options = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  return [...account.prefix, binaries.postgres, '-D', paths.cluster, ...options];
 }
 
 /** @returns false while the server can't take a connection yet */
