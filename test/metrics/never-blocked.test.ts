@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { until } from '../support/wait.ts';
+import { startFarm } from './support/farm.ts';
+
+const LIMIT_MS = 100;
+
+test('stock: one stopped worker makes every scrape fail', async (t) => {
+  const farm = await startFarm(t, 'stock', { workers: 2 });
+  await farm.tell(1, 'observe', { acts: 7 });
+  process.kill(farm.pid(1), 'SIGSTOP');
+  await assert.rejects(farm.scrape(), /timed out/);
+});
+
+test('a stopped worker and a hanging one are served with their last values, and their age tells', async (t) => {
+  const farm = await startFarm(t, 'ours', { workers: 3 });
+  for (const place of [1, 2, 3]) await farm.tell(place, 'observe', { acts: 10 ** place, depth: place });
+  await farm.scrape();
+
+  process.kill(farm.pid(1), 'SIGSTOP');
+  await farm.tell(2, 'hang');
+  const slowest = await until('the ages tell', async () => {
+    const durations: number[] = [];
+    for (let i = 0; i < 10; i++) {
+      const startedAt = performance.now();
+      const samples = await farm.scrape();
+      durations.push(performance.now() - startedAt);
+      assert.equal(samples.of('acts_total{kind="request"}'), 1110);
+      assert.equal(samples.of('depth'), 6);
+      if (samples.of('cluster_metrics_worker_age_seconds{worker="1"}') < 2) return false;
+      if (samples.of('cluster_metrics_worker_age_seconds{worker="2"}') < 2) return false;
+    }
+    return Math.max(...durations);
+  });
+  const samples = await farm.scrape();
+  assert.ok(samples.of('cluster_metrics_worker_age_seconds{worker="3"}') < 2);
+  assert.ok(slowest < LIMIT_MS, `a scrape took ${slowest} ms`);
+});

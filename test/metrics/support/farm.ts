@@ -1,0 +1,116 @@
+import cluster, { type Worker } from 'node:cluster';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
+import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { AggregatorRegistry } from 'prom-client';
+import { ClusterRegistry, createStoreDirectory } from '../../../src/metrics/index.ts';
+import { parse, type Samples } from './samples.ts';
+
+/** `stock` is prom-client's AggregatorRegistry, the mechanism that ours replaces. */
+export type Mechanism = 'stock' | 'ours';
+
+export interface Observations {
+  acts?: number;
+  kind?: string;
+  waits?: number[];
+  depth?: number;
+  peak?: number;
+}
+
+/** A primary, which is the test's own process, and its workers, which are real processes. */
+export interface Farm {
+  /** Where the workers answer requests, each counted as one act. */
+  readonly port: number;
+  /** Folder of the stores. */
+  readonly directory: string;
+  scrape(worker?: string): Promise<Samples>;
+  /** Resolves when the worker has done it; `hang` when it is about to. */
+  tell(place: number, command: 'observe' | 'hang', observations?: Observations): Promise<void>;
+  /** Makes the worker die: a signal, a bug or a full heap; resolves when it is gone. Its place stays empty. */
+  kill(place: number, how: NodeJS.Signals | 'crash' | 'exhaustMemory'): Promise<void>;
+  pid(place: number): number;
+  /** Starts a worker in an empty place. */
+  replace(place: number): Promise<void>;
+}
+
+const WORKER = fileURLToPath(new URL('worker.mjs', import.meta.url));
+const BUILT = fileURLToPath(new URL('../../../dist/src/metrics/index.js', import.meta.url));
+
+export async function startFarm(t: TestContext, mechanism: Mechanism, { workers }: { workers: number }): Promise<Farm> {
+  if (!existsSync(BUILT)) throw new Error('Run npm run build first: the workers run the built package');
+  const directory = createStoreDirectory({ name: 'farm' });
+  const registry =
+    mechanism === 'stock' ? new AggregatorRegistry() : new ClusterRegistry({ directory: directory.path });
+  const places = new Map<number, Worker>();
+  const port = await freePort();
+  cluster.setupPrimary({ exec: WORKER, execArgv: ['--max-old-space-size=64'], silent: true });
+
+  t.after(async () => {
+    await Promise.all([...places.keys()].map((place) => farm.kill(place, 'SIGKILL')));
+    if (registry instanceof ClusterRegistry) registry.close();
+    directory.remove();
+  });
+
+  const farm: Farm = {
+    port,
+    directory: directory.path,
+    async scrape(worker) {
+      const text =
+        registry instanceof ClusterRegistry && worker !== undefined
+          ? await registry.clusterMetrics({ worker })
+          : await registry.clusterMetrics();
+      return parse(text);
+    },
+    async tell(place, command, observations = {}) {
+      const worker = at(places, place);
+      const done = new Promise<void>((resolve) => {
+        worker.on('message', function onMessage(message) {
+          if (message !== 'done') return;
+          worker.off('message', onMessage);
+          resolve();
+        });
+      });
+      worker.send({ command, ...observations });
+      await done;
+    },
+    async kill(place, how) {
+      const worker = at(places, place);
+      const gone = once(worker, 'exit');
+      if (how === 'crash' || how === 'exhaustMemory') worker.send({ command: how });
+      else process.kill(worker.process.pid as number, how);
+      await gone;
+      places.delete(place);
+    },
+    pid: (place) => at(places, place).process.pid as number,
+    async replace(place) {
+      const worker = cluster.fork({
+        MECHANISM: mechanism,
+        STORE_DIRECTORY: directory.path,
+        PLACE: String(place),
+        PORT: String(port),
+      });
+      places.set(place, worker);
+      const [code] = await Promise.race([once(worker, 'listening'), once(worker, 'exit')]);
+      if (typeof code === 'number') throw new Error(`A worker left at its start: ${code}`);
+    },
+  };
+  await Promise.all(Array.from({ length: workers }, (_, i) => farm.replace(i + 1)));
+  return farm;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+function at(places: ReadonlyMap<number, Worker>, place: number): Worker {
+  const worker = places.get(place);
+  if (worker === undefined) throw new Error(`Nobody is at place ${place}`);
+  return worker;
+}
