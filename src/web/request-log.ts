@@ -4,8 +4,8 @@ import { routeOf, type WebContext, type WebMiddleware } from './state.ts';
 /** Asked for every few seconds by machines; the log of a quiet night should be quiet. */
 const MACHINE_ROUTES = new Set(['/livez', '/readyz', '/metrics']);
 
-/** A client that hangs up is no error of ours. */
-const CLIENT_LEFT = new Set(['ECONNRESET', 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE']);
+/** A client that hangs up, or goes on with what isn't HTTP, is no error of ours. */
+const CLIENT_FAULT = /^(ECONNRESET|EPIPE|ERR_STREAM_PREMATURE_CLOSE|HPE_\w+)$/;
 
 const MAX_PATH = 200;
 
@@ -38,7 +38,7 @@ export function logRequests(log: Logger): WebMiddleware {
 /** What Koa says when a response ends otherwise than meant, long after its middleware. */
 export function logBrokenResponses(log: Logger): (error: Error & { code?: string }) => void {
   return function logBrokenResponse(error) {
-    const level = CLIENT_LEFT.has(error.code ?? '') ? 'debug' : 'error';
+    const level = CLIENT_FAULT.test(error.code ?? '') ? 'debug' : 'error';
     log[level]({ cause: describe(error) }, 'a response broke');
   };
 }
