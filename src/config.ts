@@ -18,6 +18,8 @@ export interface Config {
     /** 0 asks the system for a free port. */
     readonly port: number;
     readonly metricsOnShopPort: boolean;
+    /** Believe `X-Forwarded-For` and `-Proto`: right only behind a proxy that sets them itself. */
+    readonly trustProxy: boolean;
     /** Form posts a minute from one address, over all workers; `null` when off. */
     readonly rateLimit: number | null;
     /** Newest first. `null`: generate them and keep them in `dataDir`. */
@@ -72,6 +74,12 @@ const port = wholeNumber('a TCP port', 0, 65_535);
 const host = z.string().regex(/^[\w.:%-]+$/, 'must be an address or a host name');
 const text = z.string();
 
+const yesOrNo = (otherwise: 'true' | 'false') =>
+  z
+    .enum(['true', 'false'], { error: 'must be true or false' })
+    .default(otherwise)
+    .transform((value) => value === 'true');
+
 const environmentSchema = z.object({
   NODE_ENV: text.optional(),
   PORT: port.default(5000),
@@ -82,10 +90,8 @@ const environmentSchema = z.object({
     .string()
     .regex(/^[\w.~+/=-]+$/, 'must be a bearer token: letters, digits and -._~+/= (RFC 6750)')
     .optional(),
-  METRICS_ON_SHOP_PORT: z
-    .enum(['true', 'false'], { error: 'must be true or false' })
-    .default('true')
-    .transform((value) => value === 'true'),
+  METRICS_ON_SHOP_PORT: yesOrNo('true'),
+  TRUST_PROXY: yesOrNo('false'),
   WORKERS: wholeNumber('the number of worker processes', 1, 512).optional(),
   WORKER_HANG_SECONDS: wholeNumber('the seconds after which a silent worker is replaced', 2, 3600).default(10),
   DRAIN_DELAY_SECONDS: wholeNumber('the seconds that balancers need to look elsewhere', 0, 600).default(0),
@@ -152,6 +158,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
       host: env.HOST,
       port: env.PORT,
       metricsOnShopPort: env.METRICS_ON_SHOP_PORT,
+      trustProxy: env.TRUST_PROXY,
       rateLimit: env.RATE_LIMIT,
       sessionKeys: env.SESSION_KEYS ?? null,
     },

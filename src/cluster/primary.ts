@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { RateLimiterClusterMaster } from 'rate-limiter-flexible';
 import { type Config, type DatabaseConnection, databaseEnvironment, readConfig } from '../config.ts';
-import { connect, prepareDatabase, startEmbeddedPostgres } from '../db/index.ts';
+import { connect, keepHouse, prepareDatabase, startEmbeddedPostgres } from '../db/index.ts';
 import { createPrimaryMetrics } from '../instrument/primary.ts';
 import { createLog, type Logger } from '../log.ts';
 import { ClusterRegistry, collectDefaults, createStoreDirectory, WorkerRegistry } from '../metrics/index.ts';
@@ -20,8 +20,8 @@ import { createSupervisor, type Supervisor } from './supervisor.ts';
 /** Requests in flight get this long to finish when the shop stops. */
 const DRAIN_DEADLINE_MS = 8_000;
 const OPS_DRAIN_DEADLINE_MS = 1_000;
-/** The samplers run two queries at a time. */
-const PRIMARY_POOL_MAX = 2;
+/** The samplers run two queries at a time, beside which old sessions are removed. */
+const PRIMARY_POOL_MAX = 3;
 /** Of the embedded database: for the primary, the migrations, and a person with psql. */
 const SPARE_CONNECTIONS = 20;
 
@@ -90,6 +90,7 @@ async function startPrimary(
     connect(connection, { poolMax: PRIMARY_POOL_MAX, applicationName: 'fake-shop primary', log }),
     (knex) => knex.destroy(),
   );
+  resources.add(keepHouse(database, log), (stopKeepingHouse) => stopKeepingHouse());
 
   const onProblem = (problem: unknown) => log.error({ problem }, 'the metrics lost something');
   // Made last, since it hands on the addresses of the rest; asked by the rest before that.

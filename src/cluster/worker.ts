@@ -101,15 +101,18 @@ async function startWorker(
   resources.add(sampleProcess(metrics.cpuUsage, worker), (sampler) => sampler.stop());
   resources.add(instrumentKnex(database, metrics), (stopInstrumenting) => stopInstrumenting());
 
-  const app = createApp({
-    database,
-    metrics,
-    log,
-    sessionKeys: config.shop.sessionKeys,
-    rateLimiter: rateLimiter(config),
-    metricsEndpoint: config.shop.metricsOnShopPort ? new URL(assignment.metricsUrl) : null,
-    ready,
-  });
+  const app = createApp(
+    {
+      database,
+      metrics,
+      log,
+      sessionKeys: config.shop.sessionKeys,
+      rateLimiter: rateLimiter(config),
+      metricsEndpoint: config.shop.metricsOnShopPort ? new URL(assignment.metricsUrl) : null,
+      ready,
+    },
+    { trustProxy: config.shop.trustProxy },
+  );
   const server = resources.add(await listen(app.callback(), config.shop), (open) => open.drain(DRAIN_DEADLINE_MS));
   return server.port;
 }

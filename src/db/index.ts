@@ -1,5 +1,6 @@
 export { type ConnectOptions, connect } from './connect.ts';
 export { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded/index.ts';
 export { findRunningPostgres } from './embedded/running.ts';
+export { keepHouse } from './housekeeping.ts';
 export { named, type QueryLabels, queryLabels } from './named.ts';
 export { prepareDatabase } from './prepare.ts';
