@@ -16,8 +16,8 @@ export interface ClusterOptions {
   workers?: number;
   /** On top of the harness's own variables; an empty value counts as unset. */
   env?: Record<string, string>;
-  /** `fresh`: a new database on the test's server; `embedded`: the shop's own. */
-  database?: 'fresh' | 'embedded';
+  /** `fresh`: a new database on the test's server; `embedded`: the shop's own; or one that the test has. */
+  database?: 'fresh' | 'embedded' | { readonly url: string };
   /** For a second start on the same data. */
   dataDir?: string;
 }
@@ -51,8 +51,9 @@ const START_DEADLINE_MS = 60_000;
 /** Starts `dist/src/main.js` on free ports and waits until it is ready; stops it when the test ends. */
 export async function startCluster(t: TestContext, options: ClusterOptions = {}): Promise<RunningCluster> {
   const dataDir = options.dataDir ?? (await temporaryFolder(t));
-  const database: Record<string, string> =
-    options.database === 'embedded' ? {} : { DATABASE_URL: (await testDatabase(t)).url };
+  const { database = 'fresh' } = options;
+  const given = database === 'fresh' ? await testDatabase(t) : database;
+  const databaseUrl: Record<string, string> = given === 'embedded' ? {} : { DATABASE_URL: given.url };
   const { child, output } = spawnShop({
     PORT: '0',
     METRICS_PORT: '0',
@@ -60,7 +61,7 @@ export async function startCluster(t: TestContext, options: ClusterOptions = {})
     WORKERS: String(options.workers ?? 2),
     DATA_DIR: dataDir,
     RATE_LIMIT: 'off',
-    ...database,
+    ...databaseUrl,
     ...options.env,
   });
   const exited = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;

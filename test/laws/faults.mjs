@@ -1,0 +1,29 @@
+/*
+ * Preloaded into a shop's processes by the tests, through NODE_OPTIONS: a worker that gets SIGUSR2 does what the file
+ * with its pid as its name says, in the folder that FAULTS names; SLOW_START_MS is how long it stands still before it
+ * starts. The shop itself knows nothing of this.
+ */
+import cluster from 'node:cluster';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const faults = {
+  exception() {
+    throw new Error('an exception that nobody catches');
+  },
+  'out of memory'() {
+    const hoard = [];
+    for (;;) hoard.push(new Array(100_000).fill(0));
+  },
+  'endless loop'() {
+    for (;;);
+  },
+};
+
+if (cluster.isWorker && process.env.FAULTS) {
+  process.on('SIGUSR2', () => faults[readFileSync(join(process.env.FAULTS, String(process.pid)), 'utf8')]());
+}
+
+if (cluster.isWorker && process.env.SLOW_START_MS) {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Number(process.env.SLOW_START_MS));
+}

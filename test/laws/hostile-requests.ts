@@ -1,0 +1,111 @@
+import { randomBytes, randomInt } from 'node:crypto';
+import { Agent, request } from 'node:http';
+import { connect } from 'node:net';
+
+/** Answers differ by path, method and headers; within each, all that a client can choose is random. */
+const PATHS: (() => string)[] = [
+  () => `/${word()}`,
+  () => `/${word()}/${word()}/${word()}?${word()}=${word()}`,
+  () => `/?${word()}=${word()}`,
+  () => `/shop?q=${word()}&category=${word()}&sort=${word()}&page=${number()}&${word()}`,
+  () => `/detail/${number()}`,
+  () => `/detail/${word()}`,
+  () => `/DETAIL/${number()}/`,
+  () => `/add_to_cart/${number()}`,
+  () => `/update_quantity/${number()}`,
+  () => `/remove_item/${number()}`,
+  () => `/order_confirmation/${word()}`,
+  () => `/cart?${word()}`,
+  () => `/checkout?${word()}`,
+  () => `/static/${word()}.css`,
+  () => `/%zz${word()}`,
+  () => `/livez?${word()}=${word()}`,
+  () => `/metrics?worker=${number()}`,
+];
+
+const METHODS: (() => string)[] = [
+  ...['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PROPFIND', 'M-SEARCH', 'TRACE'].map((method) => () => method),
+  () => word().toUpperCase(),
+];
+
+const HEADERS: (() => Record<string, string>)[] = [
+  () => ({ [`x-${word()}`]: word(), 'user-agent': word(), referer: word(), 'x-forwarded-for': word() }),
+  () => ({ host: `${word()}.example`, cookie: `fake_shop=${word()}; fake_shop.sig=${word()}`, accept: word() }),
+  () => ({ accept: 'application/json', 'accept-encoding': word(), 'x-http-method-override': word() }),
+  () => ({ 'sec-fetch-site': 'cross-site', origin: `http://${word()}.example`, 'content-type': `text/${word()}` }),
+];
+
+/** So many requests, and each combination of path, method and headers was sent once. */
+export const COMBINATIONS = PATHS.length * METHODS.length * HEADERS.length;
+
+const CLIENTS = 8;
+const DEADLINE_MS = 20_000;
+
+/** Sends requests, one of each combination after the other. An answer of any kind is fine, and so is none. */
+export async function sendHostileRequests(origin: string, count: number): Promise<void> {
+  const agent = new Agent({ keepAlive: true, maxSockets: CLIENTS });
+  let next = 0;
+  async function client(): Promise<void> {
+    while (next < count) await send(agent, origin, next++);
+  }
+  await Promise.all(Array.from({ length: CLIENTS }, client));
+  agent.destroy();
+}
+
+function send(agent: Agent, origin: string, number: number): Promise<void> {
+  const path = pick(PATHS, number);
+  const method = pick(METHODS, Math.floor(number / PATHS.length));
+  const headers = pick(HEADERS, Math.floor(number / PATHS.length / METHODS.length));
+  const { hostname, port } = new URL(origin);
+  return new Promise((resolve) => {
+    const asked = request({
+      hostname,
+      port,
+      path: path(),
+      method: method(),
+      headers: headers(),
+      agent,
+      signal: AbortSignal.timeout(DEADLINE_MS),
+    });
+    asked.on('response', (response) => response.on('error', () => {}).resume());
+    asked.on('error', () => {});
+    asked.on('close', resolve);
+    asked.end();
+  });
+}
+
+/** Sends what is not HTTP, or only nearly, each over a connection of its own. */
+export async function sendGarbage(origin: string, count: number): Promise<void> {
+  const { hostname, port } = new URL(origin);
+  const garbage: (() => string | Buffer)[] = [
+    () => randomBytes(200),
+    () => `${word()} / HTTP/1.1\r\nHost: ${word()}\r\n\r\n`,
+    () => `CONNECT ${word()}:443 HTTP/1.1\r\nHost: ${word()}\r\n\r\n`,
+    () => `GET /${word()} HTTP/9.9\r\n\r\n`,
+    () => `GET / HTTP/1.1\r\nHost: ${word()}\r\nX-Long: ${word().repeat(3000)}\r\n\r\n`,
+    () => `POST /add_to_cart/1 HTTP/1.1\r\nHost: a\r\nContent-Length: ${word()}\r\n\r\n`,
+  ];
+  for (let i = 0; i < count; i++) {
+    await new Promise<void>((resolve) => {
+      const socket = connect({ host: hostname, port: Number(port) }, () => socket.end(pick(garbage, i)()));
+      socket.setTimeout(DEADLINE_MS, () => socket.destroy());
+      socket
+        .on('error', () => {})
+        .on('close', () => resolve())
+        .resume();
+    });
+  }
+}
+
+function pick<T>(list: readonly T[], index: number): T {
+  return list[index % list.length] as T;
+}
+
+function word(): string {
+  return `w${randomBytes(randomInt(3, 12)).toString('hex')}`;
+}
+
+/** Beyond every id that the shop has. */
+function number(): number {
+  return randomInt(10_000, 2 ** 40);
+}

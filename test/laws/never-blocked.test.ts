@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseExposition } from '../support/exposition.ts';
+import { until } from '../support/wait.ts';
+import { type FrailShop, startFrailShop } from './frail-shop.ts';
+import { keepAliveScraper, readTotals, type Scraper, watchTotals } from './watch.ts';
+
+const LONGEST_SCRAPE_MS = 100;
+const PAUSE_MS = 20;
+/** Its event loop stands still: what a healthy worker never reaches. */
+const HANGING_SECONDS = 2;
+const HEALTHY_SECONDS = 1.5;
+const REQUESTS = 30;
+
+test('a stopped and a busy worker neither fail nor slow a scrape, and show their last values', async (t) => {
+  const shop = await startFrailShop(t, { workers: 3, env: { WORKER_HANG_SECONDS: '3600' } });
+  const primaryScraper = keepAliveScraper(`${shop.opsUrl}/metrics`);
+  const shopScraper = keepAliveScraper(`${shop.shopUrl}/metrics`);
+  t.after(() => {
+    primaryScraper.close();
+    shopScraper.close();
+  });
+  for (let i = 0; i < REQUESTS; i++) {
+    // Each over its own connection, so that every worker gets some.
+    await fetch(`${shop.shopUrl}/livez`, { headers: { connection: 'close' } });
+  }
+
+  const { healthy, stopped, busy } = await chooseWorkers(shop, shopScraper);
+  shop.strike(stopped.pid, 'SIGSTOP');
+  shop.strike(busy.pid, 'endless loop');
+  const hanging = [stopped, busy];
+  await until('both hang', async () => hanging.every(await olderThan(shop, HANGING_SECONDS)));
+  const before = await Promise.all(hanging.map(({ worker }) => totalsOf(shop, worker)));
+
+  const slow: string[] = [];
+  let slowestMs = 0;
+  let scrapes = 0;
+  const ages: number[] = [];
+  await until('both have hung for long', async () => {
+    for (const [where, scraper, pids] of [
+      ['primary', primaryScraper, [shop.pid, process.pid]],
+      ['shop', shopScraper, [shop.pid, process.pid, healthy.pid]],
+    ] as const) {
+      const queuedBefore = queuedMs(pids);
+      const { text, milliseconds } = await scraper.scrape();
+      const owned = milliseconds - (queuedMs(pids) - queuedBefore);
+      if (owned > LONGEST_SCRAPE_MS) slow.push(`${where}: ${milliseconds} ms, ${owned} ms of them its own`);
+      slowestMs = Math.max(slowestMs, milliseconds);
+      scrapes += 1;
+      const scrape = parseExposition(text);
+      ages.push(scrape.of('shop_metrics_worker_age_seconds', { worker: healthy.worker }));
+      assert.equal(scrape.of('http_request_duration_seconds_count', { route: '/livez' }), REQUESTS);
+    }
+    await sleep(PAUSE_MS);
+    return hanging.every(await olderThan(shop, 2 * HANGING_SECONDS));
+  });
+  t.diagnostic(
+    `${scrapes} scrapes, the slowest ${slowestMs.toFixed(1)} ms; healthy age ${Math.max(...ages)} s at most`,
+  );
+  assert.deepEqual(slow, []);
+  assert.ok(Math.max(...ages) <= HEALTHY_SECONDS, `the healthy worker's age reached ${Math.max(...ages)} s`);
+  for (const [i, { worker }] of hanging.entries()) assert.deepEqual(await totalsOf(shop, worker), before[i]);
+
+  process.kill(stopped.pid, 'SIGCONT');
+  await until('it goes on', async () => (await ageOf(shop, stopped.worker)) <= HEALTHY_SECONDS);
+  shop.strike(busy.pid, 'SIGKILL');
+  await until('its place is filled', async () =>
+    (await shop.status()).workers.every(({ state }) => state === 'serving'),
+  );
+});
+
+test('workers that hang are replaced after WORKER_HANG_SECONDS, and keep what they counted', async (t) => {
+  const shop = await startFrailShop(t, { workers: 3, env: { WORKER_HANG_SECONDS: '2' } });
+  for (let i = 0; i < REQUESTS; i++) await fetch(`${shop.shopUrl}/livez`, { headers: { connection: 'close' } });
+  const watch = watchTotals(t, shop.opsUrl);
+  const { workers } = await shop.status();
+  shop.strike(workers[0]?.pid as number, 'SIGSTOP');
+  shop.strike(workers[1]?.pid as number, 'endless loop');
+
+  const after = await until('both are replaced', async () => {
+    const status = await shop.status();
+    const replaced = status.workers.filter(({ state, restarts }) => state === 'serving' && restarts === 1);
+    return replaced.length === 2 && status.workers;
+  });
+  assert.equal(after[2]?.pid, workers[2]?.pid);
+  const scrape = await shop.metrics();
+  assert.equal(scrape.of('shop_worker_restarts_total', { reason: 'hang' }), 2);
+  assert.equal(scrape.of('shop_worker_restarts_total'), 2);
+  assert.equal(scrape.of('http_request_duration_seconds_count', { route: '/livez' }), REQUESTS);
+  assert.deepEqual((await watch.stop()).decreases, []);
+});
+
+interface Chosen {
+  worker: number;
+  pid: number;
+}
+
+/** The worker that serves the scraper's connection stays healthy; the other two are free to fail. */
+async function chooseWorkers(shop: FrailShop, scraper: Scraper) {
+  await scraper.scrape();
+  const { workers } = await shop.status();
+  const chosen = workers.map(({ worker, pid }): Chosen => ({ worker, pid: pid as number }));
+  const served = await Promise.all(
+    chosen.map(async ({ worker }) => {
+      const scrape = await shop.metrics(`?worker=${worker}`);
+      return scrape.of('http_request_duration_seconds_count', { route: '/metrics' }) > 0;
+    }),
+  );
+  const [healthy] = chosen.filter((_, i) => served[i]);
+  const [stopped, busy] = chosen.filter((_, i) => !served[i]);
+  assert.ok(healthy && stopped && busy, `one of three serves the connection: ${served}`);
+  return { healthy, stopped, busy };
+}
+
+async function ageOf(shop: FrailShop, worker: number): Promise<number> {
+  return (await shop.metrics()).of('shop_metrics_worker_age_seconds', { worker });
+}
+
+async function olderThan(shop: FrailShop, seconds: number): Promise<(chosen: Chosen) => boolean> {
+  const scrape = await shop.metrics();
+  return ({ worker }) => scrape.of('shop_metrics_worker_age_seconds', { worker }) > seconds;
+}
+
+async function totalsOf(shop: FrailShop, worker: number): Promise<Map<string, number>> {
+  return readTotals((await shop.metrics(`?worker=${worker}`)).text);
+}
+
+/**
+ * Milliseconds that these processes have been ready to run while all CPUs were taken: what the machine's other load
+ * adds to a scrape. https://docs.kernel.org/scheduler/sched-stats.html#proc-pid-schedstat
+ */
+function queuedMs(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => {
+    const file = `/proc/${pid}/schedstat`;
+    const [, queuedNs = 0] = existsSync(file) ? readFileSync(file, 'utf8').split(' ') : [];
+    return sum + Number(queuedNs) / 1e6;
+  }, 0);
+}
