@@ -91,6 +91,9 @@ export async function startFarm(t: TestContext, mechanism: Mechanism, { workers 
         PLACE: String(place),
         PORT: String(port),
       });
+      // A message to a worker that dies just then: its exit tells.
+      worker.on('error', () => {});
+      worker.process.on('error', () => {});
       places.set(place, worker);
       const [code] = await Promise.race([once(worker, 'listening'), once(worker, 'exit')]);
       if (typeof code === 'number') throw new Error(`A worker left at its start: ${code}`);
