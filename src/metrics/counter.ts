@@ -1,4 +1,4 @@
-import { inspect } from 'node:util';
+import { format } from 'node:util';
 import type { LabelTuple } from './description.ts';
 import { Instrument, type InstrumentOptions, isLabels, type JsonValue } from './instrument.ts';
 import type { LabelValues } from './series-map.ts';
@@ -33,7 +33,7 @@ export class Counter<T extends string = string> extends Instrument<T, number> {
   }
 
   #add(labels: LabelValues<string>, value: number): void {
-    if (!Number.isFinite(value)) throw new TypeError(`Value is not a valid number: ${inspect(value)}`);
+    if (!Number.isFinite(value)) throw new TypeError(`Value is not a valid number: ${format(value)}`);
     if (value < 0) throw new Error('It is not possible to decrease a counter');
     const slot = this.seriesAt(labels);
     const { values } = this.store;

@@ -1,4 +1,4 @@
-import { inspect } from 'node:util';
+import { format } from 'node:util';
 import type { Aggregator } from 'prom-client';
 import type { LabelTuple } from './description.ts';
 import { Instrument, type InstrumentOptions, isLabels, type JsonValue, startTimer } from './instrument.ts';
@@ -83,12 +83,12 @@ export class Gauge<T extends string = string> extends Instrument<T, number> {
   }
 
   #set(labels: LabelValues<string>, value: number | undefined): void {
-    if (typeof value !== 'number') throw new TypeError(`Value is not a valid number: ${inspect(value)}`);
+    if (typeof value !== 'number') throw new TypeError(`Value is not a valid number: ${format(value)}`);
     this.#write(this.seriesAt(labels), value);
   }
 
   #add(labels: LabelValues<string>, delta: number, sign: 1 | -1): void {
-    if (typeof delta !== 'number') throw new TypeError(`Delta is not a valid number: ${inspect(delta)}`);
+    if (typeof delta !== 'number') throw new TypeError(`Delta is not a valid number: ${format(delta)}`);
     const slot = this.seriesAt(labels);
     this.#write(slot, (this.store.values[slot + 1] as number) + sign * delta);
   }

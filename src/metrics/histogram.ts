@@ -1,4 +1,4 @@
-import { inspect } from 'node:util';
+import { format, inspect } from 'node:util';
 import type { LabelTuple } from './description.ts';
 import { Instrument, type InstrumentOptions, isLabels, type JsonValue, startTimer } from './instrument.ts';
 import type { LabelValues } from './series-map.ts';
@@ -54,7 +54,7 @@ export class Histogram<T extends string = string> extends Instrument<T, number> 
 
   #observe(labels: LabelValues<string>, value: number | undefined): void {
     if (value === undefined || !Number.isFinite(value)) {
-      throw new TypeError(`Value is not a valid number: ${inspect(value)}`);
+      throw new TypeError(`Value is not a valid number: ${format(value)}`);
     }
     const slot = this.seriesAt(labels);
     const bucket = slot + 1 + this.#bucketOf(value);

@@ -1,4 +1,4 @@
-import { inspect } from 'node:util';
+import { format, inspect } from 'node:util';
 import { type BinnedCounts, binOf, CHUNK_BINS, chunkOf, quantilesOf, totalCount } from './bins.ts';
 import type { LabelTuple } from './description.ts';
 import { Instrument, type InstrumentOptions, isLabels, type JsonValue, startTimer } from './instrument.ts';
@@ -72,7 +72,7 @@ export class Summary<T extends string = string> extends Instrument<T, SummarySer
 
   #observe(labels: LabelValues<string>, value: number | undefined): void {
     if (value === undefined || !Number.isFinite(value)) {
-      throw new TypeError(`Value is not a valid number: ${inspect(value)}`);
+      throw new TypeError(`Value is not a valid number: ${format(value)}`);
     }
     const series = this.seriesAt(labels);
     const bin = value === 0 ? series.slot + 1 : this.#binSlot(series, value);
