@@ -17,11 +17,21 @@ import { keptSessionKeys } from './session-keys.ts';
 import { handleSignals } from './signals.ts';
 import { createSupervisor, type Supervisor } from './supervisor.ts';
 
+const SECOND = 1000;
+
 /** Requests in flight get this long to finish when the shop stops. */
-const DRAIN_DEADLINE_MS = 8_000;
-const OPS_DRAIN_DEADLINE_MS = 1_000;
+const DRAIN_DEADLINE_MS = 8 * SECOND;
+const OPS_DRAIN_DEADLINE_MS = 1 * SECOND;
 /** The samplers run two queries at a time, beside which old sessions are removed. */
 const PRIMARY_POOL_MAX = 3;
+/** A sample that takes longer than a second counts as none, and the next is taken soon after. */
+const PRIMARY_DEADLINES = {
+  acquire: SECOND,
+  connect: SECOND,
+  statement: 0.9 * SECOND,
+  answer: SECOND,
+  idleInTransaction: SECOND,
+};
 /** Of the embedded database: for the primary, the migrations, and a person with psql. */
 const SPARE_CONNECTIONS = 20;
 
@@ -49,7 +59,7 @@ export async function runPrimary(environment: NodeJS.ProcessEnv): Promise<void> 
       log.info({ signal }, 'stopping: requests in flight finish first; a second signal exits at once');
       supervisor?.unready();
       // A person who presses Ctrl-C has no balancer that must notice first.
-      if (signal !== 'SIGINT') await delay(config.drainDelaySeconds * 1000);
+      if (signal !== 'SIGINT') await delay(config.drainDelaySeconds * SECOND);
       await stop(0);
     },
     abandon: () => supervisor?.kill(),
@@ -87,7 +97,12 @@ async function startPrimary(
   const { connection, embedded } = await provideDatabase(config, log, resources);
   await prepareDatabase(connection, { log });
   const database = resources.add(
-    connect(connection, { poolMax: PRIMARY_POOL_MAX, applicationName: 'fake-shop primary', log }),
+    connect(connection, {
+      poolMax: PRIMARY_POOL_MAX,
+      applicationName: 'fake-shop primary',
+      log,
+      deadlines: PRIMARY_DEADLINES,
+    }),
     (knex) => knex.destroy(),
   );
   resources.add(keepHouse(database, log), (stopKeepingHouse) => stopKeepingHouse());

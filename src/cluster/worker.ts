@@ -1,3 +1,4 @@
+import type { Knex } from 'knex';
 import { RateLimiterCluster } from 'rate-limiter-flexible';
 import { type Config, readConfig } from '../config.ts';
 import { connect } from '../db/index.ts';
@@ -6,7 +7,7 @@ import { sampleProcess } from '../instrument/process.ts';
 import { createWorkerMetrics } from '../instrument/worker.ts';
 import { createLog, type Logger } from '../log.ts';
 import { collectDefaults, openStore, WorkerRegistry } from '../metrics/index.ts';
-import { createApp, shopRoutes } from '../web/index.ts';
+import { createApp, isDatabaseFailure, shopRoutes } from '../web/index.ts';
 import { listen } from './http-server.ts';
 import { type Assignment, type PrimaryMessage, readAssignment, type WorkerMessage } from './messages.ts';
 import { watchForOrphanhood } from './orphan-watch.ts';
@@ -84,7 +85,7 @@ async function startWorker(
     }),
     (knex) => knex.destroy(),
   );
-  const products = await database('products').orderBy('id').pluck<string[]>('slug');
+  const products = await findProducts(database, log);
 
   const onProblem = (error: Error) => log.error({ err: error }, 'the metrics can not be written: they stay in memory');
   const store = resources.add(openStore({ directory: assignment.storeDirectory, worker, onProblem }), (open) =>
@@ -115,6 +116,20 @@ async function startWorker(
   );
   const server = resources.add(await listen(app.callback(), config.shop), (open) => open.drain(DRAIN_DEADLINE_MS));
   return server.port;
+}
+
+/**
+ * Slugs of the catalogue; none while the database is away: then too a worker takes its place, to answer that the shop is
+ * coming back, and the series are there from the workers before it.
+ */
+async function findProducts(database: Knex, log: Logger): Promise<string[]> {
+  try {
+    return await database('products').orderBy('id').pluck<string[]>('slug');
+  } catch (error) {
+    if (!isDatabaseFailure(error)) throw error;
+    log.warn({ err: error }, 'the database does not answer: this worker serves without it');
+    return [];
+  }
 }
 
 function rateLimiter({ shop }: Config): RateLimiterCluster | null {

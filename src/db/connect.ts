@@ -49,8 +49,8 @@ export interface ConnectOptions {
  */
 export function connect(connection: DatabaseConnection, options: ConnectOptions): Knex {
   const { deadlines = PAGE_DEADLINES, log } = options;
-  /** Connections that can be used, by Knex's name for them. */
-  const open = new Map<string, PoolClient>();
+  /** Connections that can be used, by Knex's name for them, and when each was last heard of. */
+  const open = new Map<string, { readonly client: PoolClient; heardMs: number }>();
   const database = knex({
     client: 'pg',
     connection: clientConfig(connection, options.applicationName, deadlines),
@@ -60,7 +60,7 @@ export function connect(connection: DatabaseConnection, options: ConnectOptions)
       createTimeoutMillis: deadlines.connect + deadlines.answer,
       destroyTimeoutMillis: 2 * SECOND,
       afterCreate: watchConnection,
-      validate: ({ __knexUid }: PoolClient) => open.has(__knexUid),
+      validate: isUsable,
     },
     acquireConnectionTimeout: deadlines.acquire,
     // Knex would write a failed query's values, a customer's address among them, into the error's message.
@@ -74,18 +74,31 @@ export function connect(connection: DatabaseConnection, options: ConnectOptions)
   });
 
   function watchConnection(client: PoolClient, done: (error?: Error) => void): void {
-    open.set(client.__knexUid, client);
+    const connection = { client, heardMs: performance.now() };
+    open.set(client.__knexUid, connection);
+    client.on('drain', () => {
+      connection.heardMs = performance.now();
+    });
     client.once('end', () => open.delete(client.__knexUid));
     client.on('error', (error: Error) => log.warn({ err: error }, 'a database connection broke'));
     done();
   }
 
+  function isUsable({ __knexUid, connection }: PoolClient): boolean {
+    if (open.has(__knexUid)) return true;
+    // A goodbye would wait for an answer, as long as the system's TCP does.
+    connection.stream.destroy();
+    return false;
+  }
+
   database.on('query-error', (error: Error, { __knexUid }: { __knexUid: string }) => {
     if (!error.message.endsWith(ANSWER_TIMEOUT)) return;
     // pg goes on waiting for the lost answer, and whoever got this connection next would wait behind it.
-    const client = open.get(__knexUid);
-    open.delete(__knexUid);
-    client?.connection.stream.destroy();
+    open.get(__knexUid)?.client.connection.stream.destroy();
+    // The server ends slow statements itself, so it was the server or the network that failed. Those who have been
+    // silent since before may be as dead: when a network forgets its connections, nobody is told.
+    const silentSinceMs = performance.now() - deadlines.answer;
+    for (const [uid, { heardMs }] of open) if (heardMs <= silentSinceMs) open.delete(uid);
   });
 
   return database;

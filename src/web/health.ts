@@ -1,6 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Knex } from 'knex';
 import { named } from '../db/named.ts';
 import type { WebContext } from './state.ts';
+
+/** A database that needs longer for nothing serves no page in time; what asks for readiness seldom waits longer either. */
+const READY_DEADLINE_MS = 1_000;
 
 /** `GET /livez`: this worker answers. */
 export function showLive(ctx: WebContext): void {
@@ -14,12 +18,12 @@ export function showLive(ctx: WebContext): void {
  */
 export async function showReady(ctx: WebContext, database: Knex, ready: () => boolean): Promise<void> {
   if (!ready()) return answer(ctx, 503, 'starting or stopping');
-  try {
-    await named(database.raw('select 1'), 'select', 'none');
-  } catch {
-    return answer(ctx, 503, 'the database does not answer');
-  }
-  answer(ctx, 200, 'ready');
+  const answered = named(database.raw('select 1'), 'select', 'none').then(
+    () => true,
+    () => false,
+  );
+  if (await Promise.race([answered, delay(READY_DEADLINE_MS, false, { ref: false })])) answer(ctx, 200, 'ready');
+  else answer(ctx, 503, 'the database does not answer');
 }
 
 function answer(ctx: WebContext, status: number, text: string): void {

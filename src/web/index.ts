@@ -1,2 +1,3 @@
 export { type AppDeps, type AppOptions, createApp } from './app.ts';
+export { isDatabaseFailure } from './failures.ts';
 export { shopRoutes } from './routes.ts';

@@ -1,0 +1,123 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import pg from 'pg';
+import { pino } from 'pino';
+import { findAccount } from '../../src/db/embedded/account.ts';
+import { findBinaries } from '../../src/db/embedded/binaries.ts';
+import { clusterPaths, provideCluster } from '../../src/db/embedded/cluster-folder.ts';
+import { freePort } from '../../src/db/embedded/port.ts';
+import { serverConnection, startServer } from '../../src/db/embedded/server.ts';
+import type { Server } from '../../src/db/embedded/watcher.ts';
+import { prepareDatabase } from '../../src/db/index.ts';
+import { postmasterPid, temporaryFolder } from './embedded.ts';
+import { until } from './wait.ts';
+import { whenDone } from './when-done.ts';
+
+/** A PostgreSQL of the test's own, that does to its clients what servers do on a bad day. Its port never changes. */
+export interface OwnServer {
+  readonly port: number;
+  /** For `DATABASE_URL`: a database with the shop's schema and catalogue in it. */
+  readonly url: string;
+  /** Ends every connection and shuts down in order. */
+  stop(): Promise<void>;
+  /** Returns when it answers. */
+  start(): Promise<void>;
+  /** Stops all of its processes where they are: connections stay, nothing is answered. */
+  freeze(): Promise<void>;
+  thaw(): Promise<void>;
+  /** Ends the connections of everyone else. */
+  dropConnections(): Promise<void>;
+  /** Takes every connection that the server has to give, the others' too; the returned function gives them back. */
+  occupy(): Promise<() => Promise<void>>;
+}
+
+/** Not the shop's many, so that they can all be taken. */
+const MAX_CONNECTIONS = 30;
+const TOO_MANY_CONNECTIONS = '53300';
+
+export async function startOwnServer(t: TestContext): Promise<OwnServer> {
+  const folder = await temporaryFolder(t);
+  const paths = clusterPaths(folder);
+  const binaries = await findBinaries();
+  const account = await findAccount(binaries.postgres, paths.folder, paths.cluster);
+  const password = await provideCluster(paths, binaries, account);
+  const settings = { fsync: 'off', max_connections: String(MAX_CONNECTIONS) };
+  const port = await freePort();
+  const start = () => startServer({ paths, binaries, account, password, settings }, port);
+
+  let server: Server | undefined = await start();
+  let frozen: number[] = [];
+  async function stop(): Promise<void> {
+    await server?.stop();
+    server = undefined;
+  }
+  async function thaw(): Promise<void> {
+    for (const pid of frozen) process.kill(pid, 'SIGCONT');
+    frozen = [];
+  }
+  whenDone(t, stop);
+  whenDone(t, thaw);
+
+  const { host, user, database } = serverConnection(port, password);
+  const url = `postgres://${user}:${password}@${host}:${port}/${database}`;
+  await prepareDatabase({ url }, { log: pino({ level: 'error' }) });
+
+  async function connect(): Promise<pg.Client> {
+    const client = new pg.Client({ connectionString: url, application_name: 'test', connectionTimeoutMillis: 10_000 });
+    client.on('error', () => {});
+    await client.connect();
+    return client;
+  }
+
+  async function dropOthers(client: pg.Client): Promise<number> {
+    const { rowCount } = await client.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity
+       where backend_type = 'client backend' and application_name <> 'test'`,
+    );
+    return rowCount ?? 0;
+  }
+
+  return {
+    port,
+    url,
+    stop,
+    async start() {
+      server = await start();
+    },
+    async freeze() {
+      const postmaster = await postmasterPid(folder);
+      // The postmaster first, so that it starts no further process meanwhile.
+      process.kill(postmaster, 'SIGSTOP');
+      frozen = [postmaster];
+      const children = await readFile(
+        join('/proc', String(postmaster), 'task', String(postmaster), 'children'),
+        'utf8',
+      );
+      for (const pid of children.trim().split(' ').map(Number)) {
+        process.kill(pid, 'SIGSTOP');
+        frozen.push(pid);
+      }
+    },
+    thaw,
+    async dropConnections() {
+      const client = await connect();
+      await dropOthers(client);
+      await client.end();
+    },
+    async occupy() {
+      const taken = [await connect()];
+      await until('the server has no connection left for anyone', async () => {
+        try {
+          for (;;) taken.push(await connect());
+        } catch (error) {
+          if ((error as { code?: string }).code !== TOO_MANY_CONNECTIONS) throw error;
+          return (await dropOthers(taken[0] as pg.Client)) === 0;
+        }
+      });
+      return async () => {
+        await Promise.all(taken.map((client) => client.end()));
+      };
+    },
+  };
+}
