@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { assertWholeOrders, fillShelf, startBuyers } from '../support/buyers.ts';
 import { startCluster } from '../support/cluster.ts';
-import { observeOutage } from '../support/outage.ts';
+import { observeOutage, returnsInTime } from '../support/outage.ts';
 import { startProxy } from '../support/proxy.ts';
 import { startOwnServer } from '../support/server.ts';
+import { until } from '../support/wait.ts';
 
 async function startAll(t: TestContext) {
   const server = await startOwnServer(t);
@@ -37,10 +38,54 @@ test('whatever the database does, pages say so in time, and the shop returns wit
     },
     () => release(),
   );
+  await t.test('it drops all connections', async (sub) => {
+    await server.dropConnections();
+    await returnsInTime(sub, shop);
+  });
+  await t.test('the network cuts all connections', async (sub) => {
+    proxy.cut();
+    await returnsInTime(sub, shop);
+  });
+  await t.test('the network forgets all connections', async (sub) => {
+    proxy.forget();
+    await returnsInTime(sub, shop);
+  });
+  await t.test('it restarts', async (sub) => {
+    await server.stop();
+    await server.start();
+    await returnsInTime(sub, shop);
+  });
 
   const { complaints, orders, slowestMs, statuses } = await buyers.stop();
   t.diagnostic(`${orders.length} orders; slowest answer ${Math.round(slowestMs)} ms; ${JSON.stringify([...statuses])}`);
   assert.deepEqual(complaints, []);
+  assert.ok(orders.length > 0);
   await assertWholeOrders(server.url, orders);
-  assert.deepEqual((await shop.status()).workers, before.workers);
+  assert.deepEqual((await shop.status()).workers, before.workers, 'no worker was replaced');
+});
+
+test('workers that start while the database is away take their places, and serve when it is back', async (t) => {
+  const { server, shop } = await startAll(t);
+  const allServe = (restarts: number[]) =>
+    until(`all serve after ${restarts} restarts`, async () => {
+      const { workers } = await shop.status();
+      return workers.every(({ state, ...worker }, i) => state === 'serving' && worker.restarts === restarts[i]);
+    });
+  const scrape = await shop.metrics();
+  await server.stop();
+
+  process.kill((await shop.status()).workers[0]?.pid as number, 'SIGKILL');
+  await allServe([1, 0]);
+  process.kill(shop.pid, 'SIGHUP');
+  await allServe([2, 1]);
+  assert.equal((await shop.visitor().get('/')).status, 503);
+  assert.equal((await shop.visitor().get('/livez')).status, 200);
+  const crashes = (await shop.metrics()).since(scrape).of('shop_errors_total', { type: 'worker_crash' });
+  assert.equal(crashes, 1);
+
+  await server.start();
+  await returnsInTime(t, shop);
+  const series = ({ samples }: typeof scrape) =>
+    new Set(samples.filter(({ name }) => name === 'shop_product_views_total').map(({ labels }) => labels.product));
+  assert.deepEqual(series(await shop.metrics()), series(scrape));
 });
