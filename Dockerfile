@@ -8,6 +8,7 @@ RUN --mount=type=cache,target=/root/.npm npm ci
 COPY tsconfig.json tsconfig.build.json knexfile.ts ./
 COPY seeds ./seeds
 COPY src ./src
+COPY templates ./templates
 RUN npm run build
 
 FROM ${NODE_IMAGE} AS dependencies
@@ -37,7 +38,6 @@ WORKDIR /app
 COPY package.json LICENSE ./
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY public ./public
-COPY templates ./templates
 COPY --from=build /app/dist ./dist
 
 USER node

@@ -13,6 +13,15 @@ export function createLog(config: Pick<Config, 'logLevel'>, worker: string): Log
   const options = { level: config.logLevel, base: { worker, pid: process.pid } };
   // Synchronous in both forms: the last line before an exit is the one that matters.
   return process.stdout.isTTY
-    ? pino(options, pretty({ sync: true, ignore: 'pid', translateTime: 'SYS:HH:MM:ss.l' }))
+    ? pino(
+        options,
+        pretty({
+          sync: true,
+          singleLine: true,
+          ignore: 'pid,worker',
+          messageFormat: '{worker}: {msg}',
+          translateTime: 'SYS:HH:MM:ss',
+        }),
+      )
     : pino(options, pino.destination({ fd: 1, sync: true }));
 }

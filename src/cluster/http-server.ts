@@ -13,6 +13,9 @@ const LIMITS = {
   keepAliveTimeout: 10 * SECOND,
   maxHeaderSize: 16 * 1024,
 };
+/** A client that has not taken the whole answer by then is cut; Node.js itself would wait for ever. */
+const ANSWER_TIMEOUT_MS = 30 * SECOND;
+const ANSWER_CHECK_MS = 1 * SECOND;
 
 /** An idle keep-alive connection is given this long to send one more request and be told to close. */
 const IDLE_GRACE_MS = 1000;
@@ -33,15 +36,28 @@ export interface HttpServer {
  * @throws Error that says what to do, when the address can't be had
  */
 export async function listen(handler: RequestListener, address: { host: string; port: number }): Promise<HttpServer> {
-  const answering = new Set<ServerResponse>();
+  /** Since when; oldest first. */
+  const answering = new Map<ServerResponse, number>();
   let draining = false;
   const server = createServer(LIMITS, function track(request, response) {
-    answering.add(response);
+    answering.set(response, performance.now());
     response.once('close', () => answering.delete(response));
+    // What nobody wanted to read is not waited for: Node.js would swallow all that comes until `requestTimeout`.
+    response.once('finish', () => {
+      if (!request.complete) request.destroy();
+    });
     if (draining) response.shouldKeepAlive = false;
     handler(request, response);
   });
   await listening(server, address);
+
+  const cutting = setInterval(function cutThoseWhoTakeNothing() {
+    const before = performance.now() - ANSWER_TIMEOUT_MS;
+    for (const [response, since] of answering) {
+      if (since > before) return;
+      response.destroy();
+    }
+  }, ANSWER_CHECK_MS).unref();
 
   async function drain(deadlineMs: number): Promise<void> {
     draining = true;
@@ -49,7 +65,7 @@ export async function listen(handler: RequestListener, address: { host: string; 
     const closed = new Promise<void>((resolve) => {
       net.Server.prototype.close.call(server, () => resolve());
     });
-    for (const response of answering) if (!response.headersSent) response.shouldKeepAlive = false;
+    for (const response of answering.keys()) if (!response.headersSent) response.shouldKeepAlive = false;
     const started = performance.now();
     const check = setInterval(() => {
       const elapsed = performance.now() - started;
@@ -58,6 +74,7 @@ export async function listen(handler: RequestListener, address: { host: string; 
     }, IDLE_CHECK_MS);
     await closed;
     clearInterval(check);
+    clearInterval(cutting);
     server.close();
   }
 

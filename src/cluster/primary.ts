@@ -180,8 +180,17 @@ async function provideDatabase(
 }
 
 function announce(opsUrl: string, shopUrl: string, log: Logger): void {
-  const text = `Fake Shop is ready: the shop at ${shopUrl}, its metrics at ${opsUrl}/metrics; Ctrl-C stops it`;
-  log.info({ shopUrl, opsUrl }, text);
+  if (process.stdout.isTTY) {
+    process.stdout.write(`
+  Fake Shop is ready.
+    the shop      ${shopUrl}
+    its metrics   ${opsUrl}/metrics
+    to stop it    Ctrl-C
+
+`);
+  } else {
+    log.info({ shopUrl, opsUrl }, `Fake Shop is ready: ${shopUrl}, metrics at ${opsUrl}/metrics, SIGTERM stops it`);
+  }
 }
 
 function readVersion(): string {

@@ -24,6 +24,7 @@ import { createRouter, refuseMethod } from './router.ts';
 import { secureHeaders } from './security-headers.ts';
 import { greetVisitor, sessionCookie } from './session.ts';
 import type { RequestState } from './state.ts';
+import { loadTemplates } from './templates.ts';
 
 export interface AppDeps {
   database: Knex;
@@ -63,7 +64,7 @@ export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestS
 
   const catalogue = createCatalogue(database);
   const assets = createAssets(join(projectRoot, 'public'));
-  const pages = createPages(join(projectRoot, 'templates'), { assets, catalogue });
+  const pages = createPages({ assets, catalogue, templates: loadTemplates() });
   const payments = deps.payments ?? createSimulatedGateway({ latencyMs: 20 });
   const router = createRouter({
     shop: { database, metrics, catalogue, payments },

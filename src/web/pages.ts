@@ -1,14 +1,12 @@
-import { readdirSync } from 'node:fs';
-import { basename, join } from 'node:path';
-import { compileFile, type compileTemplate } from 'pug';
 import type { Catalogue } from '../shop/catalogue/catalogue.ts';
 import { money, SHIPPING_CENTS } from '../shop/money.ts';
 import type { Assets } from './assets.ts';
 import { takeFlash } from './session.ts';
 import type { WebContext } from './state.ts';
+import type { Templates } from './templates.ts';
 import type { ErrorView, LayoutView, Page } from './views.ts';
 
-/** The pages of `templates/`, compiled. */
+/** The pages that visitors see. */
 export interface Pages {
   show(ctx: WebContext, page: Page): Promise<void>;
   /** Asks no database, which may be the reason for the error. */
@@ -18,21 +16,13 @@ export interface Pages {
 export interface PagesDeps {
   assets: Assets;
   catalogue: Catalogue;
+  templates: Templates;
 }
 
-/**
- * Compiles every template, so that a broken one is found at the start and not by a visitor.
- *
- * @param folder absolute path of the templates
- */
-export function createPages(folder: string, { assets, catalogue }: PagesDeps): Pages {
-  const templates = new Map<string, compileTemplate>();
-  for (const file of readdirSync(folder)) {
-    if (file.endsWith('.pug')) templates.set(basename(file, '.pug'), compileFile(join(folder, file)));
-  }
-
+/** Renders them with what every page is given. */
+export function createPages({ assets, catalogue, templates }: PagesDeps): Pages {
   function render(ctx: WebContext, name: string, view: object, layout: Pick<LayoutView, 'categories' | 'flash'>): void {
-    const template = templates.get(name);
+    const template = templates[name];
     if (!template) throw new Error(`there is no template ${name}.pug`);
     const shared: LayoutView = {
       ...layout,
