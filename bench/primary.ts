@@ -1,0 +1,132 @@
+/*
+ * One measurement in processes of its own: `primary.js <mechanism> <workers> <samples> <seconds>` forks the workers,
+ * scrapes, and prints what it measured as JSON.
+ */
+import { fork } from 'node:child_process';
+import cluster from 'node:cluster';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { ClusterRegistry, createStoreDirectory, openStore, WorkerRegistry } from '../src/metrics/index.ts';
+import { type Loaded, load, type Mechanism } from './mechanism.ts';
+import { declareMix } from './mix.ts';
+
+export interface Measurement {
+  /** Milliseconds from the call until the text is there; medians. */
+  answerMs: number;
+  /** Milliseconds that the primary's event loop was busy per scrape; median. */
+  busyMs: number;
+  /** Longest single block of the primary's event loop in a scrape, milliseconds; median. */
+  blockMs: number;
+  /** 99th percentile of a request's time over a new connection, during scrapes less without, milliseconds. */
+  addedDelayMs: number;
+  /** Growth of the primary's peak resident memory by the scrapes, MiB. */
+  memoryMiB: number;
+}
+
+const UPDATE_MS = 500;
+const PAUSE_MS = 100;
+const DELAY_RESOLUTION_MS = 1;
+const CLIENT = fileURLToPath(import.meta.resolve('./client.js'));
+
+const [mechanism, workers, samples, seconds] = process.argv.slice(2) as [Mechanism, string, string, string];
+const loaded = await load(mechanism);
+if (loaded === null) throw new Error(`${mechanism} is not installed`);
+if (cluster.isWorker) runWorker(loaded);
+else await runPrimary(loaded);
+
+function runWorker({ library, aggregators }: Loaded): void {
+  const registry = workerRegistry(aggregators);
+  const update = declareMix(library, registry, Number(samples));
+  setInterval(update, UPDATE_MS);
+  createServer((_request, response) => {
+    update();
+    response.end('ok');
+  }).listen(0, '127.0.0.1');
+  process.on('disconnect', () => process.exit());
+}
+
+function workerRegistry({ Registry, AggregatorRegistry }: Loaded['aggregators']): WorkerRegistry {
+  const { STORE_DIRECTORY: directory = '', PLACE: worker = '' } = process.env;
+  if (mechanism === 'ours') return new WorkerRegistry(openStore({ directory, worker }));
+  const registry = new Registry();
+  new AggregatorRegistry();
+  AggregatorRegistry.setRegistries(registry);
+  return registry as WorkerRegistry;
+}
+
+async function runPrimary({ aggregators }: Loaded): Promise<void> {
+  const directory = createStoreDirectory({ name: 'bench' });
+  const registry =
+    mechanism === 'ours' ? new ClusterRegistry({ directory: directory.path }) : new aggregators.AggregatorRegistry();
+  const ports: number[] = [];
+  for (let place = 1; place <= Number(workers); place++) {
+    const worker = cluster.fork({ STORE_DIRECTORY: directory.path, PLACE: String(place) });
+    // Some at a time: 64 processes that start at once hinder each other.
+    const [address] = await once(worker, 'listening');
+    ports.push(address.port);
+  }
+
+  const scrape = () => registry.clusterMetrics();
+  const before = process.resourceUsage().maxRSS;
+  for (let i = 0; i < 3; i++) await scrape();
+  const costs = await measureScrapes(scrape, Number(seconds));
+  const memoryMiB = (process.resourceUsage().maxRSS - before) / 1024;
+  const addedDelayMs = await measureDelay(scrape, ports[0] ?? 0, Number(seconds));
+  const measurement: Measurement = { ...costs, addedDelayMs, memoryMiB };
+  process.stdout.write(JSON.stringify(measurement));
+
+  for (const worker of Object.values(cluster.workers ?? {})) worker?.process.kill('SIGKILL');
+  directory.remove();
+  process.exit();
+}
+
+async function measureScrapes(scrape: () => Promise<string>, forSeconds: number) {
+  const answers: number[] = [];
+  const busy: number[] = [];
+  const blocks: number[] = [];
+  const delay = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION_MS });
+  delay.enable();
+  const end = performance.now() + 1000 * forSeconds;
+  while (performance.now() < end || answers.length < 3) {
+    await sleep(PAUSE_MS);
+    delay.reset();
+    const utilization = performance.eventLoopUtilization();
+    const startedAt = performance.now();
+    await scrape();
+    answers.push(performance.now() - startedAt);
+    await sleep(2 * DELAY_RESOLUTION_MS);
+    busy.push(performance.eventLoopUtilization(utilization).active);
+    blocks.push(delay.max / 1e6);
+  }
+  delay.disable();
+  return { answerMs: median(answers), busyMs: median(busy), blockMs: median(blocks) };
+}
+
+async function measureDelay(scrape: () => Promise<string>, port: number, forSeconds: number): Promise<number> {
+  const quiet = await requestsP99(port, forSeconds);
+  let scraping = true;
+  const scrapes = (async () => {
+    while (scraping) {
+      await scrape();
+      await sleep(PAUSE_MS);
+    }
+  })();
+  const disturbed = await requestsP99(port, forSeconds);
+  scraping = false;
+  await scrapes;
+  return disturbed - quiet;
+}
+
+/** By a process of its own, so that it is not slowed by what it measures. */
+async function requestsP99(port: number, forSeconds: number): Promise<number> {
+  const client = fork(CLIENT, [String(port), String(forSeconds)]);
+  const [p99] = await once(client, 'message');
+  return Number(p99);
+}
+
+function median(values: number[]): number {
+  return values.sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+}
