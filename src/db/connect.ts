@@ -67,7 +67,8 @@ export function connect(connection: DatabaseConnection, options: ConnectOptions)
     compileSqlOnError: false,
     log: {
       debug: (message: unknown) => log.debug(text(message)),
-      warn: (message: unknown) => log.warn(text(message)),
+      // Connections that break or are refused, which is logged below or thrown to those who wait.
+      warn: (message: unknown) => log.debug(text(message)),
       error: (message: unknown) => log.error(text(message)),
       deprecate: (method: string, alternative: string) => log.warn(`knex: ${method} is deprecated, use ${alternative}`),
     },
@@ -80,7 +81,10 @@ export function connect(connection: DatabaseConnection, options: ConnectOptions)
       connection.heardMs = performance.now();
     });
     client.once('end', () => open.delete(client.__knexUid));
-    client.on('error', (error: Error) => log.warn({ err: error }, 'a database connection broke'));
+    client.on('error', (error: Error) => {
+      // pg may tell twice: what the server said last, and that the connection has ended.
+      if (open.delete(client.__knexUid)) log.warn({ err: error }, 'a database connection broke');
+    });
     done();
   }
 

@@ -75,6 +75,20 @@ test('a server that hangs is given up, and its connection is not used again', as
   assert.notEqual(await backend(knex), hung);
 });
 
+test('when one connection is found dead, those that have been as silent are not tried one after the other', async (t) => {
+  const { knex } = open(t, (await testDatabase(t)).connection, 3);
+  const held = await Promise.all(Array.from({ length: 3 }, () => knex.transaction()));
+  const dead = await Promise.all(held.map(backend));
+  for (const transaction of held) await transaction.rollback();
+  for (const pid of dead) {
+    process.kill(pid, 'SIGSTOP');
+    whenDone(t, () => process.kill(pid, 'SIGCONT'));
+  }
+  await failsInTime(() => knex('products').first());
+  const alive = await Promise.all(Array.from({ length: 3 }, () => backend(knex)));
+  assert.ok(alive.every((pid) => !dead.includes(pid)));
+});
+
 test('a transaction on a server that hangs ends too', async (t) => {
   const { knex } = open(t, (await testDatabase(t)).connection, 1);
   await failsInTime(() =>
@@ -109,6 +123,7 @@ test('an idle connection that the server ends is logged and replaced', async (t)
   await database.knex.raw('select pg_terminate_backend(?)', [ended]);
   await until('it is logged', () => warnings.some((line) => line.includes('a database connection broke')));
   assert.notEqual(await backend(knex), ended);
+  assert.equal(warnings.length, 1, warnings.join('\n'));
 });
 
 test('a server that is not there, or never answers, fails in time', async (t) => {
