@@ -14,15 +14,22 @@ import type { Measurement } from './primary.ts';
 import { number, printTable } from './table.ts';
 
 const { values: options } = parseArgs({
-  options: { quick: { type: 'boolean', default: false }, help: { type: 'boolean', default: false } },
+  options: {
+    quick: { type: 'boolean', default: false },
+    workers: { type: 'string' },
+    samples: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
 });
 if (options.help) {
-  console.log('npm run bench:registry [-- --quick]');
+  console.log('npm run bench:registry [-- [--quick] [--workers=1,2,8,64] [--samples=100,1000,5000]]');
   process.exit();
 }
 const plan = options.quick
   ? { workers: [2, 8], samples: [1_000], seconds: 1, rounds: 30 }
   : { workers: [1, 2, 8, 64], samples: [100, 1_000, 5_000], seconds: 3, rounds: 200 };
+if (options.workers) plan.workers = options.workers.split(',').map(Number);
+if (options.samples) plan.samples = options.samples.split(',').map(Number);
 
 const installed: Mechanism[] = [];
 for (const mechanism of MECHANISMS) if ((await load(mechanism)) !== null) installed.push(mechanism);
@@ -72,7 +79,7 @@ async function printScrapes(): Promise<void> {
         ['', ...installed.map((each) => names[each]), 'ratio'],
         [
           row('time to answer, ms', 'answerMs'),
-          row("primary's event loop busy, ms", 'busyMs'),
+          row('processor time of the primary, ms', 'processorMs'),
           row("primary's event loop blocked at a stretch, ms", 'blockMs'),
           row('delay added to the p99 of requests, ms', 'addedDelayMs'),
           row("growth of the primary's memory, MiB", 'memoryMiB'),
