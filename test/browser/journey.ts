@@ -12,7 +12,7 @@ const SHIPPING_CENTS = 1_000;
 
 test('a shopper buys, and each of the seven metrics says so', async (t) => {
   const browser = await startBrowser(t);
-  const shop = await startCluster(t, { workers: 2 });
+  const shop = await startCluster(t, { workers: 2, database: 'embedded' });
   await t.test('with JavaScript', (t) => journey(t, browser, shop, true));
   await t.test('without JavaScript', (t) => journey(t, browser, shop, false));
 });

@@ -51,7 +51,7 @@ async function order({ page, follow }: Window, wrong: Partial<typeof CUSTOMER> =
 
 test('every page is accessible, fits a phone and says nothing in the console', async (t) => {
   const browser = await startBrowser(t);
-  const shop = await startCluster(t, { workers: 2 });
+  const shop = await startCluster(t, { workers: 2, database: 'embedded' });
 
   for (const javaScript of [true, false]) {
     const window = await openWindow(browser, shop.shopUrl, { javaScript });

@@ -4,7 +4,7 @@ import { fillCheckout, openWindow, startBrowser, type Window } from '../support/
 import { startCluster } from '../support/cluster.ts';
 
 test('two browsers at once never touch each other’s cart or order', async (t) => {
-  const shop = await startCluster(t, { workers: 2 });
+  const shop = await startCluster(t, { workers: 2, database: 'embedded' });
   const [ana, bruno] = (await Promise.all([1, 2].map(async () => openWindow(await startBrowser(t), shop.shopUrl)))) as [
     Window,
     Window,
