@@ -103,7 +103,8 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
     await new Promise((resolve) => setImmediate(resolve));
     // Whoever calls from now on wants to see what has been counted since.
     this.#scrape = null;
-    for (const registry of this.#own) await registry.sample();
+    // Not in between: prom-client measures the event loop's lag from one sample to the next.
+    for (const registry of this.#own) if (!registry.isSampled) await registry.sample();
     return new Scrape(() => this.#gather(false), this.#stores, this.#self);
   }
 

@@ -6,8 +6,6 @@ export interface DefaultMetricsOptions {
   onProblem?: (problem: Error) => void;
 }
 
-const SAMPLE_MS = 1000;
-
 /** What prom-client tells apart in `nodejs_gc_duration_seconds` (prom-client/lib/metrics/gc.js). */
 const GC_KINDS = ['major', 'minor', 'incremental', 'weakcb'];
 
@@ -32,13 +30,10 @@ export function collectDefaults(registry: WorkerRegistry, options: DefaultMetric
   return sampleEverySecond(registry, options);
 }
 
-/** Runs `registry.sample()` now and every second. @returns stops it */
+/** Keeps prom-client's metrics, and the gauges that `collect`, up to date in the store. @returns stops it */
 export function sampleEverySecond(
   registry: WorkerRegistry,
   { onProblem = () => {} }: DefaultMetricsOptions = {},
 ): () => void {
-  const sample = () => registry.sample().catch(onProblem);
-  sample();
-  const timer = setInterval(sample, SAMPLE_MS).unref();
-  return () => clearInterval(timer);
+  return registry.sampleEverySecond(onProblem);
 }

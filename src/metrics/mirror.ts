@@ -74,6 +74,7 @@ export class Mirror {
 /** A plain registry of prom-client, copied into a store in memory. Summaries are left out: they can't be merged. */
 export class MirroredRegistry {
   readonly store = new Store();
+  readonly isSampled = false;
   readonly #mirror = new Mirror(this.store);
   readonly #registry: Registry<RegistryContentType>;
 

@@ -1,3 +1,4 @@
+import type { Aggregator } from 'prom-client';
 import type { Catalogue, Family, Series } from './catalogue.ts';
 import type { DirectoryRecord, SeriesRecord } from './description.ts';
 import { slotsOf } from './layout.ts';
@@ -82,7 +83,8 @@ export class Source {
   }
 
   /**
-   * Merges this process' gauges, each as it says. A merged gauge is `[how many processes set it, value]`.
+   * Merges this process' gauges, each as it says. A merged gauge is `[how many processes set it, value]`. A process
+   * that set it to NaN knows nothing, and does not spoil what the others know.
    *
    * @param withOmitted also those that say `omit`: they are shown for one process alone
    */
@@ -92,12 +94,29 @@ export class Source {
       if (values[from] !== 1 || (aggregator === 'omit' && !withOmitted)) continue;
       const value = values[from + 1] as number;
       const before = merged[to + 1] as number;
-      const first = merged[to] === 0;
-      merged[to] = (merged[to] as number) + 1;
-      if (first) merged[to + 1] = value;
-      else if (aggregator === 'min') merged[to + 1] = Math.min(before, value);
-      else if (aggregator === 'max') merged[to + 1] = Math.max(before, value);
-      else if (aggregator === 'sum' || aggregator === 'average') merged[to + 1] = before + value;
+      if (merged[to] === 0 || Number.isNaN(before)) {
+        merged[to] = 1;
+        merged[to + 1] = value;
+      } else if (!Number.isNaN(value)) {
+        merged[to] = (merged[to] as number) + 1;
+        merged[to + 1] = mergeTwo(aggregator, before, value);
+      }
     }
+  }
+}
+
+function mergeTwo(aggregator: Aggregator, before: number, value: number): number {
+  switch (aggregator) {
+    case 'min':
+      return Math.min(before, value);
+    case 'max':
+      return Math.max(before, value);
+    case 'first':
+    case 'omit':
+      return before;
+    case 'sum':
+    case 'average':
+      // The average is divided by their number where it is printed.
+      return before + value;
   }
 }

@@ -3,6 +3,8 @@ import { Instrument } from './instrument.ts';
 import { Mirror } from './mirror.ts';
 import { Store } from './store.ts';
 
+const SAMPLE_MS = 1000;
+
 /**
  * The registry of one process: prom-client's, with a store under it.
  *
@@ -12,6 +14,7 @@ import { Store } from './store.ts';
 export class WorkerRegistry extends Registry {
   readonly store: Store;
   readonly #mirror: Mirror;
+  #samplers = 0;
 
   /** @param store `openStore(…)`; by default one in memory: in the primary, and in tests */
   constructor(store: Store = new Store()) {
@@ -36,6 +39,28 @@ export class WorkerRegistry extends Registry {
       if (metric instanceof Instrument) await metric.collect();
       else await this.#mirror.copy(metric);
     }
+  }
+
+  /** Whether it is kept up to date by itself. */
+  get isSampled(): boolean {
+    return this.#samplers > 0;
+  }
+
+  /**
+   * Runs `sample()` now and every second, by a timer that keeps no process alive.
+   *
+   * @param onProblem told when a `collect` function throws; sampling goes on
+   * @returns stops it
+   */
+  sampleEverySecond(onProblem: (problem: Error) => void): () => void {
+    const sample = () => this.sample().catch(onProblem);
+    const timer = setInterval(sample, SAMPLE_MS).unref();
+    this.#samplers++;
+    sample();
+    return () => {
+      clearInterval(timer);
+      this.#samplers--;
+    };
   }
 
   /** @throws {Error} always: counters never go back */

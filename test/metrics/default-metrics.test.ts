@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as prom from 'prom-client';
-import { collectDefaults, sampleEverySecond, WorkerRegistry } from '../../src/metrics/index.ts';
+import { ClusterRegistry, collectDefaults, Gauge, sampleEverySecond, WorkerRegistry } from '../../src/metrics/index.ts';
 import { until } from '../support/wait.ts';
 import { openCluster } from './support/stores.ts';
 
@@ -75,4 +75,22 @@ test('gauges that collect are at most a second old, a removed one goes, and a fa
   await until('the second', async () => !(await scrape()).values.has('rooms{room="b"}'));
   await until('the failure', () => problems.length === 1);
   await until('sampling goes on', async () => (await scrape()).of('rooms{room="a"}') >= 4);
+});
+
+test('a scrape does not sample in between what samples itself', async (t) => {
+  const registry = new WorkerRegistry();
+  let samples = 0;
+  new Gauge({ name: 'rooms', help: 'help', registers: [registry], collect: () => void samples++ });
+  const { directory } = openCluster(t, 0);
+  const cluster = new ClusterRegistry({ directory, registers: [registry] });
+  t.after(() => cluster.close());
+  await cluster.clusterMetrics();
+  assert.equal(samples, 1, 'nobody else does');
+  const stop = sampleEverySecond(registry);
+  assert.equal(samples, 2);
+  for (let i = 0; i < 5; i++) await cluster.clusterMetrics();
+  assert.equal(samples, 2);
+  stop();
+  await cluster.clusterMetrics();
+  assert.equal(samples, 3);
 });

@@ -40,6 +40,19 @@ for (const [aggregator, merged] of [
   });
 }
 
+for (const aggregator of ['sum', 'min', 'max', 'average', 'first'] as const) {
+  test(`a process that knows nothing does not spoil the aggregator ${aggregator}`, async (t) => {
+    const cluster = openCluster(t, 3);
+    const gauges = cluster.workers.map(
+      ({ store }) => new Gauge({ name: 'merged', help: 'help', aggregator, registers: [new WorkerRegistry(store)] }),
+    );
+    for (const gauge of gauges) gauge.set(Number.NaN);
+    assert.ok(Number.isNaN((await cluster.scrape()).of('merged')));
+    gauges[1]?.set(5);
+    assert.equal((await cluster.scrape()).of('merged'), 5);
+  });
+}
+
 test('omit shows a gauge for one worker alone', async (t) => {
   const cluster = openCluster(t, 2);
   for (const { store } of cluster.workers) {
