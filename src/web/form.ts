@@ -1,5 +1,5 @@
 import { bodyParser } from '@koa/bodyparser';
-import { unsupportedType } from '../shop/errors.ts';
+import { malformed, unsupportedType } from '../shop/errors.ts';
 import type { WebContext, WebMiddleware } from './state.ts';
 
 /** Ten times a long checkout form. */
@@ -7,7 +7,15 @@ const LIMIT = '16kb';
 
 /** Reads a posted form, and nothing but a form. A post without a body is an empty form. */
 export function parseForm(): WebMiddleware {
-  const parse = bodyParser({ enableTypes: ['form'], formLimit: LIMIT });
+  const parse = bodyParser({
+    enableTypes: ['form'],
+    formLimit: LIMIT,
+    onError(error, ctx) {
+      // A client that hangs up looks like any connection that breaks, the database's included.
+      if (ctx.req.destroyed && !ctx.req.complete) throw malformed('O formulário não chegou inteiro.', { cause: error });
+      throw error;
+    },
+  });
   return async function parseForm(ctx, next) {
     // `is` gives null without a body. A compressed form is no browser's, and could be a bomb.
     const type = ctx.is('application/x-www-form-urlencoded');

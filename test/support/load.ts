@@ -11,6 +11,8 @@ export interface LoadResult {
   statuses: Map<number, number>;
   /** Requests that got no answer, as error codes. */
   failures: string[];
+  /** The longest that anyone waited for a whole answer. */
+  slowestMs: number;
 }
 
 const REQUEST_DEADLINE_MS = 10_000;
@@ -22,13 +24,15 @@ const REQUEST_DEADLINE_MS = 10_000;
  */
 export function startLoad(t: TestContext, choose: () => string, path: string, clients: number): Load {
   const agent = new Agent({ keepAlive: true, maxSockets: clients });
-  const result: LoadResult = { statuses: new Map(), failures: [] };
+  const result: LoadResult = { statuses: new Map(), failures: [], slowestMs: 0 };
   let stopped = false;
 
   async function client(): Promise<void> {
     while (!stopped) {
       try {
+        const startedMs = performance.now();
         const status = await get(new URL(path, choose()), agent);
+        result.slowestMs = Math.max(result.slowestMs, performance.now() - startedMs);
         result.statuses.set(status, (result.statuses.get(status) ?? 0) + 1);
       } catch (error) {
         result.failures.push((error as NodeJS.ErrnoException).code ?? String(error));

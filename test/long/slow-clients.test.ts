@@ -1,0 +1,160 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type RunningCluster, startCluster } from '../support/cluster.ts';
+import { startLoad } from '../support/load.ts';
+import { connectRaw, type RawClient } from '../support/raw-client.ts';
+import { until } from '../support/wait.ts';
+
+const SECOND = 1000;
+/** Between two drops of a client that sends as slowly as it can. */
+const DRIP_MS = 400;
+/** Beyond each limit, for a busy machine. */
+const SLACK_MS = 4 * SECOND;
+const CLIENTS = 50;
+
+const UPLOAD = 'POST /checkout HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n';
+
+interface Slowness {
+  what: string;
+  begin(client: RawClient): Promise<unknown>;
+  /** What it goes on to send, drop by drop; nothing when it has stopped. */
+  drop: string;
+  limitMs: number;
+  answer: RegExp;
+}
+
+const SLOW: Slowness[] = [
+  {
+    what: 'connects and says nothing',
+    begin: async () => {},
+    drop: '',
+    limitMs: 10 * SECOND,
+    answer: /^(HTTP\/1\.1 408 .*)?$/s,
+  },
+  {
+    what: 'sends headers that never end',
+    begin: (client) => client.send('GET / HTTP/1.1\r\nHost: x\r\n'),
+    drop: 'X-Slow: y\r\n',
+    limitMs: 10 * SECOND,
+    answer: /^HTTP\/1\.1 408 /,
+  },
+  {
+    what: 'stops in the middle of the headers',
+    begin: (client) => client.send('GET / HTTP/1.1\r\nHos'),
+    drop: '',
+    limitMs: 10 * SECOND,
+    answer: /^HTTP\/1\.1 408 /,
+  },
+  {
+    what: 'stops in the middle of an upload',
+    begin: (client) => client.send(`${UPLOAD}Content-Length: 5000\r\n\r\nfirst_name=A`),
+    drop: '',
+    limitMs: 15 * SECOND,
+    answer: /^(HTTP\/1\.1 408 .*)?$/s,
+  },
+  {
+    what: 'uploads letter by letter',
+    begin: (client) => client.send(`${UPLOAD}Content-Length: 5000\r\n\r\n`),
+    drop: 'a',
+    limitMs: 15 * SECOND,
+    answer: /^(HTTP\/1\.1 408 .*)?$/s,
+  },
+  {
+    what: 'uploads in tiny chunks',
+    begin: (client) => client.send(`${UPLOAD}Transfer-Encoding: chunked\r\n\r\n`),
+    drop: '1\r\na\r\n',
+    limitMs: 15 * SECOND,
+    answer: /^(HTTP\/1\.1 408 .*)?$/s,
+  },
+  {
+    what: 'keeps the connection after its answer, and says nothing more',
+    begin: (client) => client.send('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n'),
+    drop: '',
+    limitMs: 11 * SECOND,
+    answer: /^HTTP\/1\.1 200 /,
+  },
+];
+
+/** As many answers of 30 kB as fill every buffer between the shop and a client that reads none of them. */
+const UNREAD_ANSWERS = 400;
+const UNREAD_CLIENTS = 5;
+const UNREAD_LIMIT_MS = 31 * SECOND;
+/** Of the others' pages; on a busy machine some may take too long for reasons of their own. */
+const MUST_SUCCEED = 0.99;
+
+test('who is slow is cut by a limit, and nobody else notices', { concurrency: true }, async (t) => {
+  const shop = await startCluster(t, { workers: 2 });
+  const before = await shop.metrics();
+  const { workers } = await shop.status();
+  const bystanders = startLoad(t, () => shop.shopUrl, '/detail/1', 2);
+
+  await Promise.all([
+    ...SLOW.map((slowness) => t.test(`who ${slowness.what}`, (t) => suffer(t, shop, slowness))),
+    t.test('who takes no answer', (t) => takeNothing(t, shop)),
+  ]);
+
+  const { statuses, failures, slowestMs } = await bystanders.stop();
+  const asked = [...statuses.values()].reduce((sum, count) => sum + count, 0);
+  t.diagnostic(`others: ${JSON.stringify([...statuses])}, the slowest after ${Math.round(slowestMs)} ms`);
+  assert.deepEqual(failures, []);
+  assert.ok((statuses.get(200) ?? 0) >= asked * MUST_SUCCEED);
+
+  await until('nobody is connected', async () => (await peers(shop)).length === 0);
+  await until('nothing is left in flight', async () => (await shop.metrics()).of('http_requests_in_flight') === 0);
+  const change = (await shop.metrics()).since(before);
+  for (const type of ['internal', 'worker_crash']) assert.equal(change.of('shop_errors_total', { type }), 0, type);
+  // Every upload that was cut is one bad request of a client that got no answer.
+  const uploads = { route: '/checkout' };
+  assert.equal(change.of('http_request_duration_seconds_count', { ...uploads, status_code: 499 }), 3 * CLIENTS);
+  assert.equal(change.of('shop_errors_total', { ...uploads, type: 'validation' }), 3 * CLIENTS);
+  assert.equal(change.of('shop_errors_total', { ...uploads, type: 'database' }), 0);
+  assert.deepEqual((await shop.status()).workers, workers);
+});
+
+async function suffer(t: TestContext, shop: RunningCluster, { begin, drop, limitMs, answer }: Slowness): Promise<void> {
+  const clients = Array.from({ length: CLIENTS }, () => connectRaw(t, shop.shopUrl));
+  const lives = await Promise.all(
+    clients.map(async (client) => {
+      await begin(client);
+      const end = client.end(limitMs + SLACK_MS);
+      while (drop !== '' && (await client.send(drop))) await sleep(DRIP_MS);
+      return end;
+    }),
+  );
+  t.diagnostic(`cut after ${Math.round(Math.min(...lives))} to ${Math.round(Math.max(...lives))} ms`);
+  for (const client of clients) assert.match(client.answer(), answer);
+}
+
+async function takeNothing(t: TestContext, shop: RunningCluster): Promise<void> {
+  const clients = Array.from({ length: UNREAD_CLIENTS }, () => connectRaw(t, shop.shopUrl));
+  const ports = new Set<number>();
+  for (const client of clients) {
+    client.socket.pause();
+    await client.send('GET /static/shop.css HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(UNREAD_ANSWERS));
+    ports.add(client.socket.localPort as number);
+  }
+  const startedMs = performance.now();
+  const open = async () => (await peers(shop)).filter((port) => ports.has(port)).length;
+  assert.equal(await open(), UNREAD_CLIENTS);
+  // Nothing tells a client that does not read.
+  await until('the shop lets go of all', async () => (await open()) === 0, UNREAD_LIMIT_MS + SLACK_MS);
+  t.diagnostic(`cut after ${Math.round(performance.now() - startedMs)} ms`);
+}
+
+/** Ports of the clients whose connections the shop holds, as the kernel says (proc(5), `/proc/net/tcp`). */
+async function peers(shop: RunningCluster): Promise<number[]> {
+  const shopPort = Number(new URL(shop.shopUrl).port);
+  const lines = (await readFile('/proc/net/tcp', 'utf8')).trim().split('\n').slice(1);
+  return lines.flatMap((line) => {
+    const [, local = '', remote = '', state = '', , , , , , inode = ''] = line.trim().split(/\s+/);
+    return portOf(local) === shopPort && state !== LISTEN && inode !== '0' ? [portOf(remote)] : [];
+  });
+}
+
+const LISTEN = '0A';
+
+function portOf(address: string): number {
+  return Number.parseInt(address.split(':')[1] ?? '', 16);
+}
