@@ -21,7 +21,7 @@ import { fileURLToPath } from 'node:url';
 import { ClusterRegistry, Counter, createStoreDirectory, openStore, WorkerRegistry } from '../../src/metrics/index.ts';
 import { until } from '../support/wait.ts';
 import { startFarm } from './support/farm.ts';
-import { parse } from './support/samples.ts';
+import { decreases, parse } from './support/samples.ts';
 import { openCluster } from './support/stores.ts';
 
 /** Two stores, one of which gets hurt; a scrape must go on serving both. */
@@ -236,4 +236,25 @@ test('the files of a child that is no cluster worker are folded too', async (t) 
   await once(child, 'exit');
   assert.equal((await cluster.scrape()).of('acts_total'), 3);
   assert.deepEqual(readdirSync(cluster.directory), []);
+});
+
+test('a reader beside a writer that never pauses sees whole numbers, and none of them go back', async (t) => {
+  const cluster = openCluster(t, 0);
+  // Every bit of the number changes from one to the next, so that half a number would not be a multiple.
+  const step = 123_456_789.5;
+  const script = fileURLToPath(new URL('support/busy-writer.mjs', import.meta.url));
+  const writer = fork(script, [cluster.directory, '2000', String(step)]);
+  t.after(() => writer.kill('SIGKILL'));
+  await once(writer, 'message');
+  let before = parse('');
+  for (let i = 0; i < 100; i++) {
+    const after = await cluster.scrape();
+    assert.deepEqual(decreases(before, after), []);
+    for (const [head, value] of after.values) {
+      if (head.startsWith('n_total')) assert.equal(value % step, 0, head);
+    }
+    before = after;
+  }
+  assert.ok(before.sum('n_total') > 0);
+  assert.equal(before.of('cluster_metrics_store_problems_total{kind="torn"}'), 0);
 });
