@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
 import type { WorkerMetrics } from '../instrument/metrics.ts';
+import type { Logger } from '../log.ts';
 import type { Catalogue } from './catalogue/catalogue.ts';
 import type { PaymentGateway } from './payment/gateway.ts';
 import type { FlashCode } from './sessions/flash.ts';
@@ -11,6 +12,7 @@ export interface Shop {
   readonly metrics: WorkerMetrics;
   readonly catalogue: Catalogue;
   readonly payments: PaymentGateway;
+  readonly log: Logger;
 }
 
 /** A request as the business sees it. Everything in it but the session's id comes from a stranger. */

@@ -67,7 +67,7 @@ export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestS
   const pages = createPages({ assets, catalogue, templates: loadTemplates() });
   const payments = deps.payments ?? createSimulatedGateway({ latencyMs: 20 });
   const router = createRouter({
-    shop: { database, metrics, catalogue, payments },
+    shop: { database, metrics, catalogue, payments, log },
     pages,
     ground: { assets, database, metricsEndpoint, ready },
     beforeForms: [refuseCrossSite(), limitRate(rateLimiter, log), parseForm()],

@@ -1,7 +1,7 @@
 import type { Knex } from 'knex';
 import { findCartItems } from '../cart/queries.ts';
 import { sumUp } from '../cart/rules.ts';
-import type { Card } from '../payment/gateway.ts';
+import type { Card, PaymentGateway } from '../payment/gateway.ts';
 import type { Shop } from '../route.ts';
 import type { CartItemView, CartView } from '../views.ts';
 import type { Customer } from './form.ts';
@@ -9,6 +9,7 @@ import { newOrderNumber } from './order-number.ts';
 import { pay } from './pay.ts';
 import type { Phases } from './phases.ts';
 import { findNumberOfCart, findRecentNumber, lockCart, lockStock, storeOrder, takeStock } from './queries.ts';
+import { settle, type Unsettled } from './settle.ts';
 
 export interface Purchase {
   sessionId: string;
@@ -39,44 +40,64 @@ const REPEAT_MINUTES = 10;
  * @throws {ShopError} 503 when the payment provider fails
  */
 export async function placeOrder(
-  { database, payments }: Pick<Shop, 'database' | 'payments'>,
+  shop: Pick<Shop, 'database' | 'payments' | 'log'>,
   purchase: Purchase,
   phases: Phases,
 ): Promise<PlacedOrder> {
+  let committing: Unsettled | null = null;
+  try {
+    return await shop.database.transaction((transaction) =>
+      placeWithin(transaction, shop.payments, purchase, phases, (payment) => {
+        committing = payment;
+      }),
+    );
+  } catch (error) {
+    if (committing) void settle(shop, committing);
+    throw error;
+  }
+}
+
+/** @param beforeCommit told of the payment when all is written and nothing but the commit can fail */
+async function placeWithin(
+  transaction: Knex.Transaction,
+  payments: PaymentGateway,
+  purchase: Purchase,
+  phases: Phases,
+  beforeCommit: (payment: Unsettled) => void,
+): Promise<PlacedOrder> {
   const { sessionId, customer, card } = purchase;
   phases.enter('reserve');
-  return database.transaction(async (transaction): Promise<PlacedOrder> => {
-    const held = await lockCart(transaction, sessionId, purchase.cartId);
-    if (!held) return previousOrder(transaction, purchase);
-    if (held.ordered) return repeated(await findNumberOfCart(transaction, held.id));
+  const held = await lockCart(transaction, sessionId, purchase.cartId);
+  if (!held) return previousOrder(transaction, purchase);
+  if (held.ordered) return repeated(await findNumberOfCart(transaction, held.id));
 
-    const cart = sumUp(await findCartItems(transaction, held.id));
-    if (cart.items.length === 0) return { outcome: 'empty' };
-    const soldOut = lacking(cart, (item) => item.product.stock);
-    if (soldOut.length > 0) return { outcome: 'out_of_stock', lacking: soldOut };
+  const cart = sumUp(await findCartItems(transaction, held.id));
+  if (cart.items.length === 0) return { outcome: 'empty' };
+  const soldOut = lacking(cart, (item) => item.product.stock);
+  if (soldOut.length > 0) return { outcome: 'out_of_stock', lacking: soldOut };
 
-    phases.enter('payment');
-    const payment = await pay(payments, cart.totalCents, card);
-    if (!payment.approved) return { outcome: 'declined' };
+  phases.enter('payment');
+  const payment = await pay(payments, cart.totalCents, card);
+  if (!payment.approved) return { outcome: 'declined' };
 
-    phases.enter('commit');
-    try {
-      const stock = await lockStock(transaction, productIds(cart));
-      const justSold = lacking(cart, (item) => stock.get(item.product.id) ?? 0);
-      if (justSold.length > 0) {
-        await payments.cancel(payment.reference);
-        return { outcome: 'out_of_stock', lacking: justSold };
-      }
-      const number = newOrderNumber();
-      await takeStock(transaction, held.id);
-      const paymentReference = payment.reference;
-      await storeOrder(transaction, { number, cartId: held.id, sessionId, cart, customer, paymentReference });
-      return { outcome: 'paid', number, cart };
-    } catch (error) {
+  phases.enter('commit');
+  try {
+    const stock = await lockStock(transaction, productIds(cart));
+    const justSold = lacking(cart, (item) => stock.get(item.product.id) ?? 0);
+    if (justSold.length > 0) {
       await payments.cancel(payment.reference);
-      throw error;
+      return { outcome: 'out_of_stock', lacking: justSold };
     }
-  });
+    const number = newOrderNumber();
+    await takeStock(transaction, held.id);
+    const paymentReference = payment.reference;
+    await storeOrder(transaction, { number, cartId: held.id, sessionId, cart, customer, paymentReference });
+    beforeCommit({ cartId: held.id, reference: paymentReference });
+    return { outcome: 'paid', number, cart };
+  } catch (error) {
+    await payments.cancel(payment.reference);
+    throw error;
+  }
 }
 
 /** Without an open cart, a submit is either the same one again or has nothing to order. */

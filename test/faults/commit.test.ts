@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { pino } from 'pino';
+import { connect } from '../../src/db/index.ts';
+import type { PaymentGateway } from '../../src/shop/payment/gateway.ts';
+import { startProxy } from '../support/proxy.ts';
+import { startShop } from '../support/shop.ts';
+import { CUSTOMER } from '../support/visitor.ts';
+import { until } from '../support/wait.ts';
+
+/**
+ * A shop with a bad network to its database; a visitor has something in the cart.
+ *
+ * @param meanwhile what PostgreSQL does while it commits an order
+ */
+async function startBadCommits(t: TestContext, meanwhile: string) {
+  const shop = await startShop(t);
+  await shop.knex.raw(`
+    create function meanwhile() returns trigger language plpgsql as $$ begin ${meanwhile}; return null; end $$;
+    create constraint trigger meanwhile after insert on orders deferrable initially deferred
+    for each row execute function meanwhile()`);
+  const proxy = await startProxy(t, { port: Number(new URL(shop.url).port) });
+  const log = pino({ level: 'silent' });
+  const database = connect({ url: proxy.through(shop.url) }, { poolMax: 5, applicationName: 'test', log });
+  t.after(() => database.destroy());
+  const cancelled: string[] = [];
+  const payments: PaymentGateway = {
+    authorize: async () => ({ approved: true, reference: 'ref' }),
+    cancel: async (reference) => {
+      cancelled.push(reference);
+    },
+  };
+  const worker = await shop.another({ database, payments });
+  const visitor = worker.visitor();
+  assert.equal((await visitor.post('/add_to_cart/1', { quantity: 1 })).status, 302);
+  return { knex: shop.knex, proxy, worker, visitor, cancelled };
+}
+
+test('the answer to a commit is lost: the order is there, nothing is given back, and a repeated submit finds it', async (t) => {
+  const { knex, proxy, worker, visitor, cancelled } = await startBadCommits(t, 'perform pg_sleep(0.5)');
+  const checkout = visitor.post('/checkout', CUSTOMER);
+  await until('the commit is under way', async () =>
+    knex('pg_stat_activity').where({ state: 'active', query: 'COMMIT;' }).first('pid'),
+  );
+  proxy.block();
+  assert.equal((await checkout).status, 503);
+  proxy.cut();
+  proxy.unblock();
+
+  await until('it is settled', () => worker.log().includes('the order was made'));
+  assert.deepEqual(cancelled, []);
+  const orders = await knex('orders').select('number', 'payment_reference');
+  assert.deepEqual(
+    orders.map((order) => order.payment_reference),
+    ['ref'],
+  );
+  const again = await visitor.post('/checkout', CUSTOMER);
+  assert.equal(again.location, `/order_confirmation/${orders[0]?.number}`);
+});
+
+test('a commit fails: there is no order, and the payment is given back', async (t) => {
+  const { knex, worker, visitor, cancelled } = await startBadCommits(
+    t,
+    "raise exception using errcode = 'serialization_failure'",
+  );
+  assert.equal((await visitor.post('/checkout', CUSTOMER)).status, 503);
+  await until('it is settled', () => worker.log().includes('its payment is given back'));
+  assert.deepEqual(cancelled, ['ref']);
+  assert.deepEqual(await knex('orders').select(), []);
+  assert.deepEqual(await knex('products').where({ id: 1 }).first('stock'), { stock: 240 });
+});
