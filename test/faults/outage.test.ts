@@ -64,7 +64,7 @@ test('whatever the database does, pages say so in time, and the shop returns wit
   assert.deepEqual((await shop.status()).workers, before.workers, 'no worker was replaced');
 });
 
-test('workers that start while the database is away take their places, and serve when it is back', async (t) => {
+test('without the database, workers start, take their places, serve when it is back, and stop in order', async (t) => {
   const { server, shop } = await startAll(t);
   const allServe = (restarts: number[]) =>
     until(`all serve after ${restarts} restarts`, async () => {
@@ -88,4 +88,13 @@ test('workers that start while the database is away take their places, and serve
   const series = ({ samples }: typeof scrape) =>
     new Set(samples.filter(({ name }) => name === 'shop_product_views_total').map(({ labels }) => labels.product));
   assert.deepEqual(series(await shop.metrics()), series(scrape));
+
+  await server.freeze();
+  const unanswered = Promise.all(['/', '/cart', '/shop'].map((path) => shop.visitor().get(path)));
+  await until('pages wait', async () => (await shop.metrics()).of('http_requests_in_flight') >= 3);
+  const stoppedMs = performance.now();
+  assert.deepEqual(await shop.stop(), { code: 0, signal: null }, 'it stops in order without its database too');
+  t.diagnostic(`stopped after ${Math.round(performance.now() - stoppedMs)} ms`);
+  for (const { status } of await unanswered) assert.equal(status, 503);
+  assert.doesNotMatch(shop.output(), /is killed/);
 });
