@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
@@ -49,11 +48,6 @@ const INTRUDERS: { what: string; kind: string; put(folder: string, store: string
     what: 'a link to nowhere',
     kind: 'unreadable',
     put: (folder, store) => symlinkSync('/nowhere', join(folder, `6${store}`)),
-  },
-  {
-    what: 'a pipe that nobody writes',
-    kind: 'unreadable',
-    put: (folder, store) => makePipe(join(folder, `5${store}`)),
   },
 ];
 
@@ -186,9 +180,4 @@ function overwrite(file: string, position: number, bytes: Buffer): void {
   const fd = openSync(file, 'r+');
   writeSync(fd, bytes, 0, bytes.length, position);
   closeSync(fd);
-}
-
-function makePipe(path: string): void {
-  const { status, stderr } = spawnSync('mkfifo', [path], { encoding: 'utf8' });
-  assert.equal(status, 0, stderr);
 }
