@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { Catalogue } from './catalogue.ts';
 import { decodeRecords, directoryStart, HEADER, HEADER_BYTES, MAGIC, type StoreName, WORD_BYTES } from './layout.ts';
 import type { ProblemKind } from './problems.ts';
@@ -6,10 +6,6 @@ import { SLOT } from './slot-table.ts';
 import { Source } from './source.ts';
 
 const HEADER_WORDS = HEADER_BYTES / WORD_BYTES;
-
-/** More than any store has: a greater number in a header is damage. */
-const MAX_CAPACITY = 1 << 27;
-const MAX_DIRECTORY_BYTES = 1 << 28;
 
 type Report = (kind: ProblemKind, message: string) => void;
 
@@ -69,9 +65,11 @@ export class WorkerFile {
       wordsRead = this.#readWords();
       if (!this.#headerIsGood(wordsRead)) return;
     }
-    const slots = this.#words - HEADER_WORDS;
-    this.#readDirectory(slots);
-    if (!this.#valuesAreGood(slots, wordsRead)) return;
+    this.#readDirectory();
+    if (wordsRead < this.#words || this.#wentBack()) {
+      this.#report('torn', wordsRead < this.#words ? 'the values are cut short' : 'values went back');
+      this.#keepGood(wordsRead);
+    }
     const failures = this.#header(HEADER.failures);
     if (failures > this.#failures) this.#report('unwritable', `the worker failed to save ${failures} times`);
     this.#failures = failures;
@@ -111,15 +109,23 @@ export class WorkerFile {
       );
       return false;
     }
+    const slots = this.#header(HEADER.slots);
+    const directoryBytes = this.#header(HEADER.directoryBytes);
+    const valuesEnd = HEADER_BYTES + slots * WORD_BYTES;
+    const valuesKnown = this.#words * WORD_BYTES;
+    const size = valuesEnd > valuesKnown || directoryBytes > this.#directoryRead ? fstatSync(this.#fd).size : 0;
+    // No writer names what it has not written before; a number beyond the file would also cost its size in memory.
     const good =
-      isCount(this.#header(HEADER.capacity), MAX_CAPACITY) &&
-      isCount(this.#header(HEADER.slots), this.#header(HEADER.capacity)) &&
-      isCount(this.#header(HEADER.directoryBytes), MAX_DIRECTORY_BYTES);
-    if (!good) this.#report('torn', 'the header holds nonsense');
+      isCount(this.#header(HEADER.capacity)) &&
+      isCount(slots) &&
+      isCount(directoryBytes) &&
+      valuesEnd <= Math.max(size, valuesKnown) &&
+      directoryBytes <= Math.max(size, this.#directoryRead);
+    if (!good) this.#report('torn', 'the header names more than the file holds');
     return good;
   }
 
-  #readDirectory(slots: number): void {
+  #readDirectory(): void {
     const length = this.#header(HEADER.directoryBytes) - this.#directoryRead;
     if (length <= 0) return;
     const bytes = Buffer.alloc(length);
@@ -128,34 +134,42 @@ export class WorkerFile {
     const { records, bytesRead } = decodeRecords(found);
     this.#directoryRead += bytesRead;
     for (const record of records) {
-      const problem = this.source.add(record, slots);
+      const problem = this.source.add(record, this.#words - HEADER_WORDS);
       if (problem !== null) this.#report('conflict', problem);
     }
     if (bytesRead < length) this.#report('torn', 'the directory is damaged');
   }
 
-  #valuesAreGood(slots: number, wordsRead: number): boolean {
-    if (wordsRead === this.#words && !this.#wentBack(slots)) return true;
-    this.#report('torn', wordsRead < this.#words ? 'the values are cut short' : 'the values went back');
-    return false;
-  }
-
   /** No writer takes a count back: a count below the last one is damage, and so is what is no number. */
-  #wentBack(slots: number): boolean {
+  #wentBack(): boolean {
     const { kinds } = this.source.slots;
-    const end = Math.min(slots, kinds.length);
     const good = this.#good;
     const next = this.#next;
-    for (let slot = 0, word = HEADER_WORDS; slot < end; slot++, word++) {
-      if (kinds[slot] === SLOT.free) continue;
-      const value = next[word] as number;
-      const least = kinds[slot] === SLOT.count ? (good[word] as number) : Number.NEGATIVE_INFINITY;
-      if (!(value >= least && value < Number.POSITIVE_INFINITY)) return true;
+    const end = Math.min(this.#words, HEADER_WORDS + kinds.length);
+    for (let word = HEADER_WORDS; word < end; word++) {
+      const kind = kinds[word - HEADER_WORDS];
+      if (kind === SLOT.free) continue;
+      const least = kind === SLOT.count ? (good[word] as number) : Number.NEGATIVE_INFINITY;
+      if (!isWithin(next[word] as number, least)) return true;
     }
     return false;
   }
+
+  /** A damaged reading may add to the last good one, and take nothing away. */
+  #keepGood(wordsRead: number): void {
+    const { kinds } = this.source.slots;
+    for (let word = HEADER_WORDS; word < this.#words; word++) {
+      const counts = kinds[word - HEADER_WORDS] !== SLOT.free;
+      const good = this.#good[word] as number;
+      if (word >= wordsRead || (counts && !isWithin(this.#next[word] as number, good))) this.#next[word] = good;
+    }
+  }
 }
 
-function isCount(value: number, max: number): boolean {
-  return Number.isInteger(value) && value >= 0 && value <= max;
+function isCount(value: number): boolean {
+  return Number.isInteger(value) && value >= 0;
+}
+
+function isWithin(value: number, least: number): boolean {
+  return value >= least && value < Number.POSITIVE_INFINITY;
 }

@@ -76,6 +76,26 @@ for (const [name, damage] of Object.entries(damages)) {
   });
 }
 
+test('a value that damage has raised stays, all others go on', async (t) => {
+  const { scrape, path, hurt } = twoStores(t);
+  await scrape();
+  const [counter, gauge] = [hurt.counter.labels('b'), hurt.gauge];
+  counter.inc(1);
+  hurt.store.flush();
+  await scrape();
+  const raised = Buffer.alloc(8);
+  raised.writeDoubleLE(1000);
+  const values = new Float64Array(readFileSync(path).buffer.slice(64, 64 + 8 * 1024));
+  overwrite(path, 64 + 8 * values.indexOf(5), raised);
+  assert.equal((await scrape()).of('acts_total{kind="a"}'), 1002);
+  hurt.counter.inc({ kind: 'a' });
+  counter.inc(1);
+  gauge.set(9);
+  await until('the next heartbeat', async () => (await scrape()).of('depth') === 9);
+  assert.equal((await scrape()).of('acts_total{kind="a"}'), 1002);
+  assert.equal((await scrape()).of('acts_total{kind="b"}'), 2);
+});
+
 test('a damaged directory is counted and told', async (t) => {
   const { scrape, path, problems } = twoStores(t);
   const middle = readFileSync(path).length - 100;
