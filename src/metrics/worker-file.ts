@@ -60,7 +60,8 @@ export class WorkerFile {
   #read(): void {
     let wordsRead = this.#readWords();
     if (!this.#headerIsGood(wordsRead)) return;
-    if (HEADER_WORDS + this.#header(HEADER.slots) > this.#words) {
+    // The store may grow on between two readings; the directory must not name values that were not read.
+    while (HEADER_WORDS + this.#header(HEADER.slots) > this.#words) {
       this.#growTo(HEADER_WORDS + this.#header(HEADER.slots));
       wordsRead = this.#readWords();
       if (!this.#headerIsGood(wordsRead)) return;

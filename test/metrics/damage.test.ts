@@ -278,3 +278,18 @@ test('a reader beside a writer that never pauses sees whole numbers, and none of
   assert.ok(before.sum('n_total') > 0);
   assert.equal(before.of('cluster_metrics_store_problems_total{kind="torn"}'), 0);
 });
+
+test('a reader beside a store that grows all the time misses none of its series', async (t) => {
+  const cluster = openCluster(t, 0);
+  const series = 20_000;
+  const script = fileURLToPath(new URL('support/growing-writer.mjs', import.meta.url));
+  const writer = fork(script, [cluster.directory, String(series)]);
+  t.after(() => writer.kill('SIGKILL'));
+  let growing = true;
+  writer.once('message', () => {
+    growing = false;
+  });
+  while (growing) await cluster.scrape();
+  assert.equal((await cluster.scrape()).sum('n_total'), series);
+  assert.deepEqual(cluster.problems, []);
+});
