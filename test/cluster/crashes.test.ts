@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type RunningCluster, startCluster } from '../support/cluster.ts';
+import { isAlive, until } from '../support/wait.ts';
+
+interface Line {
+  level: number;
+  time: number;
+  worker: string;
+  pid: number;
+  msg: string;
+  place?: number;
+  reason?: string;
+  err?: { message: string; stack: string };
+}
+
+/** How long a place stays empty after one death after the other, at least. */
+const LEAST_WAITS_MS = [0, 100, 200, 400, 800];
+const TIMER_SLACK_MS = 5;
+
+const FATAL = 60;
+const ERROR = 50;
+
+/** For `NODE_OPTIONS`: runs in every process of the shop before the shop does. */
+function preload(script: string): Record<string, string> {
+  return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(script)}` };
+}
+
+function logOf(shop: RunningCluster): Line[] {
+  return shop
+    .output()
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line) as Line);
+}
+
+for (const [what, fault] of [
+  ['a rejection that nobody handles', `Promise.reject(new Error('the fault', { cause: new Error('its cause') }))`],
+  ['an exception that nobody catches', `throw new Error('the fault', { cause: new Error('its cause') })`],
+] as const) {
+  test(`${what} is logged with its cause, counted, and ends only that worker`, async (t) => {
+    const shop = await startCluster(t, { env: preload(`process.on('SIGUSR2', () => { ${fault} })`) });
+    const before = await shop.status();
+    const scrapeBefore = await shop.metrics();
+    const [dying, other] = before.workers.map(({ pid }) => pid as number);
+    process.kill(dying as number, 'SIGUSR2');
+
+    const after = await until('its place is filled', async () => {
+      const status = await shop.status();
+      return status.workers[0]?.state === 'serving' && status.workers[0].restarts === 1 && status;
+    });
+    assert.notEqual(after.workers[0]?.pid, dying);
+    assert.equal(after.workers[1]?.pid, other);
+    assert.equal(await isAlive(dying as number), false);
+    assert.equal((await shop.visitor().get('/')).status, 200);
+
+    const change = (await shop.metrics()).since(scrapeBefore);
+    assert.equal(change.of('shop_worker_restarts_total', { reason: 'exception' }), 1);
+    assert.equal(change.of('shop_worker_restarts_total'), 1);
+    assert.equal(change.of('shop_errors_total', { type: 'worker_crash' }), 1);
+    assert.equal(change.of('shop_errors_total'), 1);
+
+    const told = logOf(shop).filter(({ level }) => level >= ERROR);
+    assert.deepEqual(
+      told.map(({ level, worker, reason }) => ({ level, worker, reason })),
+      [
+        { level: FATAL, worker: '1', reason: undefined },
+        { level: ERROR, worker: 'primary', reason: 'exception' },
+      ],
+    );
+    assert.equal(told[0]?.pid, dying);
+    assert.equal(told[0]?.err?.message, 'the fault: its cause');
+    assert.match(told[0]?.err?.stack ?? '', /caused by: Error: its cause/);
+  });
+}
+
+test('a crash loop slows down, shows in the metrics, and leaves the other worker alone', async (t) => {
+  const crashing = `
+    const place = process.env.FAKE_SHOP_ASSIGNMENT && JSON.parse(process.env.FAKE_SHOP_ASSIGNMENT).place;
+    const send = process.send?.bind(process);
+    if (place === 1) process.send = (message, ...rest) => {
+      if (message.type === 'serving') setTimeout(() => { throw new Error('it dies young') }, 200);
+      return send(message, ...rest);
+    };`;
+  const shop = await startCluster(t, { env: preload(crashing) });
+  const [, other] = (await shop.status()).workers;
+
+  const startedMs: number[] = [];
+  await until('it has been replaced often', async () => {
+    const [place] = (await shop.status()).workers;
+    if (place?.startedAt) startedMs[place.restarts] = Date.parse(place.startedAt);
+    return startedMs.length > LEAST_WAITS_MS.length;
+  });
+  const diedMs = logOf(shop)
+    .filter(({ msg, place }) => msg === 'worker died' && place === 1)
+    .map(({ time }) => time);
+  const waitsMs = LEAST_WAITS_MS.map((_, i) => (startedMs[i + 1] as number) - (diedMs[i] as number));
+  t.diagnostic(`replaced after ${waitsMs.join(', ')} ms`);
+  for (const [i, least] of LEAST_WAITS_MS.entries()) assert.ok((waitsMs[i] as number) >= least - TIMER_SLACK_MS);
+
+  const scrape = await shop.metrics();
+  const restarts = scrape.of('shop_worker_restarts_total', { reason: 'exception' });
+  assert.ok(restarts >= LEAST_WAITS_MS.length);
+  assert.equal(scrape.of('shop_worker_restarts_total'), restarts);
+  assert.equal(scrape.of('shop_errors_total', { type: 'worker_crash' }), restarts);
+  assert.deepEqual((await shop.status()).workers[1], other);
+  assert.equal((await shop.visitor().get('/')).status, 200);
+});
