@@ -19,12 +19,12 @@ export interface Deadlines {
   readonly idleInTransaction: number;
 }
 
-/** A page has to be answered within 2 s, with an error if need be. */
+/** A page has to be answered within 2 s, with an error if need be, and has to be there again 2 s after the database. */
 const PAGE_DEADLINES: Deadlines = {
   acquire: 1.5 * SECOND,
   connect: 1.5 * SECOND,
-  statement: 1.5 * SECOND,
-  answer: 1.75 * SECOND,
+  statement: 1.25 * SECOND,
+  answer: 1.5 * SECOND,
   idleInTransaction: 5 * SECOND,
 };
 

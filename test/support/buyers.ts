@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { inspect } from 'node:util';
 import pg from 'pg';
 import { CUSTOMER, createVisitor, type Page } from './visitor.ts';
 
@@ -44,7 +45,7 @@ export function startBuyers(t: TestContext, origin: string, count: number): Buye
       }
       return page;
     } catch (error) {
-      purchases.complaints.push(`${what}: ${error}`);
+      purchases.complaints.push(`${what}: ${inspect(error)}`);
       return undefined;
     }
   }
