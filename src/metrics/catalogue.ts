@@ -26,11 +26,23 @@ export class Catalogue {
   readonly families = new Map<string, Family>();
   /** What each merged value is. */
   readonly slots = new SlotTable();
+  #values = new Float64Array(1024);
   #slotsInUse = 0;
 
-  /** Merged values in use. */
-  get slotsInUse(): number {
-    return this.#slotsInUse;
+  /**
+   * The merged values. Totals, counts and sums are those of all processes that ever lived; of a gauge it is
+   * `[how many living processes set it, value]`. Grows by being replaced: ask for it anew at each use.
+   */
+  get values(): Float64Array {
+    return this.#values;
+  }
+
+  /** Forgets what gauges were: they are merged anew each time. */
+  clearGauges(): void {
+    for (const { description, series } of this.families.values()) {
+      if (description.type !== 'gauge') continue;
+      for (const { slot } of series.values()) this.#values.fill(0, slot, slot + 2);
+    }
   }
 
   /** @returns `null` when the name is taken by a metric of another shape */
@@ -64,6 +76,11 @@ export class Catalogue {
   #take(description: Description, chunk?: number): number {
     const first = this.#slotsInUse;
     this.#slotsInUse += slotsOf(description, chunk);
+    if (this.#slotsInUse > this.#values.length) {
+      const grown = new Float64Array(Math.max(2 * this.#values.length, this.#slotsInUse));
+      grown.set(this.#values);
+      this.#values = grown;
+    }
     this.slots.add(description, first, chunk);
     return first;
   }

@@ -5,7 +5,6 @@ import type { View } from './exposition.ts';
 import { parseStoreFileName, type StoreName } from './layout.ts';
 import { Problems, type StoreProblem } from './problems.ts';
 import { isRunning, pidExists } from './process-identity.ts';
-import { SLOT } from './slot-table.ts';
 import { Source } from './source.ts';
 import type { Store } from './store.ts';
 import { WorkerFile } from './worker-file.ts';
@@ -19,26 +18,29 @@ export interface WorkerState {
   readonly ageSeconds: number;
 }
 
-/** Adding the same numbers in another order changes the last bits of a sum; this much is no true decrease. */
-const ROUNDING = 1e-9;
+/** A store of the primary's own, in memory. */
+interface OwnStore {
+  readonly store: Store;
+  readonly source: Source;
+  /** Records of its directory that the source has taken. */
+  records: number;
+  /** Its values at the last reading. */
+  last: Float64Array;
+}
 
 const byPlace = new Intl.Collator('en', { numeric: true });
 
 const YOUNG_SUFFIX = '.new';
 
-/** The store files of one instance: reads them, merges them, and keeps the sums of those whose worker has died. */
+/** The store files of one instance: reads them, merges them, and removes those whose worker has died. */
 export class ClusterStores {
   readonly #directory: string;
   readonly #problems: Problems;
   readonly #catalogue = new Catalogue();
   readonly #files = new Map<string, WorkerFile>();
-  /** Files that were added to the sums but could not be removed. */
+  /** Files of the dead that could not be removed: they must not be counted again. */
   readonly #folded = new Set<string>();
-  readonly #own = new Map<Store, { source: Source; records: number }>();
-  /** Totals of all dead workers. */
-  #retained = new Float64Array(0);
-  /** What was served last. */
-  #merged = new Float64Array(0);
+  readonly #own = new Map<Store, OwnStore>();
 
   constructor(directory: string, onProblem: (problem: StoreProblem) => void) {
     this.#directory = directory;
@@ -46,7 +48,7 @@ export class ClusterStores {
   }
 
   /**
-   * Reads every worker's store, and adds those of the dead to the sums.
+   * Reads every worker's store, those of the dead for the last time.
    *
    * @param thorough also notices a dead worker whose pid belongs to another process by now
    */
@@ -59,27 +61,20 @@ export class ClusterStores {
     }
   }
 
-  /** Everything that has been read, with what died before and with this process' own stores. */
+  /** Everything that has been read, also what died since, with this process' own stores. */
   merge(own: readonly Store[]): View {
     const nowMs = performance.now();
-    const files = [...this.#files.values()].map(({ source, values }) => ({ source, values }));
-    for (const { source, values } of files) source.slots.windows.advance(nowMs, values);
-    const stores = own.map((store) => ({ source: this.#sourceOf(store), values: store.values }));
-
-    const merged = new Float64Array(this.#catalogue.slotsInUse);
-    merged.set(this.#retained);
-    for (const { source, values } of [...files, ...stores]) source.addTotals(merged, values);
-    this.#neverGoBack(merged);
-    for (const { source, values } of files) source.mergeGauges(merged, values, false);
-    for (const { source, values } of stores) source.mergeGauges(merged, values, true);
-    this.#catalogue.slots.windows.advance(nowMs, merged);
-    this.#merged = merged;
-    return {
-      families: [...this.#catalogue.families.values()],
-      values: merged,
-      before: this.#catalogue.slots.windows.before,
-      has: () => true,
-    };
+    const stores = own.map((store) => this.#readOwn(store));
+    this.#catalogue.clearGauges();
+    const { values } = this.#catalogue;
+    for (const file of this.#files.values()) {
+      file.source.mergeGauges(values, file.values, false);
+      file.source.slots.windows.advance(nowMs, file.values);
+    }
+    for (const { source, store } of stores) source.mergeGauges(values, store.values, true);
+    this.#catalogue.slots.windows.advance(nowMs, values);
+    const { before } = this.#catalogue.slots.windows;
+    return { families: [...this.#catalogue.families.values()], values, before, has: () => true };
   }
 
   /**
@@ -90,8 +85,8 @@ export class ClusterStores {
   alone(worker: string): View | null {
     const files = [...this.#files.values()].filter((file) => file.name.worker === worker);
     if (files.length === 0) return null;
-    const values = new Float64Array(this.#catalogue.slotsInUse);
-    const before = new Float64Array(this.#catalogue.slotsInUse);
+    const values = new Float64Array(this.#catalogue.values.length);
+    const before = new Float64Array(this.#catalogue.values.length);
     for (const { source, values: own } of files) {
       source.addTotals(values, own);
       source.mergeGauges(values, own, true);
@@ -114,7 +109,7 @@ export class ClusterStores {
       .sort((a, b) => byPlace.compare(a.worker, b.worker));
   }
 
-  /** Adds what a dead process left to the sums, and removes its files. */
+  /** Reads what a dead process has left, and removes its files. */
   fold(pid: number): void {
     this.#scan();
     for (const [path, file] of this.#files) if (file.name.pid === pid) this.#fold(path, file);
@@ -174,10 +169,9 @@ export class ClusterStores {
     }
   }
 
+  /** The last reading adds the last growth; then nothing is left to do. */
   #fold(path: string, file: WorkerFile): void {
     file.read();
-    this.#retained = withRoomFor(this.#retained, this.#catalogue.slotsInUse);
-    file.source.addTotals(this.#retained, file.values);
     file.close();
     this.#files.delete(path);
     this.#remove(path);
@@ -188,40 +182,27 @@ export class ClusterStores {
       unlinkSync(path);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-      // Still there: it must not be counted again.
       this.#folded.add(path);
       this.#problems.report({ kind: 'unreadable', file: path, message: (error as Error).message });
     }
   }
 
-  #sourceOf(store: Store): Source {
+  #readOwn(store: Store): OwnStore {
     let own = this.#own.get(store);
     if (own === undefined) {
-      own = { source: new Source(this.#catalogue), records: 0 };
+      own = { store, source: new Source(this.#catalogue), records: 0, last: new Float64Array(0) };
       this.#own.set(store, own);
     }
-    for (; own.records < store.records.length; own.records++) {
-      const record = store.records[own.records];
-      const problem = record && own.source.add(record, store.values.length);
-      if (problem) this.#problems.report({ kind: 'conflict', file: this.#directory, message: problem });
+    for (const record of store.records.slice(own.records)) {
+      const problem = own.source.add(record, store.values.length);
+      if (problem !== null) this.#problems.report({ kind: 'conflict', file: this.#directory, message: problem });
     }
-    return own.source;
+    own.records = store.records.length;
+    const now = store.values.slice();
+    const last = new Float64Array(now.length);
+    last.set(own.last);
+    own.source.addGrowth(now, last, 0);
+    own.last = now;
+    return own;
   }
-
-  #neverGoBack(merged: Float64Array): void {
-    const { kinds } = this.#catalogue.slots;
-    for (let slot = 0; slot < this.#merged.length; slot++) {
-      const served = this.#merged[slot] as number;
-      const value = merged[slot] as number;
-      if (value >= served || kinds[slot] === SLOT.free) continue;
-      if (kinds[slot] === SLOT.count || served - value <= ROUNDING * Math.abs(served)) merged[slot] = served;
-    }
-  }
-}
-
-function withRoomFor(values: Float64Array<ArrayBuffer>, length: number): Float64Array<ArrayBuffer> {
-  if (values.length >= length) return values;
-  const grown = new Float64Array(length);
-  grown.set(values);
-  return grown;
 }

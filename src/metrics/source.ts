@@ -2,7 +2,7 @@ import type { Aggregator } from 'prom-client';
 import type { Catalogue, Family, Series } from './catalogue.ts';
 import type { DirectoryRecord, SeriesRecord } from './description.ts';
 import { slotsOf } from './layout.ts';
-import { SlotTable } from './slot-table.ts';
+import { SLOT, SlotTable } from './slot-table.ts';
 
 /** Values that are added up one by one: a process' slots from `from` on to merged slots from `to` on. */
 interface Run {
@@ -75,7 +75,45 @@ export class Source {
     }
   }
 
-  /** Adds this process' totals, counts and sums to the merged ones. */
+  /**
+   * Adds to the merged values by how much this process' totals, counts and sums have grown since the last time. So a
+   * death takes nothing away, and nothing has to be done about it.
+   *
+   * No writer takes a count back: where one is below the last, or no number, the reading is damaged. It adds what has
+   * grown, and the last good value is put in the place of the rest.
+   *
+   * @param now values as they were read; the process' slot 0 is at `offset`
+   * @param last values as they were at the last call
+   * @returns whether the reading is damaged
+   */
+  addGrowth(now: Float64Array, last: Float64Array, offset: number): boolean {
+    const { values } = this.#catalogue;
+    let damaged = false;
+    const shrunkSums: { at: number; to: number }[] = [];
+    for (const { from, to, length } of this.#runs) {
+      for (let i = 0; i < length; i++) {
+        const at = offset + from + i;
+        const growth = (now[at] as number) - (last[at] as number);
+        if (growth === 0) continue;
+        if (growth > 0 && growth < Number.POSITIVE_INFINITY) {
+          values[to + i] = (values[to + i] as number) + growth;
+        } else if (growth < 0 && this.slots.kinds[from + i] === SLOT.sum) {
+          shrunkSums.push({ at, to: to + i });
+        } else {
+          damaged = true;
+          now[at] = last[at] as number;
+        }
+      }
+    }
+    // Observations below zero take from a sum; damage does so too.
+    for (const { at, to } of shrunkSums) {
+      if (damaged) now[at] = last[at] as number;
+      else values[to] = (values[to] as number) + (now[at] as number) - (last[at] as number);
+    }
+    return damaged;
+  }
+
+  /** Copies values of this process to their places among merged ones, adding to what is there. */
   addTotals(merged: Float64Array, values: Float64Array): void {
     for (const { from, to, length } of this.#runs) {
       for (let i = 0; i < length; i++) merged[to + i] = (merged[to + i] as number) + (values[from + i] ?? 0);

@@ -2,7 +2,6 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { Catalogue } from './catalogue.ts';
 import { decodeRecords, directoryStart, HEADER, HEADER_BYTES, MAGIC, type StoreName, WORD_BYTES } from './layout.ts';
 import type { ProblemKind } from './problems.ts';
-import { SLOT } from './slot-table.ts';
 import { Source } from './source.ts';
 
 const HEADER_WORDS = HEADER_BYTES / WORD_BYTES;
@@ -44,7 +43,7 @@ export class WorkerFile {
     return this.#good[HEADER.heartbeat] as number;
   }
 
-  /** Brings the values up to date; tells what it meets, never throws. */
+  /** Brings the values up to date, and the merged ones with them; tells what it meets, never throws. */
   read(): void {
     try {
       this.#read();
@@ -67,14 +66,18 @@ export class WorkerFile {
       if (!this.#headerIsGood(wordsRead)) return;
     }
     this.#readDirectory();
-    if (wordsRead < this.#words || this.#wentBack()) {
-      this.#report('torn', wordsRead < this.#words ? 'the values are cut short' : 'values went back');
-      this.#keepGood(wordsRead);
-    }
-    const failures = this.#header(HEADER.failures);
+    const cut = wordsRead < this.#words;
+    if (cut) this.#next.set(this.#good.subarray(wordsRead, this.#words), wordsRead);
+    const damaged = this.source.addGrowth(this.#next, this.#good, HEADER_WORDS);
+    [this.#good, this.#next] = [this.#next, this.#good];
+    if (cut || damaged) this.#report('torn', cut ? 'the values are cut short' : 'values went back');
+    this.#reportFailures();
+  }
+
+  #reportFailures(): void {
+    const failures = this.#good[HEADER.failures] as number;
     if (failures > this.#failures) this.#report('unwritable', `the worker failed to save ${failures} times`);
     this.#failures = failures;
-    [this.#good, this.#next] = [this.#next, this.#good];
   }
 
   #growTo(words: number): void {
@@ -140,37 +143,8 @@ export class WorkerFile {
     }
     if (bytesRead < length) this.#report('torn', 'the directory is damaged');
   }
-
-  /** No writer takes a count back: a count below the last one is damage, and so is what is no number. */
-  #wentBack(): boolean {
-    const { kinds } = this.source.slots;
-    const good = this.#good;
-    const next = this.#next;
-    const end = Math.min(this.#words, HEADER_WORDS + kinds.length);
-    for (let word = HEADER_WORDS; word < end; word++) {
-      const kind = kinds[word - HEADER_WORDS];
-      if (kind === SLOT.free) continue;
-      const least = kind === SLOT.count ? (good[word] as number) : Number.NEGATIVE_INFINITY;
-      if (!isWithin(next[word] as number, least)) return true;
-    }
-    return false;
-  }
-
-  /** A damaged reading may add to the last good one, and take nothing away. */
-  #keepGood(wordsRead: number): void {
-    const { kinds } = this.source.slots;
-    for (let word = HEADER_WORDS; word < this.#words; word++) {
-      const counts = kinds[word - HEADER_WORDS] !== SLOT.free;
-      const good = this.#good[word] as number;
-      if (word >= wordsRead || (counts && !isWithin(this.#next[word] as number, good))) this.#next[word] = good;
-    }
-  }
 }
 
 function isCount(value: number): boolean {
   return Number.isInteger(value) && value >= 0;
-}
-
-function isWithin(value: number, least: number): boolean {
-  return value >= least && value < Number.POSITIVE_INFINITY;
 }
