@@ -10,6 +10,7 @@ import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { ClusterRegistry, createStoreDirectory, openStore, WorkerRegistry } from '../src/metrics/index.ts';
+import type { Timing } from './client.ts';
 import { type Loaded, load, type Mechanism } from './mechanism.ts';
 import { declareMix } from './mix.ts';
 
@@ -28,6 +29,7 @@ export interface Measurement {
 
 const UPDATE_MS = 500;
 const PAUSE_MS = 100;
+const TURN_MS = 500;
 const DELAY_RESOLUTION_MS = 1;
 const CLIENT = fileURLToPath(import.meta.resolve('./client.js'));
 
@@ -108,26 +110,32 @@ async function measureScrapes(scrape: () => Promise<string>, forSeconds: number)
   return { answerMs: median(answers), processorMs: median(processor), blockMs: median(blocks) };
 }
 
+/** Half a second without scrapes and half a second with them take turns, so that both meet the same neighbours. */
 async function measureDelay(scrape: () => Promise<string>, port: number, forSeconds: number): Promise<number> {
-  const quiet = await requestsP99(port, forSeconds);
-  let scraping = true;
-  const scrapes = (async () => {
-    while (scraping) {
+  // A process of its own, so that it is not slowed by what it measures.
+  const client = fork(CLIENT, [String(port), String(2 * forSeconds)]);
+  const answer = once(client, 'message');
+  let measuring = true;
+  answer.finally(() => {
+    measuring = false;
+  });
+  while (measuring) {
+    await sleep(TURN_MS - (Date.now() % TURN_MS));
+    while (measuring && isScraping(Date.now())) {
       await scrape();
       await sleep(PAUSE_MS);
     }
-  })();
-  const disturbed = await requestsP99(port, forSeconds);
-  scraping = false;
-  await scrapes;
-  return disturbed - quiet;
+  }
+  const [timings] = (await answer) as [Timing[]];
+  const p99 = (scraping: boolean) => {
+    const durations = timings.filter(([startedAt]) => isScraping(startedAt) === scraping).map(([, ms]) => ms);
+    return durations.sort((a, b) => a - b)[Math.floor(0.99 * durations.length)] ?? Number.NaN;
+  };
+  return p99(true) - p99(false);
 }
 
-/** By a process of its own, so that it is not slowed by what it measures. */
-async function requestsP99(port: number, forSeconds: number): Promise<number> {
-  const client = fork(CLIENT, [String(port), String(forSeconds)]);
-  const [p99] = await once(client, 'message');
-  return Number(p99);
+function isScraping(atMs: number): boolean {
+  return Math.floor(atMs / TURN_MS) % 2 === 1;
 }
 
 function median(values: number[]): number {
