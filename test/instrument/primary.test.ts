@@ -143,7 +143,7 @@ test("PostgreSQL's own view shows each connection in its state", async (t) => {
   const transaction = await clients.transaction();
   const failed = await clients.transaction();
   await assert.rejects(failed.raw('select no_such_column'));
-  const sleep = clients.raw('select pg_sleep(1.5)').then(() => {});
+  const sleep = clients.raw('select pg_sleep(1)').then(() => {});
   await until('one of each', async () => {
     const now = await scrape();
     const state = (name: string) => now.of('shop_db_server_connections', { state: name });
