@@ -21,6 +21,8 @@ const OPEN_METRICS = 'application/openmetrics-text';
 
 /** The primary's own HTTP application: metrics, status and health, no shop code. */
 export function createOpsApp({ registry, status, token, log }: OpsOptions): Koa {
+  const squeeze = compress({ br: false, deflate: false, zstd: false, gzip: { level: constants.Z_BEST_SPEED } });
+
   async function answerErrors(ctx: Context, next: Next): Promise<void> {
     try {
       await next();
@@ -29,6 +31,12 @@ export function createOpsApp({ registry, status, token, log }: OpsOptions): Koa 
       log.error({ err: error, path: ctx.path }, 'ops request failed');
       plain(ctx, 500, 'The request failed; the log of the primary says why.');
     }
+  }
+
+  /** koa-compress throws when a client accepts no encoding, not even the plain one; then it gets that. */
+  async function compressIfAccepted(ctx: Context, next: Next): Promise<void> {
+    if (ctx.acceptsEncodings('gzip', 'identity') === false) ctx.compress = false;
+    await squeeze(ctx, next);
   }
 
   async function requireToken(ctx: Context, next: Next): Promise<void> {
@@ -76,7 +84,7 @@ export function createOpsApp({ registry, status, token, log }: OpsOptions): Koa 
   const app = new Koa();
   app.silent = true;
   app.use(answerErrors);
-  app.use(compress({ br: false, deflate: false, zstd: false, gzip: { level: constants.Z_BEST_SPEED } }));
+  app.use(compressIfAccepted);
   app.use(router.routes());
   app.use(router.allowedMethods());
   return app;

@@ -64,9 +64,11 @@ test('the primary and the shop answer /metrics alike', async (t) => {
       const zipped = await read('gzip');
       assert.equal(zipped.encoding, 'gzip');
       assert.ok(parseExposition(gunzipSync(zipped.body).toString()).has('shop_errors_total'));
-      const plain = await read('identity');
-      assert.equal(plain.encoding, undefined);
-      assert.ok(parseExposition(plain.body.toString()).has('shop_errors_total'));
+      for (const encoding of ['identity', 'gzip;q=0', '*;q=0', 'gzip;q=x', ',', '']) {
+        const plain = await read(encoding);
+        assert.equal(plain.encoding, undefined, encoding);
+        assert.ok(parseExposition(plain.body.toString()).has('shop_errors_total'), encoding);
+      }
     }
   });
 

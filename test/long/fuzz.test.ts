@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { Agent } from 'node:http';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { shopRoutes } from '../../src/web/index.ts';
+import { startCluster } from '../support/cluster.ts';
+import { type HostileRequest, hostileRequest, send } from '../support/hostile-request.ts';
+
+const RUNS = 100_000;
+const CLIENTS = 16;
+/** Generated at a time. */
+const BATCH = 2_000;
+/** A busy machine may be too slow for a page once, but not each time for the same request. */
+const ATTEMPTS = 4;
+
+test('100,000 generated requests: no 5xx, no crash, no new series', async (t) => {
+  const shop = await startCluster(t, { workers: 2 });
+  const { workers } = await shop.status();
+  const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31);
+  t.diagnostic(`FUZZ_SEED=${seed} sends the same again`);
+  const agent = new Agent({ keepAlive: true, maxSockets: CLIENTS });
+  t.after(() => agent.destroy());
+  const statuses = new Map<number, number>();
+
+  async function sendOne(request: HostileRequest): Promise<void> {
+    let status = 0;
+    for (let attempt = 0; attempt < ATTEMPTS && (status === 0 || status === 503); attempt++) {
+      status = await send(shop.shopUrl, agent, request);
+      statuses.set(status, (statuses.get(status) ?? 0) + 1);
+    }
+    assert.ok(status >= 200 && status < 500, `${status} for ${JSON.stringify(request)}`);
+  }
+
+  const startedMs = performance.now();
+  for (let sent = 0; sent < RUNS; sent += BATCH) {
+    const requests = fc.sample(hostileRequest, { seed: seed + sent, numRuns: BATCH });
+    const client = async () => {
+      for (let next = requests.pop(); next; next = requests.pop()) await sendOne(next);
+    };
+    await Promise.all(Array.from({ length: CLIENTS }, client));
+  }
+  const seconds = (performance.now() - startedMs) / 1000;
+  t.diagnostic(`${RUNS} requests in ${Math.round(seconds)} s: ${JSON.stringify([...statuses].sort())}`);
+
+  assert.deepEqual((await shop.status()).workers, workers);
+  assert.equal((await shop.visitor().get('/')).status, 200);
+  const metrics = await shop.metrics();
+  for (const type of ['internal', 'worker_crash']) assert.equal(metrics.of('shop_errors_total', { type }), 0, type);
+  assert.equal(metrics.of('shop_worker_restarts_total'), 0);
+
+  // Every label value is one that the code knows.
+  const known: Record<string, ReadonlySet<string>> = {
+    route: new Set([...shopRoutes.map(({ route }) => route), 'unmatched', 'none']),
+    method: new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'POST']),
+    status_code: new Set([...statuses.keys(), 200].map(String)),
+  };
+  for (const { name, labels } of metrics.samples) {
+    for (const [label, values] of Object.entries(known)) {
+      const value = labels[label];
+      assert.ok(value === undefined || values.has(value), `${name} has ${label}=${value}`);
+    }
+  }
+});

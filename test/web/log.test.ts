@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type RunningCluster, startCluster } from '../support/cluster.ts';
+import { testDatabase } from '../support/database.ts';
+import { connectRaw } from '../support/raw-client.ts';
+import { until } from '../support/wait.ts';
+
+interface Line {
+  level: number;
+  requestId: string;
+  method: string;
+  route: string;
+  path: string;
+  status: number;
+  durationMs: number;
+  error?: string;
+  cause?: { message: string; stack: string };
+}
+
+const INFO = 30;
+const ERROR = 50;
+
+function linesOf(shop: RunningCluster, wanted: (line: Line) => boolean): Promise<Line[]> {
+  return until('it is logged', () => {
+    const lines = shop
+      .output()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Line)
+      .filter(wanted);
+    return lines.length > 0 && lines;
+  });
+}
+
+test('every request is one line with the id that its page shows, and the cause of a failure is on it', async (t) => {
+  const { knex, connection } = await testDatabase(t);
+  const shop = await startCluster(t, { workers: 2, database: connection });
+  const visitor = shop.visitor();
+  const ask = async (request: ReturnType<typeof visitor.get>) => {
+    const page = await request;
+    const id = page.headers.get('x-request-id') ?? '';
+    if (page.status >= 400) assert.ok(page.text.includes(id), 'the page shows the id');
+    const lines = await linesOf(shop, (line) => line.requestId === id);
+    assert.equal(lines.length, 1);
+    return { ...page, line: lines[0] as Line };
+  };
+
+  const shown = await ask(visitor.get('/detail/1?secret=1'));
+  const { durationMs, ...rest } = shown.line;
+  assert.ok(durationMs > 0);
+  assert.deepEqual(
+    { level: rest.level, method: rest.method, route: rest.route, path: rest.path, status: rest.status },
+    { level: INFO, method: 'GET', route: '/detail/:id', path: '/detail/1', status: 200 },
+  );
+
+  const missing = await ask(visitor.get('/detail/999'));
+  assert.equal(missing.line.level, INFO);
+  assert.equal(missing.line.error, 'not_found');
+  assert.equal(missing.line.cause, undefined);
+
+  await knex.raw('alter table products rename column summary to blurb');
+  const failed = await ask(visitor.get('/'));
+  assert.equal(failed.status, 500);
+  assert.equal(failed.line.level, ERROR);
+  assert.match(failed.line.cause?.message ?? '', /summary/);
+  assert.doesNotMatch(failed.text, /summary|column/);
+  const mentions = shop
+    .output()
+    .split('\n')
+    .filter((line) => line.includes('blurb') || line.includes('summary'));
+  assert.equal(mentions.length, 1, mentions.join('\n'));
+});
+
+test('what a request says forges no line and moves no cursor', async (t) => {
+  const shop = await startCluster(t, { workers: 1 });
+  const paths = [
+    '/\x9b31mred',
+    '/\xe2\x80\xaebackwards',
+    '/\xc2\x85next-line',
+    '/%0a{"level":60}',
+    '/"},{"level":60,"msg":"',
+    '/\\n\\u001b',
+  ];
+  let answered = 0;
+  for (const path of paths) {
+    const client = connectRaw(t, shop.shopUrl);
+    await client.send(
+      Buffer.from(`GET ${path} HTTP/1.1\r\nHost: x\r\nX-Request-Id: ${path}\r\nConnection: close\r\n\r\n`, 'latin1'),
+    );
+    await client.end(10_000);
+    assert.match(client.answer(), /^HTTP\/1\.1 4/);
+    // The rest Node.js has refused by itself.
+    if (client.answer().includes('X-Request-Id')) answered++;
+  }
+  assert.ok(answered > 0);
+  const lines = await until('each is logged', async () => {
+    const logged = await linesOf(shop, ({ path }) => path !== undefined);
+    return logged.length === answered && logged;
+  });
+  for (const line of shop.output().split('\n')) assert.match(line, /^[\x20-\x7e]*$/);
+  for (const { level } of lines) assert.equal(level, INFO);
+});
