@@ -90,11 +90,12 @@ test('SIGTERM behind a balancer that watches /readyz fails no request', async (t
     8,
   );
 
-  const before = await leaving.metrics();
+  await until('the metrics show both workers', async () => {
+    return (await leaving.metrics()).of('shop_workers', { state: 'serving' }) === 2;
+  });
   assert.deepEqual(await leaving.stop('SIGTERM'), { code: 0, signal: null });
   const { statuses, failures } = await load.stop();
 
-  assert.ok(before.of('shop_workers', { state: 'serving' }) === 2);
   assert.deepEqual(failures, []);
   assert.deepEqual([...statuses.keys()], [200]);
 });
