@@ -1,9 +1,11 @@
 import { randomBytes, randomInt } from 'node:crypto';
-import { Agent, request } from 'node:http';
+import { Agent, METHODS, request } from 'node:http';
 import { connect } from 'node:net';
 
+const COMMON_METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
+
 /** Answers differ by path, method and headers; within each, all that a client can choose is random. */
-const PATHS: (() => string)[] = [
+const PATH_KINDS: (() => string)[] = [
   () => `/${word()}`,
   () => `/${word()}/${word()}/${word()}?${word()}=${word()}`,
   () => `/?${word()}=${word()}`,
@@ -23,12 +25,16 @@ const PATHS: (() => string)[] = [
   () => `/metrics?worker=${number()}`,
 ];
 
-const METHODS: (() => string)[] = [
-  ...['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PROPFIND', 'M-SEARCH', 'TRACE'].map((method) => () => method),
+/** As others are refused before they reach the application. `CONNECT` asks for a tunnel, not for a page. */
+const ODD_METHODS = METHODS.filter((method) => !COMMON_METHODS.includes(method) && method !== 'CONNECT');
+
+const METHOD_KINDS: (() => string)[] = [
+  ...COMMON_METHODS.map((method) => () => method),
+  () => pick(ODD_METHODS, randomInt(ODD_METHODS.length)),
   () => word().toUpperCase(),
 ];
 
-const HEADERS: (() => Record<string, string>)[] = [
+const HEADER_KINDS: (() => Record<string, string>)[] = [
   () => ({ [`x-${word()}`]: word(), 'user-agent': word(), referer: word(), 'x-forwarded-for': word() }),
   () => ({ host: `${word()}.example`, cookie: `fake_shop=${word()}; fake_shop.sig=${word()}`, accept: word() }),
   () => ({ accept: 'application/json', 'accept-encoding': word(), 'x-http-method-override': word() }),
@@ -36,7 +42,7 @@ const HEADERS: (() => Record<string, string>)[] = [
 ];
 
 /** So many requests, and each combination of path, method and headers was sent once. */
-export const COMBINATIONS = PATHS.length * METHODS.length * HEADERS.length;
+export const COMBINATIONS = PATH_KINDS.length * METHOD_KINDS.length * HEADER_KINDS.length;
 
 const CLIENTS = 8;
 const DEADLINE_MS = 20_000;
@@ -53,9 +59,9 @@ export async function sendHostileRequests(origin: string, count: number): Promis
 }
 
 function send(agent: Agent, origin: string, number: number): Promise<void> {
-  const path = pick(PATHS, number);
-  const method = pick(METHODS, Math.floor(number / PATHS.length));
-  const headers = pick(HEADERS, Math.floor(number / PATHS.length / METHODS.length));
+  const path = pick(PATH_KINDS, number);
+  const method = pick(METHOD_KINDS, Math.floor(number / PATH_KINDS.length));
+  const headers = pick(HEADER_KINDS, Math.floor(number / PATH_KINDS.length / METHOD_KINDS.length));
   const { hostname, port } = new URL(origin);
   return new Promise((resolve) => {
     const asked = request({

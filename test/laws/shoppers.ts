@@ -37,7 +37,7 @@ export interface Shoppers {
 }
 
 /** A connection that the primary handed to a worker which died at that moment is never answered. */
-const DEADLINE_MS = 2_000;
+const DEADLINE_MS = 4_000;
 /** Of one visitor, so that no cart ever holds more than 99 units of a product. */
 const ADDS_PER_VISITOR = 30;
 const MAX_UNITS = 3;

@@ -3,7 +3,7 @@ import type { TestContext } from 'node:test';
 import type { Knex } from 'knex';
 import { until } from '../support/wait.ts';
 import { type Fault, type FrailShop, startFrailShop } from './frail-shop.ts';
-import { type Article, type Count, findArticles, type Ledger, startShoppers, sum } from './shoppers.ts';
+import { type Article, type Count, findArticles, type Ledger, type Shoppers, startShoppers, sum } from './shoppers.ts';
 import { watchTotals } from './watch.ts';
 
 /** The ways to die, and the reason under which the shop counts each. */
@@ -46,6 +46,7 @@ export async function proveNothingIsLost(t: TestContext, options: SurvivalOption
   await checkCounts(shop, articles, [calmLedger], 'equal');
 
   const shoppers = startShoppers(t, { ...shopping, maxPauseMs: MAX_PAUSE_MS });
+  await holdUpCommits(shop, shoppers);
   const died = await killWorkers(shop, options, () => shoppers.acknowledged());
   const ledger = await shoppers.stop();
   const watched = await watch.stop();
@@ -61,6 +62,14 @@ export async function proveNothingIsLost(t: TestContext, options: SurvivalOption
       `${sum(ledger.adds, 'acknowledged')} of ${sum(ledger.adds, 'sent')} adds acknowledged, ` +
       `${ledger.failures.length} requests cut off`,
   );
+}
+
+/** Keeps the database from taking adds until some have failed: what is not committed may not be counted. */
+async function holdUpCommits({ knex }: FrailShop, { ledger }: Shoppers): Promise<void> {
+  await knex.transaction(async (transaction) => {
+    await transaction.raw('lock table cart_items in exclusive mode');
+    await until('adds fail', () => ledger.answers.has('POST /add_to_cart/:id 503'));
+  });
 }
 
 async function killWorkers(
