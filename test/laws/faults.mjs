@@ -4,6 +4,7 @@
  * starts. The shop itself knows nothing of this.
  */
 import cluster from 'node:cluster';
+import { subscribe } from 'node:diagnostics_channel';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -14,6 +15,10 @@ const faults = {
   'out of memory'() {
     const hoard = [];
     for (;;) hoard.push(new Array(100_000).fill(0));
+  },
+  'killed by its next answer'() {
+    // Told when the last byte was handed to the system: the client gets it, though the process is gone.
+    subscribe('http.server.response.finish', () => process.kill(process.pid, 'SIGKILL'));
   },
   'endless loop'() {
     for (;;);

@@ -9,7 +9,9 @@ import { type RunningCluster, startCluster, temporaryFolder } from '../support/c
 import { testDatabase } from '../support/database.ts';
 
 /** How a worker can end or fall silent: by a signal, or by itself. */
-export type Fault = 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'exception' | 'out of memory' | 'endless loop';
+export type Fault =
+  | ('SIGKILL' | 'SIGTERM' | 'SIGSTOP')
+  | ('exception' | 'out of memory' | 'killed by its next answer' | 'endless loop');
 
 export interface FrailShop extends RunningCluster {
   /** What the shop has committed. */

@@ -38,8 +38,8 @@ export interface Shoppers {
 
 /** A connection that the primary handed to a worker which died at that moment is never answered. */
 const DEADLINE_MS = 4_000;
-/** Of one visitor, so that no cart ever holds more than 99 units of a product. */
-const ADDS_PER_VISITOR = 30;
+/** Of one visitor, so that no cart ever holds more than 99 units of a product, and new workers get their visitors. */
+const ADDS_PER_VISITOR = 20;
 const MAX_UNITS = 3;
 
 /** The products that can be bought, with a number of units for each. */
@@ -85,8 +85,8 @@ async function shop(
   ledger: Ledger,
   shopping: { open: boolean },
 ): Promise<void> {
-  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   while (shopping.open) {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     const visitor = { agent, shopUrl, ledger, cookies: new Map<string, string>() };
     await send(visitor, 'GET', '/', '/');
     for (let i = 0; shopping.open && i < ADDS_PER_VISITOR; i++) {
@@ -98,8 +98,8 @@ async function shop(
       if (status === 302) count.acknowledged += 1;
       await sleep(Math.random() * maxPauseMs);
     }
+    agent.destroy();
   }
-  agent.destroy();
 }
 
 interface VisitorState {
