@@ -23,6 +23,8 @@ export interface Measurement {
   blockMs: number;
   /** 99th percentile of a request's time over a new connection, during scrapes less without, milliseconds. */
   addedDelayMs: number;
+  /** Share of the scrapes that failed, 0 to 1. */
+  failed: number;
   /** Growth of the primary's peak resident memory by the scrapes, MiB. */
   memoryMiB: number;
 }
@@ -73,13 +75,21 @@ async function runPrimary({ aggregators }: Loaded): Promise<void> {
   }
 
   // A scrape that times out counts with the time that it took.
-  const scrape = () => registry.clusterMetrics().catch(() => '');
+  let scrapes = 0;
+  let failures = 0;
+  const scrape = async () => {
+    scrapes++;
+    return registry.clusterMetrics().catch(() => {
+      failures++;
+      return '';
+    });
+  };
   const before = process.resourceUsage().maxRSS;
   for (let i = 0; i < 3; i++) await scrape();
   const costs = await measureScrapes(scrape, Number(seconds));
   const memoryMiB = (process.resourceUsage().maxRSS - before) / 1024;
   const addedDelayMs = await measureDelay(scrape, ports[0] ?? 0, Number(seconds));
-  const measurement: Measurement = { ...costs, addedDelayMs, memoryMiB };
+  const measurement: Measurement = { ...costs, addedDelayMs, memoryMiB, failed: failures / scrapes };
   process.stdout.write(JSON.stringify(measurement));
 
   for (const worker of Object.values(cluster.workers ?? {})) worker?.process.kill('SIGKILL');

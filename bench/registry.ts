@@ -83,6 +83,7 @@ async function printScrapes(): Promise<void> {
           row("primary's event loop blocked at a stretch, ms", 'blockMs'),
           row('delay added to the p99 of requests, ms', 'addedDelayMs'),
           row("growth of the primary's memory, MiB", 'memoryMiB'),
+          row('share of scrapes that failed', 'failed'),
         ],
       );
     }
