@@ -76,7 +76,7 @@ test('a normal user needs nothing, and is told when root was there before', { sk
   const asNobody = {
     prefix: [
       ...['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'],
-      ...['--inh-caps=+dac_override', '--ambient-caps=+dac_override', '--'],
+      ...['--securebits=+no_setuid_fixup', '--inh-caps=+dac_override', '--ambient-caps=+dac_override', '--'],
     ],
     env: { HOME: folder, TMPDIR: folder },
   };
@@ -92,7 +92,7 @@ test('a normal user needs nothing, and is told when root was there before', { sk
   await assert.rejects(startOwner(t, folder, asNobody), /belongs to another user \(uid 0\)/);
 
   await chown(folder, 0, 0);
-  const plain = { prefix: asNobody.prefix.filter((option) => !option.includes('caps')), env: { HOME: folder } };
+  const plain = { prefix: asNobody.prefix.filter((option) => !/caps|securebits/.test(option)), env: { HOME: folder } };
   // Without the capability, nobody must be able to read the project itself.
   const [setpriv = '', ...rest] = [...plain.prefix, 'test', '-r', join(projectRoot, 'package.json')];
   if (spawnSync(setpriv, rest).status === 0) {

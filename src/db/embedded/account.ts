@@ -69,11 +69,9 @@ async function candidates(cluster: string): Promise<Candidate[]> {
 
 function unprivileged({ uid, gid }: { uid: number; gid: number }): Candidate {
   const ids = [`--reuid=${uid}`, `--regid=${gid}`, '--clear-groups'];
-  return {
-    uid,
-    gid,
-    prefix: ['setpriv', ...ids, '--inh-caps=+dac_override', '--ambient-caps=+dac_override', '--'],
-  };
+  // PostgreSQL looks for its own programs with access(2), which leaves capabilities aside unless this bit is set.
+  const keep = ['--securebits=+no_setuid_fixup', '--inh-caps=+dac_override', '--ambient-caps=+dac_override'];
+  return { uid, gid, prefix: ['setpriv', ...ids, ...keep, '--'] };
 }
 
 /** initdb wants its account to have a name, so a number alone won't do. */
