@@ -12,7 +12,9 @@ import type { Description, DirectoryRecord, SeriesRecord } from './description.t
  */
 
 /** Format and its version; a reader takes no other. */
-export const MAGIC = 'promshm1';
+const MAGIC = 'promshm1';
+/** The magic as the header's first word. */
+export const MAGIC_WORD = new Float64Array(new Uint8Array(Buffer.from(MAGIC, 'latin1')).buffer)[0] as number;
 export const HEADER_BYTES = 64;
 export const WORD_BYTES = 8;
 

@@ -93,8 +93,8 @@ export class Source {
     for (const { from, to, length } of this.#runs) {
       for (let i = 0; i < length; i++) {
         const at = offset + from + i;
+        if (now[at] === last[at]) continue;
         const growth = (now[at] as number) - (last[at] as number);
-        if (growth === 0) continue;
         if (growth > 0 && growth < Number.POSITIVE_INFINITY) {
           values[to + i] = (values[to + i] as number) + growth;
         } else if (growth < 0 && this.slots.kinds[from + i] === SLOT.sum) {

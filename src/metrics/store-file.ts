@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { directoryStart, HEADER, HEADER_BYTES, MAGIC, storeFileName, WORD_BYTES } from './layout.ts';
+import { directoryStart, HEADER, HEADER_BYTES, MAGIC_WORD, storeFileName, WORD_BYTES } from './layout.ts';
 import { startTimeOf } from './process-identity.ts';
 
 export interface StoreFileOptions {
@@ -46,7 +46,7 @@ export class StoreFile {
     this.path = join(directory, storeFileName(name));
     this.#directoryFolder = directory;
     this.#onProblem = onProblem;
-    this.#headerBytes.set(Buffer.from(MAGIC, 'latin1'));
+    this.#header[HEADER.magic] = MAGIC_WORD;
     this.#header[HEADER.capacity] = capacity;
     this.#header[HEADER.pid] = process.pid;
     this.#header[HEADER.life] = name.life;

@@ -1,6 +1,14 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { Catalogue } from './catalogue.ts';
-import { decodeRecords, directoryStart, HEADER, HEADER_BYTES, MAGIC, type StoreName, WORD_BYTES } from './layout.ts';
+import {
+  decodeRecords,
+  directoryStart,
+  HEADER,
+  HEADER_BYTES,
+  MAGIC_WORD,
+  type StoreName,
+  WORD_BYTES,
+} from './layout.ts';
 import type { ProblemKind } from './problems.ts';
 import { Source } from './source.ts';
 
@@ -105,12 +113,8 @@ export class WorkerFile {
       this.#report('torn', 'the header is cut short');
       return false;
     }
-    const magic = Buffer.from(this.#next.buffer, 0, WORD_BYTES).toString('latin1');
-    if (magic !== MAGIC || this.#header(HEADER.life) !== this.name.life) {
-      this.#report(
-        'foreign',
-        magic === MAGIC ? 'it is the store of another process' : 'it is no store of this version',
-      );
+    if (this.#header(HEADER.magic) !== MAGIC_WORD || this.#header(HEADER.life) !== this.name.life) {
+      this.#report('foreign', 'it is no store of this version, or that of another process');
       return false;
     }
     const slots = this.#header(HEADER.slots);
