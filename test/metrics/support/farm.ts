@@ -77,7 +77,7 @@ export async function startFarm(t: TestContext, mechanism: Mechanism, { workers 
     },
     async kill(place, how) {
       const worker = at(places, place);
-      const gone = once(worker, 'exit');
+      const gone = exited(worker);
       if (how === 'crash' || how === 'exhaustMemory') worker.send({ command: how });
       else process.kill(worker.process.pid as number, how);
       await gone;
@@ -95,12 +95,18 @@ export async function startFarm(t: TestContext, mechanism: Mechanism, { workers 
       worker.on('error', () => {});
       worker.process.on('error', () => {});
       places.set(place, worker);
-      const [code] = await Promise.race([once(worker, 'listening'), once(worker, 'exit')]);
-      if (typeof code === 'number') throw new Error(`A worker left at its start: ${code}`);
+      const serves = new Promise<null>((resolve) => worker.once('listening', () => resolve(null)));
+      const code = await Promise.race([serves, exited(worker)]);
+      if (code !== null) throw new Error(`A worker left at its start: ${code}`);
     },
   };
   await Promise.all(Array.from({ length: workers }, (_, i) => farm.replace(i + 1)));
   return farm;
+}
+
+/** Unlike events.once, it does not fail when prom-client writes to a worker that is just dying. */
+function exited(worker: Worker): Promise<number | string> {
+  return new Promise((resolve) => worker.once('exit', (code, signal) => resolve(signal ?? code)));
 }
 
 async function freePort(): Promise<number> {
