@@ -21,17 +21,6 @@ const ANSWER_CHECK_MS = 1 * SECOND;
 const IDLE_GRACE_MS = 1000;
 const IDLE_CHECK_MS = 100;
 
-/** After each connection that a process takes: in this time others that listen on the same address wake up and take one. */
-const TURN_MS = 0.05;
-
-export interface Address {
-  host: string;
-  /** 0 asks the system for a free port. */
-  port: number;
-  /** Other processes listen on it too. Default false. */
-  shared?: boolean;
-}
-
 export interface HttpServer {
   readonly port: number;
   /**
@@ -46,7 +35,7 @@ export interface HttpServer {
  *
  * @throws Error that says what to do, when the address can't be had
  */
-export async function listen(handler: RequestListener, address: Address): Promise<HttpServer> {
+export async function listen(handler: RequestListener, address: { host: string; port: number }): Promise<HttpServer> {
   /** Since when; oldest first. */
   const answering = new Map<ServerResponse, number>();
   let draining = false;
@@ -60,8 +49,6 @@ export async function listen(handler: RequestListener, address: Address): Promis
     if (draining) response.shouldKeepAlive = false;
     handler(request, response);
   });
-  // libuv accepts until no connection waits, so the first process to wake up would take them all.
-  if (address.shared) server.on('connection', () => pause(TURN_MS));
   await listening(server, address);
 
   const cutting = setInterval(function cutThoseWhoTakeNothing() {
@@ -94,12 +81,7 @@ export async function listen(handler: RequestListener, address: Address): Promis
   return { port: (server.address() as AddressInfo).port, drain };
 }
 
-/** Stands still: for times far shorter than a timer's. */
-function pause(milliseconds: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
-}
-
-function listening(server: Server, { host, port }: Address): Promise<void> {
+function listening(server: Server, { host, port }: { host: string; port: number }): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => reject(addressError(error, host, port)));
     server.listen({ host, port }, resolve);

@@ -1,4 +1,3 @@
-import cluster from 'node:cluster';
 import type { WorkerState } from '../instrument/primary.ts';
 import type { Logger } from '../log.ts';
 import type { RestartReason } from './exit-reason.ts';
@@ -72,9 +71,6 @@ interface Place {
 
 /** Keeps `workers` workers alive: whoever dies is replaced in the same place. */
 export function createSupervisor(options: SupervisorOptions): Supervisor {
-  // Workers take connections themselves. Node.js' other way, by which the primary hands them out, waits for each to be
-  // acknowledged: when cores are scarce, newcomers queue up there for minutes behind those who have long gone.
-  cluster.schedulingPolicy = cluster.SCHED_NONE;
   const { log, drainDeadlineMs } = options;
   const places = Array.from({ length: options.workers }, (_, index): Place => {
     return { number: index + 1, current: null, restarts: 0, youngDeaths: 0, refill: null };

@@ -114,8 +114,7 @@ async function startWorker(
     },
     { trustProxy: config.shop.trustProxy },
   );
-  const address = { ...config.shop, shared: config.workers > 1 };
-  const server = resources.add(await listen(app.callback(), address), (open) => open.drain(DRAIN_DEADLINE_MS));
+  const server = resources.add(await listen(app.callback(), config.shop), (open) => open.drain(DRAIN_DEADLINE_MS));
   return server.port;
 }
 
