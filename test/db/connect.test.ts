@@ -55,8 +55,10 @@ test('connections are opened when needed, never more than allowed, and say whose
   const own = database.knex('pg_stat_activity').where({ application_name: 'connect test' }).count({ open: '*' });
   assert.deepEqual(await own.clone().first(), { open: 0 });
   const pids = await Promise.all(Array.from({ length: 20 }, () => backend(knex)));
-  assert.ok(new Set(pids).size <= 3);
-  assert.deepEqual(await own.clone().first(), { open: new Set(pids).size });
+  const used = new Set(pids).size;
+  const { open: held } = (await own.clone().first()) as unknown as { open: number };
+  // One that was opened for a query which another has answered meanwhile is held, but was not used.
+  assert.ok(used <= held && held <= 3, `${used} used, ${held} held`);
 });
 
 test('a slow statement is cut off by the server, and its connection serves on', async (t) => {
