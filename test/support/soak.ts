@@ -1,0 +1,131 @@
+import type { TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fillShelf, startBuyers } from './buyers.ts';
+import { type RunningCluster, startCluster } from './cluster.ts';
+import { testDatabase } from './database.ts';
+import { startLoad } from './load.ts';
+import { readResources } from './resources.ts';
+
+/** How something that one process holds went over the time. */
+export interface Course {
+  process: string;
+  what: 'memory' | 'descriptors' | 'series';
+  /** Megabytes, or a number of them. */
+  unit: 'MB' | '';
+  first: number;
+  last: number;
+  least: number;
+  most: number;
+  /** Units a minute, of the straight line that fits best. */
+  slope: number;
+}
+
+export interface Soak {
+  requests: number;
+  orders: number;
+  /** Answers that nobody should get. */
+  complaints: string[];
+  courses: Course[];
+}
+
+const MEGABYTE = 2 ** 20;
+const SAMPLES = 60;
+const BUYERS = 2;
+/** What browsers ask for beside the buyers; an address that does not exist, too. */
+const PATHS = ['/', '/shop?q=mochila', '/detail/2', '/cart', '/nowhere', '/static/shop.css', '/metrics'];
+
+/**
+ * Keeps a shop of two workers busy and looks at what its processes hold.
+ *
+ * @param warmUpSeconds before the first look: caches fill, pools open, code is compiled
+ */
+export async function soak(t: TestContext, seconds: number, warmUpSeconds: number): Promise<Soak> {
+  const { url } = await testDatabase(t);
+  await fillShelf(url);
+  const shop = await startCluster(t, { workers: 2, database: { url }, env: { LOG_LEVEL: 'info' } });
+  const buyers = startBuyers(t, shop.shopUrl, BUYERS);
+  const loads = PATHS.map((path) => startLoad(t, () => shop.shopUrl, path, 1));
+
+  await sleep(warmUpSeconds * 1000);
+  const looks: Look[] = [];
+  const startedMs = performance.now();
+  for (let i = 0; i <= SAMPLES; i++) {
+    await sleep(Math.max(0, startedMs + (i * seconds * 1000) / SAMPLES - performance.now()));
+    looks.push(...(await look(shop, (performance.now() - startedMs) / 60_000)));
+  }
+
+  const { orders, statuses, complaints } = await buyers.stop();
+  const results = await Promise.all(loads.map((load) => load.stop()));
+  let requests = sum(statuses.values());
+  for (const { statuses, failures } of results) {
+    requests += sum(statuses.values());
+    complaints.push(...failures);
+    for (const status of statuses.keys()) if (![200, 404, 503].includes(status)) complaints.push(`status ${status}`);
+  }
+  return { requests, orders: orders.length, complaints, courses: coursesOf(looks) };
+}
+
+interface Look extends Pick<Course, 'process' | 'what' | 'unit'> {
+  minutes: number;
+  value: number;
+}
+
+async function look(shop: RunningCluster, minutes: number): Promise<Look[]> {
+  const looks: Look[] = [];
+  for (const { process, memoryBytes, descriptors } of await readResources(shop)) {
+    looks.push({ process, what: 'memory', unit: 'MB', minutes, value: memoryBytes / MEGABYTE });
+    looks.push({ process, what: 'descriptors', unit: '', minutes, value: descriptors });
+    const { samples } = await shop.metrics(process === 'primary' ? '' : `?worker=${process}`);
+    const series = samples.filter(({ name }) => !OF_MOMENT.test(name)).length;
+    looks.push({ process, what: 'series', unit: '', minutes, value: series });
+  }
+  return looks;
+}
+
+/** What Node.js happens to be busy with. */
+const OF_MOMENT = /^nodejs_active_(handles|requests|resources)$/;
+
+function coursesOf(looks: readonly Look[]): Course[] {
+  const groups = new Map<string, Look[]>();
+  for (const look of looks) {
+    const name = `${look.process} ${look.what}`;
+    groups.set(name, [...(groups.get(name) ?? []), look]);
+  }
+  return [...groups.values()].map((group) => {
+    const { process, what, unit } = group[0] as Look;
+    const values = group.map(({ value }) => value);
+    return {
+      process,
+      what,
+      unit,
+      first: values[0] as number,
+      last: values.at(-1) as number,
+      least: Math.min(...values),
+      most: Math.max(...values),
+      slope: slopeOf(group),
+    };
+  });
+}
+
+/** Least squares. */
+function slopeOf(looks: readonly Look[]): number {
+  const meanMinutes = sum(looks.map(({ minutes }) => minutes)) / looks.length;
+  const meanValue = sum(looks.map(({ value }) => value)) / looks.length;
+  const covariance = sum(looks.map(({ minutes, value }) => (minutes - meanMinutes) * (value - meanValue)));
+  return covariance / sum(looks.map(({ minutes }) => (minutes - meanMinutes) ** 2));
+}
+
+function sum(values: Iterable<number>): number {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
+}
+
+/** A line for each course. */
+export function describeSoak({ requests, orders, courses }: Soak, seconds: number): string[] {
+  const lines = courses.map(({ process, what, unit, first, last, least, most, slope }) => {
+    const figures = [first, last, least, most].map((value) => Math.round(value));
+    return `${process.padEnd(8)} ${what.padEnd(12)} first ${figures[0]} last ${figures[1]} (${figures[2]} to ${figures[3]}) slope ${slope.toFixed(2)} ${unit}/min`;
+  });
+  return [`${requests} requests (${Math.round(requests / seconds)}/s), ${orders} orders, in ${seconds} s`, ...lines];
+}
