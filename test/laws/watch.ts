@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { Agent, get } from 'node:http';
 import { text } from 'node:stream/consumers';
 import type { TestContext } from 'node:test';
+import { whenDone } from '../support/when-done.ts';
 
 /** The shop was scraped all the time. */
 export interface Watched {
@@ -56,7 +57,7 @@ export function watchTotals(t: TestContext, opsUrl: string): Watch {
     await ended;
     return watched;
   }
-  t.after(stop);
+  whenDone(t, stop);
   // `stop` tells of a failure; until then it is nobody's unhandled rejection.
   ended.catch(() => {});
   return { stop };
