@@ -1,12 +1,7 @@
-import { isIPv6 } from 'node:net';
 import { type RateLimiterAbstract, RateLimiterRes } from 'rate-limiter-flexible';
 import type { Logger } from '../log.ts';
 import { tooManyRequests } from '../shop/errors.ts';
 import type { WebMiddleware } from './state.ts';
-
-/** Of an IPv6 address these groups name a network; the rest its owner chooses freely (RFC 4291, section 2.5.4). */
-const NETWORK_GROUPS = 4;
-const GROUPS = 8;
 
 /**
  * Lets an address post only so often. A limiter that fails lets everyone pass: it guards the shop, and must not close
@@ -17,25 +12,11 @@ const GROUPS = 8;
 export function limitRate(limiter: RateLimiterAbstract | null, log: Logger): WebMiddleware {
   return async function limitRate(ctx, next) {
     try {
-      await limiter?.consume(ownerOf(ctx.ip));
+      await limiter?.consume(ctx.ip);
     } catch (reason) {
       if (reason instanceof RateLimiterRes) throw tooManyRequests(Math.max(1, Math.ceil(reason.msBeforeNext / 1000)));
       log.warn({ err: reason }, 'the rate limiter failed, so the request passes');
     }
     await next();
   };
-}
-
-/** What attempts are counted under: an IPv4 address, or the network of an IPv6 address. */
-function ownerOf(address: string): string {
-  if (!isIPv6(address)) return address;
-  const [, mapped] = /^::ffff:([\d.]+)$/i.exec(address) ?? [];
-  if (mapped !== undefined) return mapped;
-  const [head = '', tail = ''] = address.split('::');
-  const groups = head.split(':').filter(Boolean);
-  const missing = address.includes('::') ? GROUPS - groups.length - tail.split(':').filter(Boolean).length : 0;
-  return [...groups, ...Array<string>(missing).fill('0'), ...tail.split(':')]
-    .slice(0, NETWORK_GROUPS)
-    .map((group) => Number.parseInt(group, 16).toString(16))
-    .join(':');
 }
