@@ -201,7 +201,7 @@ export class ClusterStores {
     const now = store.values.slice();
     const last = new Float64Array(now.length);
     last.set(own.last);
-    own.source.addGrowth(now, last, 0);
+    own.source.addGrowth(now, last, 0, false);
     own.last = now;
     return own;
   }

@@ -76,41 +76,45 @@ export class Source {
   }
 
   /**
-   * Adds to the merged values by how much this process' totals, counts and sums have grown since the last time. So a
-   * death takes nothing away, and nothing has to be done about it.
+   * Whether a count is below its last value, or something is no number: no writer does that, so the reading is damaged.
    *
-   * No writer takes a count back: where one is below the last, or no number, the reading is damaged. It adds what has
-   * grown, and the last good value is put in the place of the rest.
+   * @param now values as they were read; the process' slot 0 is at `offset`
+   * @param last values as they were added the last time
+   */
+  wentBack(now: Float64Array, last: Float64Array, offset: number): boolean {
+    const { kinds } = this.slots;
+    for (const { from, length } of this.#runs) {
+      for (let slot = from; slot < from + length; slot++) {
+        const at = offset + slot;
+        if (now[at] === last[at]) continue;
+        const growth = (now[at] as number) - (last[at] as number);
+        if (!Number.isFinite(growth) || (growth < 0 && kinds[slot] !== SLOT.sum)) return true;
+      }
+    }
+    return false;
+  }
+
+  /**
+   * Adds to the merged values by how much this process' totals, counts and sums have grown since the last time. So a
+   * death takes nothing away, and nothing has to be done about it. What went back by damage adds nothing, and gets its
+   * last value again.
    *
    * @param now values as they were read; the process' slot 0 is at `offset`
    * @param last values as they were at the last call
-   * @returns whether the reading is damaged
+   * @param damaged what `wentBack` said
    */
-  addGrowth(now: Float64Array, last: Float64Array, offset: number): boolean {
+  addGrowth(now: Float64Array, last: Float64Array, offset: number, damaged: boolean): void {
     const { values } = this.#catalogue;
-    let damaged = false;
-    const shrunkSums: { at: number; to: number }[] = [];
     for (const { from, to, length } of this.#runs) {
       for (let i = 0; i < length; i++) {
         const at = offset + from + i;
         if (now[at] === last[at]) continue;
         const growth = (now[at] as number) - (last[at] as number);
-        if (growth > 0 && growth < Number.POSITIVE_INFINITY) {
-          values[to + i] = (values[to + i] as number) + growth;
-        } else if (growth < 0 && this.slots.kinds[from + i] === SLOT.sum) {
-          shrunkSums.push({ at, to: to + i });
-        } else {
-          damaged = true;
-          now[at] = last[at] as number;
-        }
+        // Observations below zero take from a sum; damage does so too.
+        if (damaged && !(growth > 0 && Number.isFinite(growth))) now[at] = last[at] as number;
+        else values[to + i] = (values[to + i] as number) + growth;
       }
     }
-    // Observations below zero take from a sum; damage does so too.
-    for (const { at, to } of shrunkSums) {
-      if (damaged) now[at] = last[at] as number;
-      else values[to] = (values[to] as number) + (now[at] as number) - (last[at] as number);
-    }
-    return damaged;
   }
 
   /** Copies values of this process to their places among merged ones, adding to what is there. */

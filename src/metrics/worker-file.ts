@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import type { Catalogue } from './catalogue.ts';
 import {
   decodeRecords,
@@ -32,10 +32,13 @@ export class WorkerFile {
   #words = HEADER_WORDS;
   #directoryRead = 0;
   #failures = 0;
+  /** Heartbeat of the first of the readings in a row in which values went back. */
+  #wentBackAt: number | null = null;
 
   /** @throws when the system can't open the file */
   constructor(path: string, name: StoreName, catalogue: Catalogue, report: Report) {
-    this.#fd = openSync(path, 'r');
+    // A pipe that lies among the stores would else be waited for until somebody writes to it (open(2)).
+    this.#fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     this.name = name;
     this.source = new Source(catalogue);
     this.#report = report;
@@ -76,10 +79,26 @@ export class WorkerFile {
     this.#readDirectory();
     const cut = wordsRead < this.#words;
     if (cut) this.#next.set(this.#good.subarray(wordsRead, this.#words), wordsRead);
-    const damaged = this.source.addGrowth(this.#next, this.#good, HEADER_WORDS);
+    const damaged = this.source.wentBack(this.#next, this.#good, HEADER_WORDS);
+    if (!this.#believes(damaged)) return;
+    this.source.addGrowth(this.#next, this.#good, HEADER_WORDS, damaged);
     [this.#good, this.#next] = [this.#next, this.#good];
-    if (cut || damaged) this.#report('torn', cut ? 'the values are cut short' : 'values went back');
+    if (cut) this.#report('torn', 'the values are cut short');
     this.#reportFailures();
+  }
+
+  /**
+   * Where values went back, the rest may be noise that looks like growth. Once the worker has rewritten everything, as
+   * its next heartbeat tells, the rest is true, and what still is below the last values is damage that was believed.
+   */
+  #believes(damaged: boolean): boolean {
+    if (!damaged) {
+      this.#wentBackAt = null;
+      return true;
+    }
+    this.#report('torn', 'values went back');
+    this.#wentBackAt ??= this.#header(HEADER.heartbeat);
+    return this.#wentBackAt !== this.#header(HEADER.heartbeat);
   }
 
   #reportFailures(): void {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
@@ -30,6 +31,7 @@ const DAMAGES: { what: string; damage(file: string): void }[] = [
   { what: 'emptied', damage: (file) => truncateSync(file, 0) },
   { what: 'cut within its values', damage: (file) => truncateSync(file, HEADER_BYTES + 800) },
   { what: 'overwritten with noise', damage: (file) => overwrite(file, 0, randomBytes(VALUES_BYTES)) },
+  { what: 'noise behind its header', damage: (file) => overwrite(file, HEADER_BYTES, randomBytes(VALUES_BYTES)) },
   { what: 'zero behind its header', damage: (file) => overwrite(file, HEADER_BYTES, Buffer.alloc(VALUES_BYTES)) },
   { what: 'deleted', damage: (file) => rmSync(file) },
 ];
@@ -48,6 +50,11 @@ const INTRUDERS: { what: string; kind: string; put(folder: string, store: string
     what: 'a link to nowhere',
     kind: 'unreadable',
     put: (folder, store) => symlinkSync('/nowhere', join(folder, `6${store}`)),
+  },
+  {
+    what: 'a pipe that nobody writes',
+    kind: 'unreadable',
+    put: (folder, store) => makePipe(join(folder, `5${store}`)),
   },
 ];
 
@@ -180,4 +187,9 @@ function overwrite(file: string, position: number, bytes: Buffer): void {
   const fd = openSync(file, 'r+');
   writeSync(fd, bytes, 0, bytes.length, position);
   closeSync(fd);
+}
+
+function makePipe(path: string): void {
+  const { status, stderr } = spawnSync('mkfifo', [path], { encoding: 'utf8' });
+  assert.equal(status, 0, stderr);
 }
