@@ -42,6 +42,8 @@ async function answer(ctx: WebContext, route: Route, shop: Shop, pages: Pages): 
     },
     shop,
   );
+  // Too late: the visitor has been told so, and a new body would cut off the one that is on its way.
+  if (ctx.state.failure) return;
   // A page shows the visitor's cart and messages: no cache may keep it.
   ctx.set('Cache-Control', 'no-store');
   if ('page' in given) {

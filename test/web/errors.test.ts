@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
+import { pbkdf2 } from 'node:crypto';
 import { request } from 'node:http';
+import { Writable } from 'node:stream';
 import { test } from 'node:test';
+import { pino } from 'pino';
+import type { PaymentGateway } from '../../src/shop/payment/gateway.ts';
 import { startShop } from '../support/shop.ts';
+import { CUSTOMER } from '../support/visitor.ts';
 import { until } from '../support/wait.ts';
 
 const JSON_PLEASE = { accept: 'application/json' };
@@ -164,6 +169,37 @@ test('a worker that has fallen behind refuses what is new, until it has caught u
     [200, 200, 200],
   );
   assert.equal((await visitor.get('/contact')).status, 200);
+});
+
+test('a page that is ready after its deadline leaves the 503 alone that was sent instead', async (t) => {
+  let answerPayment = () => {};
+  const log = pino(
+    new Writable({
+      write(line, _encoding, done) {
+        // The refusal is on its way, and is held up: its compression waits for its turn behind all this.
+        if (String(line).includes('"status":503')) {
+          for (let i = 0; i < 16; i++) pbkdf2('', '', 400_000, 32, 'sha256', () => {});
+          answerPayment();
+        }
+        done();
+      },
+    }),
+  );
+  const payments: PaymentGateway = {
+    authorize: () =>
+      new Promise((resolve) => {
+        answerPayment = () => resolve({ approved: true, reference: 'late' });
+      }),
+    async cancel() {},
+  };
+  const shop = await startShop(t, { log, payments, options: { deadlineMs: 300 } });
+  const shopper = shop.visitor();
+  await shopper.post('/add_to_cart/1', { quantity: 1 });
+  const page = await shopper.post('/checkout', CUSTOMER);
+  assert.equal(page.status, 503);
+  assert.match(page.text, /problema passageiro.*<\/html>/s);
+  await until('the order is made all the same', async () => (await shop.knex('orders')).length === 1);
+  assert.match((await shopper.post('/checkout', CUSTOMER)).location ?? '', /^\/order_confirmation\//);
 });
 
 test('one log line per request, without query, cookies or body', async (t) => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
-import { connect } from 'node:net';
 import { test } from 'node:test';
+import { connectRaw } from '../support/raw-client.ts';
 import { dump, startShop } from '../support/shop.ts';
 import { CUSTOMER } from '../support/visitor.ts';
 
@@ -11,6 +11,8 @@ interface Attempt {
   body?: string | Buffer;
   headers?: Record<string, string>;
 }
+
+const ANSWER_MS = 20_000;
 
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' };
 
@@ -187,18 +189,12 @@ test('hostile requests get a 4xx, change nothing, and make no series', async (t)
 
 test('requests that HTTP itself forbids end in a 400 or a closed connection, and the next one is served', async (t) => {
   const shop = await startShop(t);
-  const { hostname, port } = new URL(shop.origin);
-  const talk = (text: string) =>
-    new Promise<string>((resolve, reject) => {
-      let answer = '';
-      const socket = connect(Number(port), hostname, () => socket.end(text));
-      socket.setEncoding('latin1');
-      socket.on('data', (chunk) => {
-        answer += chunk;
-      });
-      socket.on('close', () => resolve(answer));
-      socket.on('error', reject);
-    });
+  async function talk(text: string): Promise<string> {
+    const client = connectRaw(t, shop.origin);
+    client.socket.end(text);
+    await client.end(ANSWER_MS);
+    return client.answer();
+  }
 
   for (const text of [
     'GET / HTTP/1.1\r\n\r\n',
