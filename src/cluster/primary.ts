@@ -1,3 +1,4 @@
+import cluster from 'node:cluster';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -144,6 +145,10 @@ async function startPrimary(
   const opsUrl = urlOf(config.metrics.host, opsServer.port, 'localhost');
   const metricsUrl = `${urlOf(config.metrics.host, opsServer.port, '127.0.0.1')}/metrics`;
 
+  // Workers take connections themselves. Where the primary hands them out, each worker is given one per turn of its event
+  // loop, and turns are long under load: newcomers waited 4.5 s for a refusal that takes 0.1 s (docs/operations.md). And
+  // what was handed to a worker that dies before it has taken it would never be answered.
+  cluster.schedulingPolicy = cluster.SCHED_NONE;
   // Counts the form posts of all workers; it listens to their messages from here on.
   new RateLimiterClusterMaster();
   supervisor = createSupervisor({

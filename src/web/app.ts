@@ -45,13 +45,13 @@ export interface AppDeps {
 export interface AppOptions {
   /** Believe `X-Forwarded-*`: right only behind a proxy that sets them itself. Default false. */
   trustProxy?: boolean;
-  /** When to refuse pages; default 250 in flight, or 10 that take longer than a second. */
+  /** When to refuse pages; default 100 in flight, or 10 that take longer than a second. */
   load?: LoadLimits;
   /** Milliseconds until a page that isn't ready becomes a 503; default 1900. */
   deadlineMs?: number;
 }
 
-const LOAD: LoadLimits = { maxInFlight: 250, lateCount: 10, lateMs: 1_000 };
+const LOAD: LoadLimits = { maxInFlight: 100, lateCount: 10, lateMs: 1_000 };
 
 /** The shop as a Koa application. Throws when a template doesn't compile. */
 export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestState> {

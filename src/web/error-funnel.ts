@@ -50,6 +50,10 @@ async function answer(ctx: WebContext, error: ShopError, pages: Pages): Promise<
     await pages.show(ctx, error.page);
   } else {
     const { status, message } = error;
-    await pages.showError(ctx, { status, heading: HEADINGS[status] ?? 'Algo deu errado', message });
+    const view = { status, heading: HEADINGS[status] ?? 'Algo deu errado', message };
+    if (error.type !== 'overload') return pages.showError(ctx, view);
+    // To say no must cost much less than to say yes: compressing alone would cost more than all the rest.
+    ctx.compress = false;
+    pages.showRefusal(ctx, view);
   }
 }

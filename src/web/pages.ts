@@ -1,5 +1,6 @@
 import type { Catalogue } from '../shop/catalogue/catalogue.ts';
 import { money, SHIPPING_CENTS } from '../shop/money.ts';
+import type { CategoryView } from '../shop/views.ts';
 import type { Assets } from './assets.ts';
 import { takeFlash } from './session.ts';
 import type { WebContext } from './state.ts';
@@ -10,7 +11,9 @@ import type { ErrorView, LayoutView, Page } from './views.ts';
 export interface Pages {
   show(ctx: WebContext, page: Page): Promise<void>;
   /** Asks no database, which may be the reason for the error. */
-  showError(ctx: WebContext, view: ErrorView): Promise<void>;
+  showError(ctx: WebContext, view: ErrorView): void;
+  /** An error page whose text is always the same, rendered once: a shop that is overloaded has no time for more. */
+  showRefusal(ctx: WebContext, view: ErrorView): void;
 }
 
 export interface PagesDeps {
@@ -19,31 +22,56 @@ export interface PagesDeps {
   templates: Templates;
 }
 
+/** What a page tells of the request that it answers. */
+type Asked = Pick<LayoutView, 'cartCount' | 'path' | 'requestId' | 'flash'>;
+
+/** Stands for the request's id in a page that is rendered for many requests. */
+const ANY_REQUEST: Asked = { cartCount: 0, path: '', requestId: 'id-of-any-request', flash: null };
+
 /** Renders them with what every page is given. */
 export function createPages({ assets, catalogue, templates }: PagesDeps): Pages {
-  function render(ctx: WebContext, name: string, view: object, layout: Pick<LayoutView, 'categories' | 'flash'>): void {
+  /** By message, with the categories that they show. */
+  const refusals = new Map<string, { html: string; categories: readonly CategoryView[] }>();
+
+  function render(name: string, view: object, asked: Asked, categories: readonly CategoryView[]): string {
     const template = templates[name];
     if (!template) throw new Error(`there is no template ${name}.pug`);
     const shared: LayoutView = {
-      ...layout,
-      cartCount: ctx.state.visitor?.cartCount ?? 0,
+      ...asked,
+      categories: [...categories],
       shippingCents: SHIPPING_CENTS,
-      path: ctx.path,
-      requestId: ctx.state.requestId,
       money,
       asset: assets.url,
     };
+    return template({ ...shared, ...view });
+  }
+
+  function show(ctx: WebContext, html: string): void {
     ctx.type = 'html';
-    ctx.body = template({ ...shared, ...view });
+    ctx.body = html;
   }
 
   return {
     async show(ctx, { page, view }) {
-      const categories = [...(await catalogue.categories())];
-      render(ctx, page, view, { categories, flash: takeFlash(ctx) });
+      const categories = await catalogue.categories();
+      show(ctx, render(page, view, { ...askedBy(ctx), flash: takeFlash(ctx) }, categories));
     },
-    async showError(ctx, view) {
-      render(ctx, 'error', view, { categories: [...catalogue.knownCategories()], flash: null });
+    showError(ctx, view) {
+      show(ctx, render('error', view, askedBy(ctx), catalogue.knownCategories()));
+    },
+    showRefusal(ctx, view) {
+      const categories = catalogue.knownCategories();
+      let refusal = refusals.get(view.message);
+      if (refusal?.categories !== categories) {
+        refusal = { html: render('error', view, ANY_REQUEST, categories), categories };
+        refusals.set(view.message, refusal);
+      }
+      show(ctx, refusal.html.replace(ANY_REQUEST.requestId, ctx.state.requestId));
     },
   };
+}
+
+function askedBy(ctx: WebContext): Asked {
+  const { visitor, requestId } = ctx.state;
+  return { cartCount: visitor?.cartCount ?? 0, path: ctx.path, requestId, flash: null };
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { askEveryWorker } from '../support/cluster.ts';
 import { parseExposition } from '../support/exposition.ts';
 import { until } from '../support/wait.ts';
 import { type FrailShop, startFrailShop } from './frail-shop.ts';
@@ -14,7 +15,6 @@ const PAUSE_MS = 20;
 /** Its event loop stands still: what a healthy worker never reaches. */
 const HANGING_SECONDS = 2;
 const HEALTHY_SECONDS = 1.5;
-const REQUESTS = 30;
 
 test('a stopped and a busy worker neither fail nor slow a scrape, and show their last values', async (t) => {
   const shop = await startFrailShop(t, { workers: 3, env: { WORKER_HANG_SECONDS: '3600' } });
@@ -24,10 +24,7 @@ test('a stopped and a busy worker neither fail nor slow a scrape, and show their
     primaryScraper.close();
     shopScraper.close();
   });
-  for (let i = 0; i < REQUESTS; i++) {
-    // Each over its own connection, so that every worker gets some.
-    await fetch(`${shop.shopUrl}/livez`, { headers: { connection: 'close' } });
-  }
+  const requests = await askEveryWorker(shop);
 
   const { healthy, stopped, busy } = await chooseWorkers(shop, shopScraper);
   shop.strike(stopped.pid, 'SIGSTOP');
@@ -54,7 +51,7 @@ test('a stopped and a busy worker neither fail nor slow a scrape, and show their
       scrapes += 1;
       const scrape = parseExposition(text);
       ages.push(scrape.of('shop_metrics_worker_age_seconds', { worker: healthy.worker }));
-      assert.equal(scrape.of('http_request_duration_seconds_count', { route: '/livez' }), REQUESTS);
+      assert.equal(scrape.of('http_request_duration_seconds_count', { route: '/livez' }), requests);
     }
     await sleep(PAUSE_MS);
     return scrapes >= SCRAPES && hanging.every(await olderThan(shop, 2 * HANGING_SECONDS));
@@ -76,7 +73,7 @@ test('a stopped and a busy worker neither fail nor slow a scrape, and show their
 
 test('workers that hang are replaced after WORKER_HANG_SECONDS, and keep what they counted', async (t) => {
   const shop = await startFrailShop(t, { workers: 3, env: { WORKER_HANG_SECONDS: '2' } });
-  for (let i = 0; i < REQUESTS; i++) await fetch(`${shop.shopUrl}/livez`, { headers: { connection: 'close' } });
+  const requests = await askEveryWorker(shop);
   const watch = watchTotals(t, shop.opsUrl);
   const { workers } = await shop.status();
   shop.strike(workers[0]?.pid as number, 'SIGSTOP');
@@ -91,7 +88,7 @@ test('workers that hang are replaced after WORKER_HANG_SECONDS, and keep what th
   const scrape = await shop.metrics();
   assert.equal(scrape.of('shop_worker_restarts_total', { reason: 'hang' }), 2);
   assert.equal(scrape.of('shop_worker_restarts_total'), 2);
-  assert.equal(scrape.of('http_request_duration_seconds_count', { route: '/livez' }), REQUESTS);
+  assert.equal(scrape.of('http_request_duration_seconds_count', { route: '/livez' }), requests);
   assert.deepEqual((await watch.stop()).decreases, []);
 });
 

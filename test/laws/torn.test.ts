@@ -18,7 +18,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { type RunningCluster, startCluster } from '../support/cluster.ts';
+import { askEveryWorker, type RunningCluster, startCluster } from '../support/cluster.ts';
 import { testDatabase } from '../support/database.ts';
 import { until } from '../support/wait.ts';
 import { watchTotals } from './watch.ts';
@@ -67,9 +67,7 @@ test('whatever happens to the store files, every scrape succeeds and no count is
   let requests = 0;
 
   async function nothingIsLost(): Promise<void> {
-    // Each over its own connection, so that every worker gets one.
-    for (let i = 0; i < whole; i++) await fetch(`${shop.shopUrl}/livez`, { headers: { connection: 'close' } });
-    requests += whole;
+    requests += await askEveryWorker(shop);
     await until(
       'what was counted meanwhile is seen',
       async () => (await shop.metrics()).of('http_request_duration_seconds_count', { route: '/livez' }) === requests,

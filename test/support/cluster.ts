@@ -111,6 +111,27 @@ export async function startCluster(t: TestContext, options: ClusterOptions = {})
   };
 }
 
+/**
+ * Asks for `/livez`, each time over a new connection, until every worker has answered: which of them takes a connection
+ * is up to the system.
+ *
+ * @returns how many requests that took
+ */
+export async function askEveryWorker(shop: Pick<RunningCluster, 'shopUrl' | 'metrics' | 'status'>): Promise<number> {
+  const places = (await shop.status()).workers.map(({ worker }) => worker);
+  const answered = async (place: number) =>
+    (await shop.metrics(`?worker=${place}`)).of('http_request_duration_seconds_count', { route: '/livez' });
+  const before = await Promise.all(places.map(answered));
+  let requests = 0;
+  await until('every worker has answered', async () => {
+    for (const _ of places) await fetch(`${shop.shopUrl}/livez`, { headers: { connection: 'close' } });
+    requests += places.length;
+    const after = await Promise.all(places.map(answered));
+    return after.every((count, i) => count > (before[i] as number));
+  });
+  return requests;
+}
+
 /** Starts the built program as a child, with nothing of this process's own configuration. */
 export function spawnShop(env: Record<string, string>): { child: ChildProcess; output(): string } {
   const child = spawn(process.execPath, ['--enable-source-maps', 'dist/src/main.js'], {

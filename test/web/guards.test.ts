@@ -64,6 +64,21 @@ test('behind a trusted proxy, each shopper has their own limit', async (t) => {
   assert.equal((await post('10.0.0.1')).status, 429);
 });
 
+test('an IPv6 network is one address to the limit, since its owner may use any of them', async (t) => {
+  const rateLimiter = new RateLimiterMemory({ points: 1, duration: 60 });
+  const shop = await startShop(t, { rateLimiter, options: { trustProxy: true } });
+  const post = async (address: string) =>
+    (await shop.visitor().post('/add_to_cart/1', { quantity: 1 }, { 'x-forwarded-for': address })).status;
+  assert.equal(await post('2001:db8::1'), 302);
+  for (const same of ['2001:db8::2', '2001:DB8:0:0:ffff::', '2001:0db8:0000:0000:1:2:3:4', '2001:db8::5:6:7:8']) {
+    assert.equal(await post(same), 429, same);
+  }
+  for (const other of ['2001:db8:0:1::1', '2001:db8:1::', '::1', 'fe80::1%eth0', '10.0.0.1']) {
+    assert.equal(await post(other), 302, other);
+  }
+  assert.equal(await post('::ffff:10.0.0.1'), 429);
+});
+
 test('a limiter that fails closes nothing, and is logged', async (t) => {
   class Broken extends RateLimiterMemory {
     override consume(): Promise<never> {

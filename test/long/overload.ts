@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { connect } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type RunningCluster, startCluster } from '../support/cluster.ts';
+import { type CrowdResult, quantile, sendCrowd } from '../support/crowd.ts';
+import { readResources } from '../support/resources.ts';
+import { until } from '../support/wait.ts';
+
+const SECOND = 1000;
+const PATH = '/detail/1';
+const MEASURED_SECONDS = 5;
+const OVERLOADED_SECONDS = 10;
+const TIMES = 10;
+const CLIENTS = 400;
+
+/** A page is given up after 1.9 s; the rest is what its answer waits for in buffers of a machine that is busy. */
+const SERVED_P99_MS = 4 * SECOND;
+const REFUSED_MEDIAN_MS = 1 * SECOND;
+/** Behind 2,000 that have come and gone. */
+const NEWCOMER_MS = 15 * SECOND;
+/** Of what it serves without the crowd. */
+const LEAST_GOODPUT = 0.2;
+const MEGABYTE = 2 ** 20;
+const MEMORY_BYTES = 400 * MEGABYTE;
+
+test('ten times the load that it can serve: bounded, refused quickly, and over when it is over', async (t) => {
+  const shop = await startCluster(t, { workers: 2 });
+  const { workers } = await shop.status();
+  const page = await shop.visitor().get('/');
+  const cookie = page.headers
+    .getSetCookie()
+    .map((line) => line.split(';', 1)[0])
+    .join('; ');
+  const load = { origin: shop.shopUrl, path: PATH, cookie };
+
+  const calm = await sendCrowd(t, {
+    ...load,
+    clients: 16,
+    requestsPerSecond: 100_000,
+    seconds: MEASURED_SECONDS,
+  });
+  const capacity = calm.served.length / MEASURED_SECONDS;
+  tell(t, 'as much as it can serve', calm, MEASURED_SECONDS);
+
+  const before = await shop.metrics();
+  const watch = watchProcesses(shop);
+  const crowded = await sendCrowd(t, {
+    ...load,
+    clients: CLIENTS,
+    requestsPerSecond: TIMES * capacity,
+    seconds: OVERLOADED_SECONDS,
+  });
+  tell(t, `${TIMES} times that is wanted`, crowded, OVERLOADED_SECONDS);
+
+  await impatientVisitors(shop.shopUrl);
+  const startedMs = performance.now();
+  await until('a newcomer is served', async () => (await shop.visitor().get('/shop')).status === 200, NEWCOMER_MS);
+  const recoveredMs = performance.now() - startedMs;
+  const { memoryBytes, descriptors } = await watch.stop();
+  t.diagnostic(
+    `a newcomer after it: ${Math.round(recoveredMs)} ms; at most ${Math.round(memoryBytes / MEGABYTE)} MB and ${descriptors} descriptors in a process`,
+  );
+
+  const { served, refused, complaints } = crowded;
+  assert.deepEqual(complaints, []);
+  assert.ok(refused.length > 0, 'more was wanted than could be served');
+  assert.ok(served.length >= LEAST_GOODPUT * capacity * OVERLOADED_SECONDS, `only ${served.length} were served`);
+  const servedP99 = quantile(served, 0.99);
+  assert.ok(servedP99 < SERVED_P99_MS, `who was served waited ${servedP99} ms`);
+  const refusedMedian = quantile(refused, 0.5);
+  assert.ok(refusedMedian < REFUSED_MEDIAN_MS, `who was refused waited ${refusedMedian} ms`);
+  assert.ok(memoryBytes < MEMORY_BYTES, `a process had ${memoryBytes} bytes`);
+
+  await until('nothing is left in flight', async () => (await shop.metrics()).of('http_requests_in_flight') === 0);
+  const change = (await shop.metrics()).since(before);
+  assert.ok(change.of('shop_errors_total', { type: 'overload', route: '/detail/:id' }) > 0);
+  const counted = change.of('http_request_duration_seconds_count', { route: '/detail/:id', status_code: 503 });
+  assert.ok(counted >= refused.length, `${counted} of ${refused.length} refusals are counted`);
+  assert.equal(change.of('shop_errors_total', { type: 'internal' }), 0);
+  assert.deepEqual((await shop.status()).workers, workers);
+});
+
+const WAVES = 8;
+const VISITORS_PER_WAVE = 250;
+const PATIENCE_MS = 300;
+
+/** Connect, ask, and are gone before they are served. */
+async function impatientVisitors(origin: string): Promise<void> {
+  const { hostname, port, host } = new URL(origin);
+  for (let wave = 0; wave < WAVES; wave++) {
+    const sockets = Array.from({ length: VISITORS_PER_WAVE }, () => {
+      const socket = connect({ host: hostname, port: Number(port) });
+      socket.on('error', () => {});
+      socket.write(`GET /shop HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+      return socket;
+    });
+    await sleep(PATIENCE_MS);
+    for (const socket of sockets) socket.destroy();
+  }
+}
+
+function tell(t: TestContext, what: string, { served, refused }: CrowdResult, seconds: number): void {
+  const figures = [served, refused].map((latencies) => {
+    const [median, p99] = [quantile(latencies, 0.5), quantile(latencies, 0.99)].map(Math.round);
+    return `${Math.round(latencies.length / seconds)}/s (median ${median} ms, p99 ${p99} ms)`;
+  });
+  t.diagnostic(`${what}: served ${figures[0]}, refused ${figures[1]}`);
+}
+
+interface Peak {
+  memoryBytes: number;
+  descriptors: number;
+}
+
+const LOOK_MS = 500;
+
+/** The most that any process of the shop, the database's left out, ever had. */
+function watchProcesses(shop: RunningCluster): { stop(): Promise<Peak> } {
+  const peak: Peak = { memoryBytes: 0, descriptors: 0 };
+  async function look(): Promise<void> {
+    for (const { memoryBytes, descriptors } of await readResources(shop)) {
+      peak.memoryBytes = Math.max(peak.memoryBytes, memoryBytes);
+      peak.descriptors = Math.max(peak.descriptors, descriptors);
+    }
+  }
+  let watching = true;
+  const watched = (async () => {
+    while (watching) {
+      await look();
+      await sleep(LOOK_MS);
+    }
+  })();
+  return {
+    async stop() {
+      watching = false;
+      await watched;
+      return peak;
+    },
+  };
+}

@@ -1,0 +1,136 @@
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import type { TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+export interface CrowdOptions {
+  origin: string;
+  /** Connections, each kept. */
+  clients: number;
+  /** What all of them together want; a client whose last request isn't answered yet asks later. */
+  requestsPerSecond: number;
+  seconds: number;
+  path: string;
+  cookie?: string;
+}
+
+/** What the crowd got. */
+export interface CrowdResult {
+  /** Milliseconds until the whole answer was there, sorted. */
+  served: number[];
+  /** The same of answers 503. */
+  refused: number[];
+  /** Other answers, and connections that ended without being asked to. */
+  complaints: string[];
+}
+
+const LAST_ANSWERS_MS = 10_000;
+
+/** Many clients that ask for one page again and again, in a process of their own that does nothing else. */
+export async function sendCrowd(t: TestContext, options: CrowdOptions): Promise<CrowdResult> {
+  const child = fork(fileURLToPath(import.meta.url), [JSON.stringify(options)], { execArgv: ['--import', 'tsx'] });
+  t.after(() => child.kill());
+  const [result] = (await once(child, 'message')) as [CrowdResult];
+  return result;
+}
+
+async function beCrowd({
+  origin,
+  clients,
+  requestsPerSecond,
+  seconds,
+  path,
+  cookie,
+}: CrowdOptions): Promise<CrowdResult> {
+  const { hostname, port, host } = new URL(origin);
+  const request = `GET ${path} HTTP/1.1\r\nHost: ${host}\r\n${cookie ? `Cookie: ${cookie}\r\n` : ''}\r\n`;
+  const intervalMs = (1000 * clients) / requestsPerSecond;
+  const result: CrowdResult = { served: [], refused: [], complaints: [] };
+
+  // As the connections that a proxy keeps: they are there, and have been used, before the load comes.
+  const connections: Connection[] = [];
+  for (let i = 0; i < clients; i++) {
+    const socket = connect({ host: hostname, port: Number(port), noDelay: true });
+    const answers = readAnswers(socket);
+    socket.write(`GET /livez HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    await answers.next();
+    connections.push({ socket, answers });
+  }
+  const endMs = performance.now() + seconds * 1000;
+
+  async function ask({ socket, answers }: Connection, delayMs: number): Promise<void> {
+    await sleep(delayMs);
+    while (performance.now() < endMs) {
+      const startedMs = performance.now();
+      socket.write(request);
+      const status = await answers.next();
+      const elapsedMs = performance.now() - startedMs;
+      if (status === 200) result.served.push(elapsedMs);
+      else if (status === 503) result.refused.push(elapsedMs);
+      else result.complaints.push(`${status ?? 'broken'} after ${elapsedMs} ms`);
+      if (status === null) return;
+      await sleep(Math.max(0, intervalMs - elapsedMs));
+    }
+    socket.destroy();
+  }
+
+  const all = Promise.all(connections.map((connection, i) => ask(connection, (i / clients) * intervalMs)));
+  await Promise.race([all, sleep(seconds * 1000 + LAST_ANSWERS_MS)]);
+  for (const latencies of [result.served, result.refused]) latencies.sort((a, b) => a - b);
+  return result;
+}
+
+interface Connection {
+  socket: Socket;
+  answers: Answers;
+}
+
+interface Answers {
+  /** The status of the next answer; null when the connection has ended. */
+  next(): Promise<number | null>;
+}
+
+/** Reads answers that tell their length. */
+function readAnswers(socket: Socket): Answers {
+  let head = '';
+  let left = -1;
+  let status = 0;
+  let answered: (status: number | null) => void = () => {};
+  socket.on('data', (data) => {
+    if (left < 0) {
+      head += data.toString('latin1');
+      const end = head.indexOf('\r\n\r\n');
+      if (end < 0) return;
+      status = Number(head.slice(9, 12));
+      const [, length] = /^content-length: (\d+)/im.exec(head) ?? [];
+      left = Number(length) - (head.length - end - 4);
+      head = '';
+    } else {
+      left -= data.length;
+    }
+    if (left > 0) return;
+    left = -1;
+    answered(status);
+  });
+  socket.on('error', () => {});
+  socket.on('close', () => answered(null));
+  return {
+    next() {
+      if (socket.destroyed) return Promise.resolve(null);
+      return new Promise((resolve) => {
+        answered = resolve;
+      });
+    },
+  };
+}
+
+/** @param part 0 to 1; of sorted values */
+export function quantile(sorted: readonly number[], part: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN;
+}
+
+if (process.send && process.argv[1] === fileURLToPath(import.meta.url)) {
+  process.send(await beCrowd(JSON.parse(process.argv[2] as string) as CrowdOptions), () => process.exit());
+}
