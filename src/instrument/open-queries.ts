@@ -10,7 +10,7 @@ interface OpenQuery extends DbOperation {
 /** Key of a statement that Knex sends without a builder; a connection runs one of them at a time. */
 export const NO_BUILDER = '';
 
-/** The queries that have been sent and not yet answered, by connection. A request's are observed with the request. */
+/** The queries that have been sent and not yet answered, by connection. */
 export class OpenQueries {
   readonly #duration: WorkerMetrics['dbOperationDuration'];
   readonly #byConnection = new Map<string, Map<string, OpenQuery>>();
@@ -50,10 +50,7 @@ export class OpenQueries {
   }
 
   #observe({ operation, table, startedMs, request }: OpenQuery): void {
-    const seconds = (performance.now() - startedMs) / 1000;
-    const observe = () => this.#duration.observe({ operation, table }, seconds);
     request?.end('db');
-    if (request) request.observeAtEnd(observe);
-    else observe();
+    this.#duration.observe({ operation, table }, (performance.now() - startedMs) / 1000);
   }
 }

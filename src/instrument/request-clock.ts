@@ -21,7 +21,6 @@ export class RequestClock {
   #dbWaitMs = 0;
   #paymentMs = 0;
   #stoppedMs: number | undefined;
-  #toObserve: (() => void)[] = [];
 
   begin(wait: Wait): void {
     this.#charge();
@@ -40,21 +39,10 @@ export class RequestClock {
     this.#paymentMs += seconds * 1000;
   }
 
-  /**
-   * Observes something that is part of the request together with it: one write for all, before the answer, instead of
-   * one for each. What ends after the request is observed at once.
-   */
-  observeAtEnd(observe: () => void): void {
-    if (this.#stoppedMs === undefined) this.#toObserve.push(observe);
-    else observe();
-  }
-
   /** Ends the request; what still runs is charged until now, and nothing after it. */
   stop(): void {
     this.#charge();
     this.#stoppedMs = this.#chargedMs;
-    for (const observe of this.#toObserve) observe();
-    this.#toObserve = [];
   }
 
   /** Seconds from the request's start until its stop. */
