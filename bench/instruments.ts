@@ -37,7 +37,7 @@ export function costsOfPeer({ library, aggregators }: Loaded, rounds: number): C
   return costs;
 }
 
-/** What ours cost; the request includes its two writes, when it begins and before it is answered. */
+/** What ours cost; the request includes its write, before it is answered. */
 export function costsOfOurs({ library }: Loaded, rounds: number): Costs {
   const directory = createStoreDirectory({ name: 'bench' });
   const stores = [1, 2].map((worker) => openStore({ directory: directory.path, worker }));
@@ -48,7 +48,6 @@ export function costsOfOurs({ library }: Loaded, rounds: number): Costs {
   const request = defineRequest(library, requestRegistry);
   costs['one request'] = shortestNs(rounds, () => {
     request.begin();
-    store.flush();
     request.end();
     store.flush();
   });

@@ -46,6 +46,7 @@ if (!installed.includes('successor')) {
   console.log('The successor is left out: it needs Node.js 22 and npm install --no-save @prometheus-io/client@0.16.1');
 }
 await printInstruments();
+await printPage();
 await printScrapes();
 
 async function printInstruments(): Promise<void> {
@@ -62,6 +63,11 @@ async function printInstruments(): Promise<void> {
     ratio(costs.get('stock')?.[what], costs.get('ours')?.[what]),
   ]);
   printTable('Cost of a call, nanoseconds', ['call', ...installed.map((each) => names[each]), 'ratio'], rows);
+}
+
+async function printPage(): Promise<void> {
+  const microseconds = Number(await run(['./page.js']));
+  console.log(`\nMeasuring a page with three queries, as the shop does it: ${number(microseconds)} µs`);
 }
 
 async function printScrapes(): Promise<void> {
@@ -91,11 +97,15 @@ async function printScrapes(): Promise<void> {
 }
 
 async function measure(mechanism: Mechanism, workers: number, samples: number): Promise<Measurement> {
-  const primary = fileURLToPath(import.meta.resolve('./primary.js'));
-  const args = [primary, mechanism, String(workers), String(samples), String(plan.seconds)];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  return JSON.parse(await run(['./primary.js', mechanism, String(workers), String(samples), String(plan.seconds)]));
+}
+
+/** Runs a script of this folder in a process of its own. @returns what it prints */
+async function run([script = '', ...args]: string[]): Promise<string> {
+  const path = fileURLToPath(import.meta.resolve(script));
+  const child = spawn(process.execPath, [path, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
   const [output] = await Promise.all([text(child.stdout), once(child, 'exit')]);
-  return JSON.parse(output);
+  return output;
 }
 
 function ratio(stock: number | undefined, ours: number | undefined): string {

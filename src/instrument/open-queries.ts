@@ -23,13 +23,14 @@ export class OpenQueries {
   /** A query is sent, for the current request if there is one. */
   sent(connection: string, key: string, { operation, table }: DbOperation): void {
     const request = currentRequest();
-    request?.begin('db');
+    const startedMs = performance.now();
+    request?.begin('db', startedMs);
     let queries = this.#byConnection.get(connection);
     if (!queries) {
       queries = new Map();
       this.#byConnection.set(connection, queries);
     }
-    queries.set(key, { operation, table, startedMs: performance.now(), request });
+    queries.set(key, { operation, table, startedMs, request });
   }
 
   /** A query has its answer, or has failed. */
@@ -50,7 +51,8 @@ export class OpenQueries {
   }
 
   #observe({ operation, table, startedMs, request }: OpenQuery): void {
-    request?.end('db');
-    this.#duration.observe({ operation, table }, (performance.now() - startedMs) / 1000);
+    const now = performance.now();
+    request?.end('db', now);
+    this.#duration.observe({ operation, table }, (now - startedMs) / 1000);
   }
 }

@@ -22,14 +22,16 @@ export class RequestClock {
   #paymentMs = 0;
   #stoppedMs: number | undefined;
 
-  begin(wait: Wait): void {
-    this.#charge();
+  /** @param now of `performance.now()`, where the caller has just asked for it */
+  begin(wait: Wait, now = performance.now()): void {
+    this.#charge(now);
     if (wait === 'db') this.#queries += 1;
     else this.#waits += 1;
   }
 
-  end(wait: Wait): void {
-    this.#charge();
+  /** @param now as for `begin` */
+  end(wait: Wait, now = performance.now()): void {
+    this.#charge(now);
     if (wait === 'db') this.#queries -= 1;
     else this.#waits -= 1;
   }
@@ -41,7 +43,7 @@ export class RequestClock {
 
   /** Ends the request; what still runs is charged until now, and nothing after it. */
   stop(): void {
-    this.#charge();
+    this.#charge(performance.now());
     this.#stoppedMs = this.#chargedMs;
   }
 
@@ -60,9 +62,8 @@ export class RequestClock {
     return { app: rest - payment, db, db_wait: dbWait, payment };
   }
 
-  #charge(): void {
+  #charge(now: number): void {
     if (this.#stoppedMs !== undefined) return;
-    const now = performance.now();
     const elapsed = now - this.#chargedMs;
     this.#chargedMs = now;
     if (this.#queries > 0) this.#dbMs += elapsed;

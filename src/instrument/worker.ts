@@ -97,6 +97,7 @@ function defineMetrics(registry: WorkerRegistry): WorkerMetrics {
       name: 'http_requests_in_flight',
       help: 'Requests being worked on, over all workers',
       aggregator: 'sum',
+      lazy: true,
       registers,
     }),
     dbOperationDuration: new Summary({
@@ -105,6 +106,8 @@ function defineMetrics(registry: WorkerRegistry): WorkerMetrics {
       labelNames: ['operation', 'table'],
       percentiles: QUANTILES,
       maxAgeSeconds: QUANTILE_WINDOW_SECONDS,
+      // A request has several, and is itself written before it is answered.
+      lazy: true,
       registers,
     }),
     dbConnections: new Gauge({

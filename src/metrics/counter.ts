@@ -38,7 +38,7 @@ export class Counter<T extends string = string> extends Instrument<T, number> {
     const slot = this.seriesAt(labels);
     const { values } = this.store;
     values[slot] = (values[slot] as number) + value;
-    this.store.touch(slot);
+    this.touch(slot);
   }
 
   protected createSeries(labels: LabelTuple): number {

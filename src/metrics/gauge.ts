@@ -96,15 +96,15 @@ export class Gauge<T extends string = string> extends Instrument<T, number> {
   #write(slot: number, value: number): void {
     this.store.values[slot] = 1;
     this.store.values[slot + 1] = value;
-    this.store.touch(slot);
-    this.store.touch(slot + 1);
+    this.touch(slot);
+    this.touch(slot + 1);
   }
 
   #unset(slot: number): void {
     this.store.values[slot] = 0;
     this.store.values[slot + 1] = 0;
-    this.store.touch(slot);
-    this.store.touch(slot + 1);
+    this.touch(slot);
+    this.touch(slot + 1);
   }
 
   protected createSeries(labels: LabelTuple): number {

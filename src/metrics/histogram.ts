@@ -61,8 +61,8 @@ export class Histogram<T extends string = string> extends Instrument<T, number> 
     const { values } = this.store;
     values[slot] = (values[slot] as number) + value;
     values[bucket] = (values[bucket] as number) + 1;
-    this.store.touch(slot);
-    this.store.touch(bucket);
+    this.touch(slot);
+    this.touch(bucket);
   }
 
   #bucketOf(value: number): number {

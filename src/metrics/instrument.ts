@@ -11,6 +11,11 @@ export interface InstrumentOptions<T extends string> {
   labelNames?: readonly T[];
   /** The values live in the first registry's store. */
   registers: readonly WorkerRegistry[];
+  /**
+   * Whether a change may wait for the next write, 50 ms at most, instead of being written in its turn of the event loop:
+   * for what changes several times a request, and is written with the request itself. Default false.
+   */
+  lazy?: boolean;
   /** Called before the values are read, and once a second where the registry is sampled. */
   collect?: () => void | Promise<void>;
 }
@@ -44,6 +49,7 @@ export abstract class Instrument<T extends string, S> {
   readonly aggregator: Aggregator;
   readonly labelNames: readonly string[];
   readonly #collect: (() => void | Promise<void>) | undefined;
+  readonly #lazy: boolean;
   protected readonly store: Store;
   protected readonly metric: number;
   protected readonly series: SeriesMap<S>;
@@ -70,6 +76,7 @@ export abstract class Instrument<T extends string, S> {
     this.aggregator = shape.aggregator;
     this.labelNames = labelNames;
     this.#collect = options.collect;
+    this.#lazy = options.lazy ?? false;
     // A registry takes whatever has prom-client's `name` and `get()`; its declared type names its own classes only.
     for (const each of options.registers) each.registerMetric(this as unknown as Metric);
     this.store = registry.store;
@@ -110,6 +117,12 @@ export abstract class Instrument<T extends string, S> {
     const labels = labelArguments(this.labelNames, args);
     checkLabels(this.labelNames, labels);
     return labels as LabelValues<T>;
+  }
+
+  /** Marks a value as changed. */
+  protected touch(slot: number): void {
+    if (this.#lazy) this.store.touchLazily(slot);
+    else this.store.touch(slot);
   }
 
   protected abstract createSeries(labels: LabelTuple): S;

@@ -14,6 +14,8 @@ export interface OpenStoreOptions {
 }
 
 const HEARTBEAT_MS = 1000;
+/** A lazy change that nothing has taken along is written after this time. */
+const LAZY_MS = 50;
 
 /** Values are marked as changed in blocks of 64, 512 bytes. */
 const BLOCK_SHIFT = 6;
@@ -46,7 +48,7 @@ export function openStore({
  * The values of one process' metrics: an array of float64, and a directory that tells which series they belong to.
  *
  * With a file, everything that changed in a turn of the event loop is written to it in the same turn, by a microtask
- * that the first change queues. Without one (`new Store()`), the values live in memory only.
+ * that the first change queues; what is touched lazily goes with it. Without one (`new Store()`), the values live in memory only.
  */
 export class Store {
   #values = new Float64Array(1024);
@@ -56,7 +58,12 @@ export class Store {
   readonly #descriptions: Description[] = [];
   readonly #file: StoreFile | null;
   readonly #heartbeat: NodeJS.Timeout | undefined;
+  #lazyFlush: NodeJS.Timeout | undefined;
   readonly #flushTurn = () => this.flush();
+  readonly #flushLazily = () => {
+    this.#lazyFlush = undefined;
+    this.flush();
+  };
   #slots = 0;
   #changed = new Uint8Array(1024 >> BLOCK_SHIFT);
   #changedBlocks: number[] = [];
@@ -108,14 +115,18 @@ export class Store {
     return slot;
   }
 
-  /** Marks a value as changed. */
+  /** Marks a value as changed: it is written in this turn of the event loop. */
   touch(slot: number): void {
     if (this.#file === null) return;
-    const block = slot >> BLOCK_SHIFT;
-    if (this.#changed[block] === 1) return;
-    this.#changed[block] = 1;
-    this.#changedBlocks.push(block);
+    this.#mark(slot);
     this.#queueFlush();
+  }
+
+  /** Marks a value as changed that need not be written at once: the next write takes it along, or one 50 ms later. */
+  touchLazily(slot: number): void {
+    if (this.#file === null) return;
+    this.#mark(slot);
+    this.#lazyFlush ??= setTimeout(this.#flushLazily, LAZY_MS).unref();
   }
 
   /** Writes now what has changed; otherwise a microtask of this turn does. Call it before a synchronous answer. */
@@ -134,8 +145,16 @@ export class Store {
   /** Writes what has changed and lets go of the file. It stays for the primary, which adds it to its sums. */
   close(): void {
     clearInterval(this.#heartbeat);
+    clearTimeout(this.#lazyFlush);
     this.flush();
     this.#file?.close();
+  }
+
+  #mark(slot: number): void {
+    const block = slot >> BLOCK_SHIFT;
+    if (this.#changed[block] === 1) return;
+    this.#changed[block] = 1;
+    this.#changedBlocks.push(block);
   }
 
   #addRecord(record: DirectoryRecord): void {

@@ -79,8 +79,8 @@ export class Summary<T extends string = string> extends Instrument<T, SummarySer
     const { values } = this.store;
     values[series.slot] = (values[series.slot] as number) + value;
     values[bin] = (values[bin] as number) + 1;
-    this.store.touch(series.slot);
-    this.store.touch(bin);
+    this.touch(series.slot);
+    this.touch(bin);
   }
 
   #binSlot(series: SummarySeries, value: number): number {
