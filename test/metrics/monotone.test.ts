@@ -67,7 +67,7 @@ function startClients(t: TestContext, farm: Farm, clients: number) {
   };
 }
 
-/** @returns whether the whole answer came; a connection handed to a worker that died just then is never answered */
+/** @returns whether the whole answer came */
 function request(port: number, agent: Agent): Promise<boolean> {
   return new Promise((resolve) => {
     const failed = () => resolve(false);

@@ -45,6 +45,8 @@ export async function startFarm(t: TestContext, mechanism: Mechanism, { workers 
     mechanism === 'stock' ? new AggregatorRegistry() : new ClusterRegistry({ directory: directory.path });
   const places = new Map<number, Worker>();
   const port = await freePort();
+  // What the primary would hand to a worker that dies just then is never answered, and never closed.
+  cluster.schedulingPolicy = cluster.SCHED_NONE;
   cluster.setupPrimary({ exec: WORKER, execArgv: ['--max-old-space-size=64'], silent: true });
 
   t.after(async () => {
