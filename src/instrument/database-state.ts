@@ -1,9 +1,8 @@
 import type { Knex } from 'knex';
 import type { Logger } from '../log.ts';
-import type { WorkerRegistry } from '../metrics/index.ts';
+import { SAMPLE_INTERVAL_MS, sampleRegularly, type WorkerRegistry } from '../metrics/index.ts';
 import { databaseGauges } from './database-gauges.ts';
 import { readServerConnections, readSessions } from './database-readings.ts';
-import { SAMPLE_INTERVAL_MS, sampleRegularly } from './sampler.ts';
 
 const SECOND_MS = 1000;
 /** With the interval between two samples, a gauge is a second old at most before it becomes unknown. */

@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
-import type { Gauge } from '../metrics/index.ts';
-import { SAMPLES_PER_SECOND, type Sampler, sampleRegularly } from './sampler.ts';
+import { type Gauge, SAMPLES_PER_SECOND, type Sampler, sampleRegularly } from '../metrics/index.ts';
 
 /** Time that all cores together have spent since the machine's start; the unit cancels out. */
 export interface HostCpuTimes {

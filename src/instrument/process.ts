@@ -1,5 +1,5 @@
+import { SAMPLES_PER_SECOND, type Sampler, sampleRegularly } from '../metrics/index.ts';
 import type { WorkerMetrics } from './metrics.ts';
-import { SAMPLES_PER_SECOND, type Sampler, sampleRegularly } from './sampler.ts';
 
 /**
  * Keeps `shop_cpu_usage_ratio` of this process: cores used over the last second, or since the process began;

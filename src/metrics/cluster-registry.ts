@@ -1,6 +1,6 @@
 import cluster, { type Worker } from 'node:cluster';
 import { AggregatorRegistry, Registry as PromRegistry, type Registry, type RegistryContentType } from 'prom-client';
-import { ClusterStores, type WorkerState } from './cluster-stores.ts';
+import { ClusterStores, type LiveWorker } from './cluster-stores.ts';
 import { countSamples, type View } from './exposition.ts';
 import { MirroredRegistry } from './mirror.ts';
 import type { StoreProblem } from './problems.ts';
@@ -32,6 +32,9 @@ const TICK_MS = 1000;
 /**
  * The metrics of all workers, in the primary. Takes the place of prom-client's AggregatorRegistry, which it extends;
  * no message is sent to any worker, all that they measured is read from their stores.
+ *
+ * It extends AggregatorRegistry only so that it fits wherever one is asked for, by type or `instanceof`: nothing of its
+ * gathering is used. The price is a listener for the workers' messages that prom-client adds, and that ignores them all.
  */
 export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
   readonly #stores: ClusterStores;
@@ -79,7 +82,7 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
   }
 
   /** The workers whose stores are read, by place. */
-  workers(): WorkerState[] {
+  workers(): LiveWorker[] {
     return this.#stores.workers();
   }
 

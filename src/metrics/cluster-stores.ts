@@ -10,7 +10,7 @@ import type { Store } from './store.ts';
 import { WorkerFile } from './worker-file.ts';
 
 /** A living worker. */
-export interface WorkerState {
+export interface LiveWorker {
   /** Its place number. */
   readonly worker: string;
   readonly pid: number;
@@ -97,7 +97,7 @@ export class ClusterStores {
   }
 
   /** The living workers, by place. */
-  workers(): WorkerState[] {
+  workers(): LiveWorker[] {
     const now = Date.now();
     return [...this.#files.values()]
       .filter((file) => file.heartbeatMs > 0)

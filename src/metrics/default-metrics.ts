@@ -1,10 +1,5 @@
-import { collectDefaultMetrics, type Histogram } from 'prom-client';
-import type { WorkerRegistry } from './worker-registry.ts';
-
-export interface DefaultMetricsOptions {
-  /** Told when a `collect` function throws; sampling goes on. */
-  onProblem?: (problem: Error) => void;
-}
+import { collectDefaultMetrics, type Gauge, type Histogram, Registry } from 'prom-client';
+import type { SamplingOptions, WorkerRegistry } from './worker-registry.ts';
 
 /** What prom-client tells apart in `nodejs_gc_duration_seconds` (prom-client/lib/metrics/gc.js). */
 const GC_KINDS = ['major', 'minor', 'incremental', 'weakcb'];
@@ -15,25 +10,26 @@ const GC_KINDS = ['major', 'minor', 'incremental', 'weakcb'];
  */
 const REDUNDANT = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
 
+/** prom-client averages them over the processes, in which one that is blocked hardly shows, and which is no percentile. */
+const LAG_PERCENTILE = /^nodejs_eventloop_lag_p\d+_seconds$/;
+
 /**
- * Registers prom-client's default metrics and keeps the registry's store up to date with them: once at once, then
- * every second, by a timer that keeps no process alive.
+ * Registers prom-client's default metrics and keeps the registry's store up to date with them, see
+ * `WorkerRegistry.sampleRegularly`. Of several processes, a percentile of the event loop's lag is that of the slowest.
  *
  * @returns stops it
  */
-export function collectDefaults(registry: WorkerRegistry, options: DefaultMetricsOptions = {}): () => void {
-  collectDefaultMetrics({ register: registry });
-  for (const name of REDUNDANT) registry.removeSingleMetric(name);
+export function collectDefaults(registry: WorkerRegistry, options: SamplingOptions = {}): () => void {
+  const defaults = new Registry();
+  collectDefaultMetrics({ register: defaults });
+  for (const metric of defaults.getMetricsAsArray() as unknown as Gauge[]) {
+    const { name } = metric as unknown as { name: string };
+    if (REDUNDANT.includes(name)) continue;
+    if (LAG_PERCENTILE.test(name)) Object.assign(metric, { aggregator: 'max' });
+    registry.registerMetric(metric);
+  }
   // Known beforehand, so there from the first scrape on, not from the first collection of each kind.
   const gcDuration = registry.getSingleMetric('nodejs_gc_duration_seconds') as Histogram<'kind'> | undefined;
   for (const kind of GC_KINDS) gcDuration?.zero({ kind });
-  return sampleEverySecond(registry, options);
-}
-
-/** Keeps prom-client's metrics, and the gauges that `collect`, up to date in the store. @returns stops it */
-export function sampleEverySecond(
-  registry: WorkerRegistry,
-  { onProblem = () => {} }: DefaultMetricsOptions = {},
-): () => void {
-  return registry.sampleEverySecond(onProblem);
+  return registry.sampleRegularly(options);
 }

@@ -1,13 +1,13 @@
-export { exponentialBuckets, linearBuckets } from 'prom-client';
 export { ClusterRegistry, type ClusterRegistryOptions, type ScrapeOptions } from './cluster-registry.ts';
-export type { WorkerState } from './cluster-stores.ts';
+export type { LiveWorker } from './cluster-stores.ts';
 export { Counter, type CounterOptions, type CounterSeries } from './counter.ts';
-export { collectDefaults, type DefaultMetricsOptions, sampleEverySecond } from './default-metrics.ts';
+export { collectDefaults } from './default-metrics.ts';
 export { Gauge, type GaugeOptions, type GaugeSeries } from './gauge.ts';
 export { Histogram, type HistogramOptions, type HistogramSeries } from './histogram.ts';
 export type { ProblemKind, StoreProblem } from './problems.ts';
+export { SAMPLE_INTERVAL_MS, SAMPLES_PER_SECOND, type Sampler, sampleRegularly } from './sampler.ts';
 export type { LabelValues } from './series-map.ts';
 export { type OpenStoreOptions, openStore, Store } from './store.ts';
 export { createStoreDirectory, type StoreDirectory, type StoreDirectoryOptions } from './store-directory.ts';
-export { Summary, type SummaryChild, type SummaryOptions } from './summary.ts';
-export { WorkerRegistry, WorkerRegistry as Registry } from './worker-registry.ts';
+export { Summary, type SummaryOptions, type SummarySeries } from './summary.ts';
+export { type SamplingOptions, WorkerRegistry } from './worker-registry.ts';

@@ -16,7 +16,7 @@ export interface InstrumentOptions<T extends string> {
    * for what changes several times a request, and is written with the request itself. Default false.
    */
   lazy?: boolean;
-  /** Called before the values are read, and once a second where the registry is sampled. */
+  /** Called before the values are read, or twice a second where the registry is sampled regularly. */
   collect?: () => void | Promise<void>;
 }
 

@@ -1,4 +1,4 @@
-import type { WorkerState } from './cluster-stores.ts';
+import type { LiveWorker } from './cluster-stores.ts';
 import { Counter } from './counter.ts';
 import { Gauge } from './gauge.ts';
 import { Histogram } from './histogram.ts';
@@ -44,7 +44,7 @@ export class SelfMetrics {
     this.#series.set(samples);
   }
 
-  setWorkers(workers: readonly WorkerState[]): void {
+  setWorkers(workers: readonly LiveWorker[]): void {
     this.#workerAge.reset();
     // Two lives of one place, while one replaces the other: the younger value tells.
     const ages = new Map<string, number>();

@@ -15,7 +15,7 @@ const DEFAULT_PERCENTILES = [0.01, 0.05, 0.5, 0.9, 0.95, 0.99, 0.999];
 const DEFAULT_MAX_AGE_SECONDS = 300;
 
 /** A summary's series: the slots of its sum and of its zeros, and those of its bins. */
-interface SummarySeries {
+interface SummarySlots {
   readonly labels: LabelTuple;
   readonly slot: number;
   readonly chunks: Map<number, number>;
@@ -27,7 +27,7 @@ interface SummarySeries {
  *
  * The primary slides the window; `get()` in this process tells the quantiles since it began.
  */
-export class Summary<T extends string = string> extends Instrument<T, SummarySeries> {
+export class Summary<T extends string = string> extends Instrument<T, SummarySlots> {
   readonly percentiles: readonly number[];
 
   /** @throws {Error} when `quantile` is a label name, a percentile is not within 0 and 1, or the age not positive */
@@ -63,9 +63,9 @@ export class Summary<T extends string = string> extends Instrument<T, SummarySer
   }
 
   /** The series of these labels: an object, or the values in the order of the label names. */
-  labels(labels: LabelValues<T>): SummaryChild<T>;
-  labels(...values: (string | number)[]): SummaryChild<T>;
-  labels(...args: (LabelValues<T> | string | number)[]): SummaryChild<T> {
+  labels(labels: LabelValues<T>): SummarySeries<T>;
+  labels(...values: (string | number)[]): SummarySeries<T>;
+  labels(...args: (LabelValues<T> | string | number)[]): SummarySeries<T> {
     const labels = this.labelsFrom(args);
     return { observe: (value) => this.#observe(labels, value), startTimer: () => this.startTimer(labels) };
   }
@@ -83,7 +83,7 @@ export class Summary<T extends string = string> extends Instrument<T, SummarySer
     this.touch(bin);
   }
 
-  #binSlot(series: SummarySeries, value: number): number {
+  #binSlot(series: SummarySlots, value: number): number {
     const bin = binOf(Math.abs(value));
     const chunk = chunkOf(bin, value < 0);
     let first = series.chunks.get(chunk);
@@ -94,11 +94,11 @@ export class Summary<T extends string = string> extends Instrument<T, SummarySer
     return first + (bin % CHUNK_BINS);
   }
 
-  protected createSeries(labels: LabelTuple): SummarySeries {
+  protected createSeries(labels: LabelTuple): SummarySlots {
     return { labels, slot: this.store.addSeries(this.metric, labels), chunks: new Map() };
   }
 
-  protected valuesOf(series: SummarySeries, labels: Record<string, string>): JsonValue[] {
+  protected valuesOf(series: SummarySlots, labels: Record<string, string>): JsonValue[] {
     const counts: BinnedCounts = {
       chunks: series.chunks,
       zeroSlot: series.slot + 1,
@@ -114,7 +114,7 @@ export class Summary<T extends string = string> extends Instrument<T, SummarySer
 }
 
 /** One series of a summary. */
-export interface SummaryChild<T extends string> {
+export interface SummarySeries<T extends string> {
   observe(value: number): void;
   startTimer(): (endLabels?: LabelValues<T>) => number;
 }

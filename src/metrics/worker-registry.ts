@@ -1,9 +1,15 @@
 import { type Metric, Registry, Summary } from 'prom-client';
 import { Instrument } from './instrument.ts';
 import { Mirror } from './mirror.ts';
+import { sampleRegularly } from './sampler.ts';
 import { Store } from './store.ts';
 
-const SAMPLE_MS = 1000;
+export interface SamplingOptions {
+  /** Told when a `collect` function throws; that metric keeps its last values, and sampling goes on. */
+  onProblem?: (problem: Error) => void;
+}
+
+type SampledMetric = Instrument<string, unknown> | Metric;
 
 /**
  * The registry of one process: prom-client's, with a store under it.
@@ -35,10 +41,7 @@ export class WorkerRegistry extends Registry {
 
   /** Brings the store up to date: runs the `collect` functions, copies prom-client's own metrics. */
   async sample(): Promise<void> {
-    for (const metric of this.getMetricsAsArray() as unknown as (Instrument<string, unknown> | Metric)[]) {
-      if (metric instanceof Instrument) await metric.collect();
-      else await this.#mirror.copy(metric);
-    }
+    for (const metric of this.#metrics()) await this.#sampleOne(metric);
   }
 
   /** Whether it is kept up to date by itself. */
@@ -47,20 +50,37 @@ export class WorkerRegistry extends Registry {
   }
 
   /**
-   * Runs `sample()` now and every second, by a timer that keeps no process alive.
+   * Samples now and twice a second, by a timer that keeps no process alive. A `collect` that has not ended is not called
+   * again, and holds up no other metric.
    *
-   * @param onProblem told when a `collect` function throws; sampling goes on
    * @returns stops it
    */
-  sampleEverySecond(onProblem: (problem: Error) => void): () => void {
-    const sample = () => this.sample().catch(onProblem);
-    const timer = setInterval(sample, SAMPLE_MS).unref();
+  sampleRegularly({ onProblem = () => {} }: SamplingOptions = {}): () => void {
+    const underWay = new Set<SampledMetric>();
+    const sampler = sampleRegularly(() => {
+      for (const metric of this.#metrics()) {
+        if (underWay.has(metric)) continue;
+        underWay.add(metric);
+        void this.#sampleOne(metric)
+          .catch(onProblem)
+          .finally(() => underWay.delete(metric));
+      }
+    });
     this.#samplers++;
-    sample();
     return () => {
-      clearInterval(timer);
+      void sampler.stop();
       this.#samplers--;
     };
+  }
+
+  /** @throws {Error} always: the series would stay in the store, and on the page, with nobody to update them */
+  override removeSingleMetric(name: string): void {
+    throw new Error(`The store keeps what ${name} has counted: a metric stays; a gauge has its own remove()`);
+  }
+
+  /** @throws {Error} always, see `removeSingleMetric` */
+  override clear(): void {
+    throw new Error('The store keeps what its metrics have counted: they stay');
   }
 
   /** @throws {Error} always: counters never go back */
@@ -71,5 +91,14 @@ export class WorkerRegistry extends Registry {
   /** @throws {Error} always: a label of every series has to be among its metric's label names */
   override setDefaultLabels(): void {
     throw new Error('A store has no default labels: name the label in labelNames');
+  }
+
+  #metrics(): SampledMetric[] {
+    return this.getMetricsAsArray() as unknown as SampledMetric[];
+  }
+
+  async #sampleOne(metric: SampledMetric): Promise<void> {
+    if (metric instanceof Instrument) await metric.collect();
+    else await this.#mirror.copy(metric);
   }
 }

@@ -8,7 +8,7 @@ import { connect } from '../../src/db/index.ts';
 import { parseProcStat } from '../../src/instrument/host-cpu.ts';
 import { createPrimaryMetrics, type PrimaryMetrics, type WorkerState } from '../../src/instrument/primary.ts';
 import { createLog } from '../../src/log.ts';
-import { Registry } from '../../src/metrics/index.ts';
+import { WorkerRegistry } from '../../src/metrics/index.ts';
 import { testDatabase } from '../support/database.ts';
 import { parseExposition, type Scrape } from '../support/exposition.ts';
 import { until } from '../support/wait.ts';
@@ -28,7 +28,7 @@ interface MeasuredPrimary {
 async function measuredPrimary(t: TestContext, url: string): Promise<MeasuredPrimary> {
   const database = connect({ url }, { poolMax: 2, applicationName: 'test primary', log });
   t.after(() => database.destroy());
-  const registry = new Registry();
+  const registry = new WorkerRegistry();
   const places: MeasuredPrimary['places'] = [];
   const primary = await createPrimaryMetrics(registry, {
     database,

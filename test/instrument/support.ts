@@ -8,7 +8,7 @@ import { timeRequests } from '../../src/instrument/http.ts';
 import type { WorkerMetrics } from '../../src/instrument/metrics.ts';
 import type { MeasuredRoute } from '../../src/instrument/routes.ts';
 import { createWorkerMetrics } from '../../src/instrument/worker.ts';
-import { Registry } from '../../src/metrics/index.ts';
+import { WorkerRegistry } from '../../src/metrics/index.ts';
 import { parseExposition, type Scrape } from '../support/exposition.ts';
 
 export interface MeasuredWorker {
@@ -26,7 +26,7 @@ export const ROUTES: MeasuredRoute[] = [
 
 /** All metrics of a worker, on a registry of their own. */
 export function measuredWorker(): MeasuredWorker {
-  const registry = new Registry();
+  const registry = new WorkerRegistry();
   const metrics = createWorkerMetrics(registry, { worker: '1', products: PRODUCTS, routes: ROUTES, poolMax: 3 });
   return {
     metrics,

@@ -197,4 +197,6 @@ test('a registry of a store has no way back', () => {
   const registry = new WorkerRegistry();
   assert.throws(() => registry.resetMetrics(), /never go back/);
   assert.throws(() => registry.setDefaultLabels(), /labelNames/);
+  assert.throws(() => registry.clear(), /stay/);
+  assert.throws(() => registry.removeSingleMetric('acts_total'), /acts_total/);
 });

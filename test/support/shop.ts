@@ -7,7 +7,7 @@ import { pino } from 'pino';
 import { connect } from '../../src/db/index.ts';
 import { instrumentKnex } from '../../src/instrument/knex.ts';
 import { createWorkerMetrics } from '../../src/instrument/worker.ts';
-import { Registry } from '../../src/metrics/index.ts';
+import { WorkerRegistry } from '../../src/metrics/index.ts';
 import { type AppDeps, type AppOptions, createApp, shopRoutes } from '../../src/web/index.ts';
 import { testDatabase } from './database.ts';
 import { parseExposition, type Scrape } from './exposition.ts';
@@ -44,7 +44,7 @@ async function serve(
   knex: Knex,
   { options, ...overrides }: ShopOverrides,
 ): Promise<TestShop> {
-  const registry = new Registry();
+  const registry = new WorkerRegistry();
   const lines: string[] = [];
   const log = pino(
     { level: 'trace' },

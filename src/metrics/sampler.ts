@@ -1,4 +1,4 @@
-/** More than once, so that a gauge is never older than the second that it promises. */
+/** Twice, so that a gauge is less than a second old also where a timer comes late. */
 export const SAMPLES_PER_SECOND = 2;
 export const SAMPLE_INTERVAL_MS = 1000 / SAMPLES_PER_SECOND;
 
