@@ -32,6 +32,9 @@ const byPlace = new Intl.Collator('en', { numeric: true });
 
 const YOUNG_SUFFIX = '.new';
 
+/** This process, the machine or its memory has no room for another open file just now (open(2)): the next look may have. */
+const NO_ROOM = new Set(['EMFILE', 'ENFILE', 'ENOMEM']);
+
 /** The store files of one instance: reads them, merges them, and removes those whose worker has died. */
 export class ClusterStores {
   readonly #directory: string;
@@ -122,7 +125,9 @@ export class ClusterStores {
 
   /** Opens what is new in the folder. */
   #scan(): void {
-    const listed = new Set(this.#list().map((name) => join(this.#directory, name)));
+    const names = this.#list();
+    if (names === null) return;
+    const listed = new Set(names.map((name) => join(this.#directory, name)));
     for (const path of listed) if (!this.#files.has(path) && !this.#folded.has(path)) this.#meet(path);
     for (const path of this.#files.keys()) {
       if (!listed.has(path)) {
@@ -133,12 +138,13 @@ export class ClusterStores {
     this.#problems.keepOnly((path) => listed.has(path) || this.#files.has(path) || path === this.#directory);
   }
 
-  #list(): string[] {
+  /** @returns `null` when there is no telling what is in the folder */
+  #list(): string[] | null {
     try {
       return readdirSync(this.#directory);
     } catch (error) {
       this.#problems.report({ kind: 'unreadable', file: this.#directory, message: (error as Error).message });
-      return [];
+      return hasNoRoom(error) ? null : [];
     }
   }
 
@@ -165,7 +171,7 @@ export class ClusterStores {
       file.read();
     } catch (error) {
       this.#problems.report({ kind: 'unreadable', file: path, message: (error as Error).message });
-      if (!isRunning(name.pid, name.startTime)) this.#remove(path);
+      if (!hasNoRoom(error) && !isRunning(name.pid, name.startTime)) this.#remove(path);
     }
   }
 
@@ -205,4 +211,8 @@ export class ClusterStores {
     own.last = now;
     return own;
   }
+}
+
+function hasNoRoom(error: unknown): boolean {
+  return NO_ROOM.has((error as NodeJS.ErrnoException).code ?? '');
 }

@@ -28,9 +28,14 @@ export function pidExists(pid: number): boolean {
   }
 }
 
-/** Whether the process that had this pid and start time still runs. */
+/**
+ * Whether the process that had this pid and start time still runs. Where the system does not say when the process of
+ * this pid started, as when this one has no file descriptor left to ask with, it is taken for that one.
+ */
 export function isRunning(pid: number, startTime: number): boolean {
-  return pidExists(pid) && (startTime === 0 || startTimeOf(pid) === startTime);
+  if (!pidExists(pid)) return false;
+  const found = startTimeOf(pid);
+  return startTime === 0 || found === 0 || found === startTime;
 }
 
 /** The pid namespace (pid_namespaces(7)): the same pid in two containers is two processes. 0 where there are none. */

@@ -205,6 +205,35 @@ test('a disk that is full hurts nobody: values stay in memory, what has room is 
   assert.equal(child.exitCode, null);
 });
 
+test('a primary out of file descriptors removes nothing unread, and takes no living worker for a dead one', async (t) => {
+  const directory = createStoreDirectory({ name: 'few' });
+  t.after(() => directory.remove());
+  const support = (name: string) => fileURLToPath(new URL(`support/${name}`, import.meta.url));
+  const live = async (lives: number) => {
+    const child = fork(support('many-lives.mjs'), [directory.path, String(lives), String(lives)]);
+    t.after(() => child.kill('SIGKILL'));
+    await once(child, 'message');
+    return child;
+  };
+  await live(1);
+  const [living] = readdirSync(directory.path);
+  const args = [process.execPath, support('few-descriptors.mjs'), directory.path];
+  const primary = spawn('sh', ['-c', 'ulimit -n 64; exec "$0" "$@"', ...args], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+  t.after(() => primary.kill('SIGKILL'));
+  assert.deepEqual(await once(primary, 'message').then(([code]) => code), 'EMFILE');
+
+  const dying = await live(3);
+  dying.kill('SIGKILL');
+  await once(dying, 'exit');
+  primary.send('read');
+  const [text] = await once(primary, 'message');
+  assert.equal(parse(text).of('acts_total'), 4);
+  assert.deepEqual(readdirSync(directory.path), [living]);
+  assert.equal(parse(text).of('cluster_metrics_store_problems_total{kind="vanished"}'), 0);
+});
+
 test('a store that is full keeps further series in memory', async (t) => {
   const directory = createStoreDirectory({ name: 'full' });
   t.after(() => directory.remove());
