@@ -4,6 +4,9 @@ import { SERVER_STATES, type ServerConnections, type Sessions } from './database
 const WHOLE_SHOP =
   'the truth of the whole shop on every instance: across instances take max, never sum; NaN while the database does not tell';
 
+/** A visit is written down only when the last one that was is so old: see `visit` in shop/sessions. */
+const ROUGHLY = ', as noted every 15 seconds';
+
 export interface DatabaseGauges {
   readonly up: Gauge;
   readonly showConnections: (connections: ServerConnections) => void;
@@ -22,13 +25,13 @@ export function databaseGauges(registry: WorkerRegistry): DatabaseGauges {
   });
   const activeSessions = new Gauge({
     name: 'shop_active_sessions',
-    help: `Sessions seen in the last 5 minutes; ${WHOLE_SHOP}`,
+    help: `Sessions seen in the last 5 minutes${ROUGHLY}; ${WHOLE_SHOP}`,
     aggregator: 'max',
     registers,
   });
   const activeCartSessions = new Gauge({
     name: 'shop_active_cart_sessions',
-    help: `Sessions with an open, non-empty cart seen in the last 30 minutes; ${WHOLE_SHOP}`,
+    help: `Sessions with an open, non-empty cart seen in the last 30 minutes${ROUGHLY}; ${WHOLE_SHOP}`,
     aggregator: 'max',
     registers,
   });

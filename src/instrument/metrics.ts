@@ -16,7 +16,6 @@ export type ErrorType = (typeof ERROR_TYPES)[number];
 
 /** How an order attempt ended, label `outcome` of `shop_orders_total`. */
 export const ORDER_OUTCOMES = ['paid', 'declined', 'out_of_stock', 'failed'] as const;
-export type OrderOutcome = (typeof ORDER_OUTCOMES)[number];
 
 /** The steps of a checkout in their order, label `phase` of `shop_checkout_phase_duration_seconds`. */
 export const CHECKOUT_PHASES = ['validate', 'reserve', 'payment', 'commit'] as const;

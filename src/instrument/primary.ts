@@ -4,8 +4,7 @@ import { Counter, Gauge, type WorkerRegistry } from '../metrics/index.ts';
 import { sampleDatabase } from './database-state.ts';
 import { errorCounter } from './errors.ts';
 import { sampleHostCpu } from './host-cpu.ts';
-import { sampleProcess } from './process.ts';
-import { cpuUsageGauge } from './worker.ts';
+import { cpuUsageGauge, sampleProcess } from './process.ts';
 
 /** What a worker is doing, label `state` of `shop_workers`. */
 export const WORKER_STATES = ['starting', 'serving', 'draining', 'down'] as const;
@@ -19,7 +18,7 @@ export interface PrimaryMetricsOptions<Reason extends string> {
   version: string;
   /** Closed list of why a worker is replaced. */
   restartReasons: readonly Reason[];
-  /** The places of the cluster as they are now; asked at each scrape. */
+  /** The places of the cluster as they are now; asked whenever the registry is sampled. */
   workers(): Iterable<{ readonly state: WorkerState }>;
 }
 

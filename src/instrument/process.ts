@@ -1,5 +1,15 @@
-import { SAMPLES_PER_SECOND, type Sampler, sampleRegularly } from '../metrics/index.ts';
-import type { WorkerMetrics } from './metrics.ts';
+import { Gauge, SAMPLES_PER_SECOND, type Sampler, sampleRegularly, type WorkerRegistry } from '../metrics/index.ts';
+
+/** Kept by every process for itself; one definition, so that they merge. */
+export function cpuUsageGauge(registry: WorkerRegistry): Gauge<'worker'> {
+  return new Gauge({
+    name: 'shop_cpu_usage_ratio',
+    help: 'Cores that a process of the shop used over the last second: 1 is one core fully used; worker is primary or a place number',
+    labelNames: ['worker'],
+    aggregator: 'sum',
+    registers: [registry],
+  });
+}
 
 /**
  * Keeps `shop_cpu_usage_ratio` of this process: cores used over the last second, or since the process began;
@@ -7,7 +17,7 @@ import type { WorkerMetrics } from './metrics.ts';
  *
  * @param worker its label: `primary`, or the worker's place number
  */
-export function sampleProcess(cpuUsage: WorkerMetrics['cpuUsage'], worker: string): Sampler {
+export function sampleProcess(cpuUsage: Gauge<'worker'>, worker: string): Sampler {
   const samples = [PROCESS_START];
   return sampleRegularly(function sampleCpu() {
     const now = readCpu();

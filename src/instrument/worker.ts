@@ -3,6 +3,7 @@ import { DURATION_BUCKETS_SECONDS, SIZE_BUCKETS_BYTES } from './buckets.ts';
 import { errorCounter } from './errors.ts';
 import { CHECKOUT_PHASES, ERROR_TYPES, ORDER_OUTCOMES, POOL_STATES, type WorkerMetrics } from './metrics.ts';
 import { SHOP_OPERATIONS } from './operations.ts';
+import { cpuUsageGauge } from './process.ts';
 import { SPENT } from './request-clock.ts';
 import { type MeasuredRoute, successStatus, UNMATCHED } from './routes.ts';
 
@@ -16,8 +17,8 @@ export interface WorkerMetricsOptions {
   poolMax: number;
 }
 
-/** Quantiles over the last 5 minutes. */
 const QUANTILES = [0.5, 0.9, 0.95, 0.99];
+/** The window moves in sixtieths of its length, so it holds up to 5 seconds more. */
 const QUANTILE_WINDOW_SECONDS = 5 * 60;
 
 /** Makes every metric of a worker, with each series whose labels are known beforehand at 0. */
@@ -102,7 +103,7 @@ function defineMetrics(registry: WorkerRegistry): WorkerMetrics {
     }),
     dbOperationDuration: new Summary({
       name: 'shop_db_operation_duration_seconds',
-      help: 'Seconds that database operations took as the shop saw it, failed ones included; quantiles over the last 5 minutes',
+      help: 'Seconds that database operations took as the shop saw it, failed ones included; quantiles over the last 5 minutes, up to 5 seconds more',
       labelNames: ['operation', 'table'],
       percentiles: QUANTILES,
       maxAgeSeconds: QUANTILE_WINDOW_SECONDS,
@@ -126,17 +127,6 @@ function defineMetrics(registry: WorkerRegistry): WorkerMetrics {
     cpuUsage: cpuUsageGauge(registry),
     flush: () => registry.store.flush(),
   };
-}
-
-/** Kept by every process for itself; one definition, so that they merge. */
-export function cpuUsageGauge(registry: WorkerRegistry): Gauge<'worker'> {
-  return new Gauge({
-    name: 'shop_cpu_usage_ratio',
-    help: 'Cores that a process of the shop used over the last second: 1 is one core fully used; worker is primary or a place number',
-    labelNames: ['worker'],
-    aggregator: 'sum',
-    registers: [registry],
-  });
 }
 
 function declareSeries(metrics: WorkerMetrics, { worker, products, routes, poolMax }: WorkerMetricsOptions): void {
