@@ -18,7 +18,7 @@ export interface WorkerMetricsOptions {
 }
 
 const QUANTILES = [0.5, 0.9, 0.95, 0.99];
-/** The window moves in sixtieths of its length, so it holds up to 5 seconds more. */
+/** The window moves in sixtieths of its length, at a look once a second, so it holds up to 6 seconds more. */
 const QUANTILE_WINDOW_SECONDS = 5 * 60;
 
 /** Makes every metric of a worker, with each series whose labels are known beforehand at 0. */
@@ -103,7 +103,7 @@ function defineMetrics(registry: WorkerRegistry): WorkerMetrics {
     }),
     dbOperationDuration: new Summary({
       name: 'shop_db_operation_duration_seconds',
-      help: 'Seconds that database operations took as the shop saw it, failed ones included; quantiles over the last 5 minutes, up to 5 seconds more',
+      help: 'Seconds that database operations took as the shop saw it, failed ones included; quantiles over the last 5 minutes, up to 6 seconds more',
       labelNames: ['operation', 'table'],
       percentiles: QUANTILES,
       maxAgeSeconds: QUANTILE_WINDOW_SECONDS,

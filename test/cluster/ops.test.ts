@@ -37,6 +37,7 @@ test('the primary and the shop answer /metrics alike', async (t) => {
         assert.equal(fromShop.headers.get(header), fromPrimary.headers.get(header), header);
       }
       assert.equal(fromPrimary.headers.get('cache-control'), 'no-store');
+      assert.equal(fromPrimary.headers.get('etag'), null, 'each scrape is new');
       const openMetrics = accept.includes(OPEN_METRICS);
       assert.match(
         fromPrimary.headers.get('content-type') ?? '',

@@ -23,6 +23,17 @@ test('gauges merge as each says, over living workers only', async (t) => {
   assert.equal((await farm.scrape()).of('place{worker="3"}'), 1, 'the replacement takes the place');
 });
 
+test('stock: a gauge of which its worker knows nothing, NaN, becomes a 0; here it stays NaN', async (t) => {
+  for (const [mechanism, shown] of [
+    ['stock', 0],
+    ['ours', Number.NaN],
+  ] as const) {
+    const farm = await startFarm(t, mechanism, { workers: 1 });
+    await farm.tell(1, 'forget');
+    assert.equal((await farm.scrape()).of('depth'), shown);
+  }
+});
+
 for (const [aggregator, merged] of [
   ['sum', 9],
   ['min', 2],

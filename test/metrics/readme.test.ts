@@ -24,10 +24,24 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** Runs the first example of the README as it stands, but for its ports. */
-async function startExample(t: TestContext) {
-  const [code] = /(?<=```js\n)[\s\S]*?(?=```)/.exec(readme) ?? [];
-  if (code === undefined) throw new Error('the README has an example');
+const [example = '', koaExample = ''] = readme.match(/(?<=```js\n)[\s\S]*?(?=```)/g) ?? [];
+
+/** The first example, its worker's server replaced by a Koa application with the middleware of the second. */
+const exampleWithKoa = `import Koa from 'koa';
+${example.replace(', Counter,', ', Histogram,').replace(
+  / {2}const requests = [\s\S]*(?=\.listen\(8080\))/,
+  () => `
+  const labelNames = ['method', 'status_code'];
+  const duration = new Histogram({ name: 'duration_seconds', help: 'Seconds', labelNames, registers: [registry] });
+  const app = new Koa();
+  ${koaExample}
+  app.use((ctx) => {
+    ctx.body = 'hello';
+  })`,
+)}`;
+
+/** Runs an example of the README, but for its ports. */
+async function startExample(t: TestContext, code: string) {
   const [metricsPort, port] = [await freePort(), await freePort()];
   // Inside the package, so that it finds it by its name, in the folder of what is built.
   const file = join(root, `dist/example-${port}.mjs`);
@@ -55,7 +69,7 @@ function storesOf(pid: number): string | undefined {
 }
 
 test('the example runs: four workers, one of them killed, nothing lost', async (t) => {
-  const { scrape, request, pids } = await startExample(t);
+  const { scrape, request, pids } = await startExample(t, example);
   await until('four workers', async () =>
     (await scrape()).values.has('cluster_metrics_worker_age_seconds{worker="4"}'),
   );
@@ -72,8 +86,16 @@ test('the example runs: four workers, one of them killed, nothing lost', async (
   assert.equal((await scrape()).of('requests_total'), 21);
 });
 
-test('the example is as short as it says', () => {
-  const [code = ''] = /(?<=```js\n)[\s\S]*?(?=```)/.exec(readme) ?? [];
-  const lines = code.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('import'));
+test('the middleware for Koa runs: what is answered is counted, though its worker is killed', async (t) => {
+  const { scrape, request, pids } = await startExample(t, exampleWithKoa);
+  const counted = async () => (await scrape()).values.get('duration_seconds_count{method="GET",status_code="200"}');
+  await until('an answer', request);
+  for (let i = 1; i < 10; i++) assert.equal(await request(), 'hello');
+  for (const pid of pids()) process.kill(pid, 'SIGKILL');
+  assert.equal(await counted(), 10);
+});
+
+test('the example is some twenty lines', () => {
+  const lines = example.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('import'));
   assert.ok(lines.length <= 22, `${lines.length} lines`);
 });

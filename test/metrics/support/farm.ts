@@ -27,7 +27,7 @@ export interface Farm {
   readonly directory: string;
   scrape(worker?: string): Promise<Samples>;
   /** Resolves when the worker has done it; `hang` when it is about to. */
-  tell(place: number, command: 'observe' | 'hang', observations?: Observations): Promise<void>;
+  tell(place: number, command: 'observe' | 'forget' | 'hang', observations?: Observations): Promise<void>;
   /** Makes the worker die: a signal, a bug or a full heap; resolves when it is gone. Its place stays empty. */
   kill(place: number, how: NodeJS.Signals | 'crash' | 'exhaustMemory'): Promise<void>;
   pid(place: number): number;

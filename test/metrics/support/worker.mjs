@@ -53,6 +53,10 @@ const commands = {
     if (depth !== undefined) metrics.depth.set(depth);
     if (peak !== undefined) metrics.peak.set(peak);
   },
+  /** NaN would not survive the message. */
+  forget() {
+    metrics.depth.set(Number.NaN);
+  },
   hang() {
     process.send('done');
     for (;;);
