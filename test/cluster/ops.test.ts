@@ -14,11 +14,11 @@ function get(url: string, headers: Record<string, string> = {}): Promise<Respons
   return fetch(url, { headers, signal: AbortSignal.timeout(10_000) });
 }
 
-/** Names and labels of all series, which two scrapes share while their values move. */
+/** Names and labels of the series that two scrapes share while their values move: all but what Node.js is busy with just then. */
 function series(text: string): string[] {
   return text
     .split('\n')
-    .filter((line) => line && !line.startsWith('#'))
+    .filter((line) => line && !line.startsWith('#') && !line.startsWith('nodejs_active_'))
     .map((line) => line.slice(0, line.lastIndexOf(' ')))
     .sort();
 }

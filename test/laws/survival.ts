@@ -3,6 +3,7 @@ import type { TestContext } from 'node:test';
 import type { Knex } from 'knex';
 import { until } from '../support/wait.ts';
 import { type Fault, type FrailShop, startFrailShop } from './frail-shop.ts';
+import { type Leavings, proveNothingStays, readLeavings } from './leavings.ts';
 import { type Article, type Count, findArticles, type Ledger, type Shoppers, startShoppers, sum } from './shoppers.ts';
 import { watchTotals } from './watch.ts';
 
@@ -32,7 +33,8 @@ const MAX_PAUSE_MS = 40;
 
 /**
  * Clients shop while every scrape is compared with the one before: first in peace, when all counts must be equal, then
- * while workers die, when nothing may be lost, counted twice or ever go back.
+ * while workers die, when nothing may be lost, counted twice or ever go back. From the reload on, deaths may leave no
+ * series, file, descriptor or memory behind.
  */
 export async function proveNothingIsLost(t: TestContext, options: SurvivalOptions): Promise<void> {
   const shop = await startFrailShop(t, { workers: options.workers });
@@ -48,7 +50,7 @@ export async function proveNothingIsLost(t: TestContext, options: SurvivalOption
 
   const shoppers = startShoppers(t, { ...shopping, maxPauseMs: MAX_PAUSE_MS });
   await holdUpCommits(shop, shoppers);
-  const died = await killWorkers(shop, options, () => shoppers.acknowledged());
+  const { died, early } = await killWorkers(shop, options, () => shoppers.acknowledged());
   const ledger = await shoppers.stop();
   const watched = await watch.stop();
   assert.deepEqual(watched.decreases, []);
@@ -58,6 +60,8 @@ export async function proveNothingIsLost(t: TestContext, options: SurvivalOption
   for (const [reason, count] of died) {
     assert.equal(scrape.of('shop_worker_restarts_total', { reason }), count, reason);
   }
+  assert.ok(early, 'deaths go on after the reload');
+  proveNothingStays(t, early, await readLeavings(shop));
   t.diagnostic(
     `${options.deaths} deaths, ${watched.scrapes} scrapes (slowest ${watched.slowestMs.toFixed()} ms), ` +
       `${sum(ledger.adds, 'acknowledged')} of ${sum(ledger.adds, 'sent')} adds acknowledged, ` +
@@ -77,18 +81,22 @@ async function killWorkers(
   shop: FrailShop,
   { deaths, reloadAfter }: SurvivalOptions,
   acknowledged: () => number,
-): Promise<Map<string, number>> {
+): Promise<{ died: Map<string, number>; early: Leavings | undefined }> {
   const ways = Object.keys(DEATHS) as Death[];
   const died = new Map<string, number>();
+  let early: Leavings | undefined;
   for (let i = 0; i < deaths; i++) {
     const way = ways[i % ways.length] as Death;
     await killOne(shop, way);
     died.set(DEATHS[way], (died.get(DEATHS[way]) ?? 0) + 1);
-    if (i === reloadAfter) await reload(shop);
+    if (i === reloadAfter) {
+      await reload(shop);
+      early = await readLeavings(shop);
+    }
     const seen = acknowledged();
     await until('they go on shopping', () => acknowledged() >= seen + ADDS_BETWEEN_DEATHS);
   }
-  return died;
+  return { died, early };
 }
 
 /** Any worker that serves, and never the last one that does. */
