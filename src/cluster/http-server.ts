@@ -13,6 +13,11 @@ const LIMITS = {
   keepAliveTimeout: 10 * SECOND,
   maxHeaderSize: 16 * 1024,
 };
+/**
+ * Then the connection is closed and the client opens another, which goes to a worker that has time. Otherwise one that
+ * happened to take most of the connections in a busy moment would keep their load for as long as they last.
+ */
+const REQUESTS_PER_CONNECTION = 100;
 /** A client that has not taken the whole answer by then is cut; Node.js itself would wait for ever. */
 const ANSWER_TIMEOUT_MS = 30 * SECOND;
 const ANSWER_CHECK_MS = 1 * SECOND;
@@ -49,6 +54,7 @@ export async function listen(handler: RequestListener, address: { host: string; 
     if (draining) response.shouldKeepAlive = false;
     handler(request, response);
   });
+  server.maxRequestsPerSocket = REQUESTS_PER_CONNECTION;
   await listening(server, address);
 
   const cutting = setInterval(function cutThoseWhoTakeNothing() {
@@ -70,7 +76,8 @@ export async function listen(handler: RequestListener, address: { host: string; 
     const check = setInterval(() => {
       const elapsed = performance.now() - started;
       if (elapsed > deadlineMs) server.closeAllConnections();
-      else if (elapsed > IDLE_GRACE_MS) server.closeIdleConnections();
+      // After what has arrived meanwhile has been read: on a busy machine that may be the awaited request.
+      else if (elapsed > IDLE_GRACE_MS) setImmediate(() => server.closeIdleConnections());
     }, IDLE_CHECK_MS);
     await closed;
     clearInterval(check);

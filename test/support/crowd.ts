@@ -49,21 +49,17 @@ async function beCrowd({
   const intervalMs = (1000 * clients) / requestsPerSecond;
   const result: CrowdResult = { served: [], refused: [], complaints: [] };
 
-  // As the connections that a proxy keeps: they are there, and have been used, before the load comes.
-  const connections: Connection[] = [];
-  for (let i = 0; i < clients; i++) {
+  function open(): Connection {
     const socket = connect({ host: hostname, port: Number(port), noDelay: true });
-    const answers = readAnswers(socket);
-    socket.write(`GET /livez HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
-    await answers.next();
-    connections.push({ socket, answers });
+    return { socket, answers: readAnswers(socket) };
   }
-  const endMs = performance.now() + seconds * 1000;
 
-  async function ask({ socket, answers }: Connection, delayMs: number): Promise<void> {
+  async function ask(connection: Connection, delayMs: number): Promise<void> {
+    let { socket, answers } = connection;
     await sleep(delayMs);
     while (performance.now() < endMs) {
       const startedMs = performance.now();
+      if (answers.closed()) ({ socket, answers } = open());
       socket.write(request);
       const status = await answers.next();
       const elapsedMs = performance.now() - startedMs;
@@ -75,6 +71,16 @@ async function beCrowd({
     }
     socket.destroy();
   }
+
+  // As the connections that a proxy keeps: they are there, and have been used, before the load comes.
+  const connections: Connection[] = [];
+  for (let i = 0; i < clients; i++) {
+    const connection = open();
+    connection.socket.write(`GET /livez HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    await connection.answers.next();
+    connections.push(connection);
+  }
+  const endMs = performance.now() + seconds * 1000;
 
   const all = Promise.all(connections.map((connection, i) => ask(connection, (i / clients) * intervalMs)));
   await Promise.race([all, sleep(seconds * 1000 + LAST_ANSWERS_MS)]);
@@ -90,6 +96,8 @@ interface Connection {
 interface Answers {
   /** The status of the next answer; null when the connection has ended. */
   next(): Promise<number | null>;
+  /** Whether there will be no other: the server has said so, or the connection has ended. */
+  closed(): boolean;
 }
 
 /** Reads answers that tell their length. */
@@ -97,6 +105,7 @@ function readAnswers(socket: Socket): Answers {
   let head = '';
   let left = -1;
   let status = 0;
+  let last = false;
   let answered: (status: number | null) => void = () => {};
   socket.on('data', (data) => {
     if (left < 0) {
@@ -105,6 +114,7 @@ function readAnswers(socket: Socket): Answers {
       if (end < 0) return;
       status = Number(head.slice(9, 12));
       const [, length] = /^content-length: (\d+)/im.exec(head) ?? [];
+      last = /^connection: close/im.test(head);
       left = Number(length) - (head.length - end - 4);
       head = '';
     } else {
@@ -117,6 +127,7 @@ function readAnswers(socket: Socket): Answers {
   socket.on('error', () => {});
   socket.on('close', () => answered(null));
   return {
+    closed: () => last || socket.destroyed,
     next() {
       if (socket.destroyed) return Promise.resolve(null);
       return new Promise((resolve) => {
