@@ -21,7 +21,14 @@ const OPEN_METRICS = 'application/openmetrics-text';
 
 /** The primary's own HTTP application: metrics, status and health, no shop code. */
 export function createOpsApp({ registry, status, token, log }: OpsOptions): Koa {
-  const squeeze = compress({ br: false, deflate: false, zstd: false, gzip: { level: constants.Z_BEST_SPEED } });
+  const squeeze = compress({
+    // All that is answered here is text; koa-compress doesn't know that of OpenMetrics.
+    filter: () => true,
+    br: false,
+    deflate: false,
+    zstd: false,
+    gzip: { level: constants.Z_BEST_SPEED },
+  });
 
   async function answerErrors(ctx: Context, next: Next): Promise<void> {
     try {

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
+import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { type RunningCluster, startCluster } from '../support/cluster.ts';
@@ -12,6 +15,13 @@ const PROMETHEUS_ACCEPT =
 
 function get(url: string, headers: Record<string, string> = {}): Promise<Response> {
   return fetch(url, { headers, signal: AbortSignal.timeout(10_000) });
+}
+
+/** The body as it was sent, which `fetch` would unpack. */
+async function readRaw(url: string, headers: Record<string, string>) {
+  const asked = request(url, { headers }).end();
+  const [response] = (await once(asked, 'response')) as [IncomingMessage];
+  return { encoding: response.headers['content-encoding'], body: await buffer(response) };
 }
 
 /** Names and labels of the series that two scrapes share while their values move: all but what Node.js is busy with just then. */
@@ -51,22 +61,13 @@ test('the primary and the shop answer /metrics alike', async (t) => {
 
   await t.test('gzip when accepted, and only then', async () => {
     for (const url of [shop.shopUrl, shop.opsUrl]) {
-      const { request } = await import('node:http');
-      const read = (encoding: string) =>
-        new Promise<{ encoding: string | undefined; body: Buffer }>((resolve, reject) => {
-          request(`${url}/metrics`, { headers: { 'accept-encoding': encoding } }, async (response) => {
-            const chunks: Buffer[] = [];
-            for await (const chunk of response) chunks.push(chunk);
-            resolve({ encoding: response.headers['content-encoding'], body: Buffer.concat(chunks) });
-          })
-            .once('error', reject)
-            .end();
-        });
-      const zipped = await read('gzip');
-      assert.equal(zipped.encoding, 'gzip');
-      assert.ok(parseExposition(gunzipSync(zipped.body).toString()).has('shop_errors_total'));
+      for (const accept of ['*/*', PROMETHEUS_ACCEPT]) {
+        const zipped = await readRaw(`${url}/metrics`, { accept, 'accept-encoding': 'gzip' });
+        assert.equal(zipped.encoding, 'gzip', `${url} ${accept}`);
+        assert.ok(parseExposition(gunzipSync(zipped.body).toString()).has('shop_errors_total'));
+      }
       for (const encoding of ['identity', 'gzip;q=0', '*;q=0', 'gzip;q=x', ',', '']) {
-        const plain = await read(encoding);
+        const plain = await readRaw(`${url}/metrics`, { 'accept-encoding': encoding });
         assert.equal(plain.encoding, undefined, encoding);
         assert.ok(parseExposition(plain.body.toString()).has('shop_errors_total'), encoding);
       }
