@@ -24,3 +24,8 @@ export function exitReason(code: number | null, signal: string | null, served: b
   if (!served) return 'failed_start';
   return code === 0 ? 'exit' : 'exception';
 }
+
+/** Whether it ended by a fault: neither replaced in a reload, nor told by an operator's SIGTERM to finish and go. */
+export function isCrash(reason: RestartReason): boolean {
+  return reason !== 'reload' && reason !== 'exit';
+}

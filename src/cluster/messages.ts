@@ -18,8 +18,6 @@ export type PrimaryMessage =
 export interface Assignment {
   /** 1 to `WORKERS`; a replacement takes its predecessor's place. */
   place: number;
-  /** How many workers had this place before. */
-  restarts: number;
   /** Folder of the metrics store files of this instance. */
   storeDirectory: string;
   /** The primary's own `/metrics`. */

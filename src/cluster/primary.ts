@@ -10,7 +10,7 @@ import { createLog, type Logger } from '../log.ts';
 import { ClusterRegistry, collectDefaults, createStoreDirectory, WorkerRegistry } from '../metrics/index.ts';
 import { createOpsApp } from '../ops/app.ts';
 import { projectRoot } from '../paths.ts';
-import { RESTART_REASONS } from './exit-reason.ts';
+import { isCrash, RESTART_REASONS } from './exit-reason.ts';
 import { listen } from './http-server.ts';
 import { writeAssignment } from './messages.ts';
 import { type ReleaseStack, releaseStack } from './release.ts';
@@ -156,15 +156,14 @@ async function startPrimary(
     hangSeconds: config.hangSeconds,
     drainDeadlineMs: DRAIN_DEADLINE_MS,
     log,
-    environment: (place, restarts) => ({
-      ...writeAssignment({ place, restarts, storeDirectory: stores.path, metricsUrl }),
+    environment: (place) => ({
+      ...writeAssignment({ place, storeDirectory: stores.path, metricsUrl }),
       ...databaseEnvironment(connection),
       SESSION_KEYS: sessionKeys.join(','),
     }),
     onExit(reason) {
-      if (reason === null) return;
       metrics.workerRestarted(reason);
-      if (reason !== 'reload') metrics.workerCrashed();
+      if (isCrash(reason)) metrics.workerCrashed();
     },
   });
   resources.add(supervisor, (running) => running.stop());

@@ -1,6 +1,6 @@
 import type { WorkerState } from '../instrument/primary.ts';
 import type { Logger } from '../log.ts';
-import type { RestartReason } from './exit-reason.ts';
+import { isCrash, type RestartReason } from './exit-reason.ts';
 import { WorkerProcess } from './worker-process.ts';
 
 /** One place of the cluster, as `/status` shows it. */
@@ -24,14 +24,15 @@ export interface SupervisorOptions {
   drainDeadlineMs: number;
   log: Logger;
   /** Environment of the worker that takes a place. */
-  environment(place: number, restarts: number): NodeJS.ProcessEnv;
-  /** A worker is gone; called once for each. `reason` is null when the whole shop stops. */
-  onExit(reason: RestartReason | null): void;
+  environment(place: number): NodeJS.ProcessEnv;
+  /** A worker is gone that is replaced; called once for each, and no more when the shop stops. */
+  onExit(reason: RestartReason): void;
 }
 
 export interface Supervisor {
   /**
-   * Fills every place and waits until all serve.
+   * Fills every place and waits until all serve, or until those that do are all that will come up for now: the log says
+   * then which places are missing, and they are tried on.
    *
    * @returns the port that the workers listen on
    * @throws Error when no worker has ever come up, with the reason that the last one gave
@@ -39,12 +40,13 @@ export interface Supervisor {
   start(): Promise<number>;
   status(): WorkerStatus[];
   /**
-   * Replaces the workers one after the other: each goes when its successor serves. A call during a reload joins it.
+   * Replaces the workers one after the other: each goes when its successor serves, and the next place's turn is when it has
+   * gone, so that there is never more than one worker too many. A call during a reload joins it.
    *
    * @throws Error when a successor does not come up; the workers that serve go on
    */
   reload(): Promise<void>;
-  /** Makes every worker say that it is not ready; all serve on. */
+  /** Makes every worker say that it is not ready; all serve on, and whoever dies is replaced still. */
   unready(): void;
   /** Drains all workers; kills those that are not done at the deadline. */
   stop(): Promise<void>;
@@ -52,11 +54,11 @@ export interface Supervisor {
   kill(): void;
 }
 
-/** A worker that dies before this age died young: its successors wait longer each time. */
+/** A worker that dies before this age, or before it has served, died young: its successors wait longer each time. */
 const YOUNG_MS = 10_000;
 const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 10_000;
-/** So many deaths in a row at one place while no worker has ever served, and the start has failed. */
+/** After so many young deaths in a row nobody waits for a place any more, though it is filled again and again. */
 const HOPELESS_DEATHS = 3;
 const TICK_MS = 1000;
 
@@ -64,7 +66,7 @@ interface Place {
   readonly number: number;
   current: WorkerProcess | null;
   restarts: number;
-  /** Deaths in a row before `YOUNG_MS`. */
+  /** In a row. */
   youngDeaths: number;
   refill: NodeJS.Timeout | null;
 }
@@ -77,30 +79,28 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   });
   /** Also those that were replaced and still drain. */
   const alive = new Set<WorkerProcess>();
-  let everServed = false;
+  /** Of the shop; null until the first worker serves. */
+  let port: number | null = null;
+  let leaving = false;
   let stopping = false;
   let started: { resolve(port: number): void; reject(error: Error): void } | null = null;
   let stopped: (() => void) | null = null;
   let reloading: Promise<void> | null = null;
 
-  /** @param served told whether it came up */
-  function fork(place: Place, served: (port: number | null) => void): WorkerProcess {
+  function fork(place: Place): WorkerProcess {
     const process = new WorkerProcess({
-      environment: options.environment(place.number, place.restarts),
+      environment: options.environment(place.number),
       log,
-      onServing(port) {
-        everServed = true;
+      onServing(itsPort) {
+        port = itsPort;
+        // Not at the fork: what is said to a process that still loads its code is lost.
+        if (leaving) process.unready();
         log.info({ place: place.number, workerPid: process.pid }, 'worker serves');
-        served(port);
+        settleStart();
       },
       onExit({ code, signal }) {
         alive.delete(process);
-        served(null);
-        const reason = stopping ? null : process.reasonFor(code, signal);
-        if (reason !== null) place.restarts += 1;
-        options.onExit(reason);
-        if (reason !== null && reason !== 'reload')
-          log.error({ place: place.number, code, signal, reason }, 'worker died');
+        if (!stopping) noteDeath(place, process.reasonFor(code, signal), { code, signal });
         if (place.current === process) emptied(place, process);
         if (alive.size === 0) stopped?.();
       },
@@ -109,31 +109,46 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     return process;
   }
 
+  function noteDeath(place: Place, reason: RestartReason, end: { code: number | null; signal: string | null }): void {
+    place.restarts += 1;
+    options.onExit(reason);
+    if (reason === 'reload') return;
+    const seen = { place: place.number, ...end, reason };
+    if (isCrash(reason)) log.error(seen, 'worker died');
+    else log.warn(seen, 'worker ended in order, though not told to by the primary');
+  }
+
   function fill(place: Place): void {
     place.refill = null;
-    place.current = fork(place, (port) => {
-      if (port !== null && places.every(({ current }) => current?.state === 'serving')) started?.resolve(port);
-    });
+    place.current = fork(place);
   }
 
   /** Its worker died: fills the place again, sooner or later. */
   function emptied(place: Place, dead: WorkerProcess): void {
     place.current = null;
     if (stopping) return;
-    const young = Date.now() - dead.startedAt.getTime() < YOUNG_MS;
+    const young = !dead.served || Date.now() - dead.startedAt.getTime() < YOUNG_MS;
     place.youngDeaths = young ? place.youngDeaths + 1 : 0;
-    if (!everServed && place.youngDeaths >= HOPELESS_DEATHS) {
-      const reason = dead.failure ?? 'its worker processes end before they serve; the lines above say why';
-      started?.reject(new Error(`The shop can't start: ${reason}`));
-      return;
-    }
     place.refill = setTimeout(fill, refillDelay(place.youngDeaths), place);
+    settleStart(dead);
   }
 
-  function takePlace(place: Place, successor: WorkerProcess): void {
-    if (place.refill) clearTimeout(place.refill);
-    place.refill = null;
-    place.current = successor;
+  /** Ends the start when nothing more is to be expected of it. @param dead the last worker that ended */
+  function settleStart(dead?: WorkerProcess): void {
+    const missing = places.filter(({ current }) => current?.state !== 'serving');
+    if (!started || missing.some(({ youngDeaths }) => youngDeaths < HOPELESS_DEATHS)) return;
+    if (port === null) {
+      const reason = dead?.failure ?? 'its worker processes end before they serve; the lines above say why';
+      started.reject(new Error(`The shop can't start: ${reason}`));
+    } else {
+      if (missing.length > 0)
+        log.warn(
+          { places: missing.map(({ number }) => number) },
+          'these places could not be filled; they are tried on',
+        );
+      started.resolve(port);
+    }
+    started = null;
   }
 
   async function reloadPlaces(): Promise<void> {
@@ -143,18 +158,21 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   async function replace(place: Place): Promise<void> {
     const former = place.current;
     // An empty place is being filled with a new process anyway.
-    if (!former || stopping) return;
-    const served = await new Promise<boolean>((resolve) => {
-      const successor = fork(place, (port) => {
-        if (port === null) return resolve(false);
-        // The former died meanwhile and the place is filled: one of the two is enough.
-        if (place.current && place.current !== former) successor.drain(drainDeadlineMs, 'reload');
-        else takePlace(place, successor);
-        resolve(true);
-      });
-    });
-    if (!served) throw new Error(`The new worker of place ${place.number} did not come up: the old ones serve on`);
-    if (former.state !== 'down') former.drain(drainDeadlineMs, 'reload');
+    if (!former || leaving) return;
+    const successor = fork(place);
+    if (!(await successor.comesUp))
+      throw new Error(`The new worker of place ${place.number} did not come up: the old ones serve on`);
+    // When the former died meanwhile and the place is filled, one of the two is enough.
+    const superfluous = place.current && place.current !== former ? successor : former;
+    if (superfluous === former) takePlace(place, successor);
+    if (superfluous.state !== 'down') superfluous.drain(drainDeadlineMs, 'reload');
+    await superfluous.gone;
+  }
+
+  function takePlace(place: Place, successor: WorkerProcess): void {
+    if (place.refill) clearTimeout(place.refill);
+    place.refill = null;
+    place.current = successor;
   }
 
   const ticking = setInterval(() => {
@@ -184,10 +202,11 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       return reloading;
     },
     unready() {
-      stopping = true;
+      leaving = true;
       for (const process of alive) process.unready();
     },
     async stop() {
+      leaving = true;
       stopping = true;
       clearInterval(ticking);
       for (const { refill } of places) if (refill) clearTimeout(refill);

@@ -21,21 +21,35 @@ export class WorkerProcess {
   state: WorkerState = 'starting';
   /** What it said when it failed to start. */
   failure: string | null = null;
+  /** Whether it has ever served. */
+  served = false;
+  /** Resolves when it serves, or with false when it ends before. */
+  readonly comesUp: Promise<boolean>;
+  /** Resolves when it has ended. */
+  readonly gone: Promise<void>;
   readonly #worker: Worker;
   readonly #log: Logger;
-  #served = false;
   #wanted: RestartReason | null = null;
   #silentTicks = 0;
 
   constructor({ environment, log, onServing, onExit }: WorkerProcessOptions) {
     this.#log = log;
     this.#worker = cluster.fork(environment);
+    let settle: (up: boolean) => void = () => {};
+    this.comesUp = new Promise((resolve) => {
+      settle = resolve;
+    });
+    this.gone = new Promise((resolve) => {
+      this.#worker.once('exit', () => resolve());
+    });
     this.#worker.on('message', (message: WorkerMessage) => {
       this.#silentTicks = 0;
       if (message.type === 'serving') {
-        this.#served = true;
-        this.state = 'serving';
+        this.served = true;
+        // Not when it was told to go before.
+        if (this.state === 'starting') this.state = 'serving';
         onServing(message.port);
+        settle(true);
       } else if (message.type === 'draining') {
         this.state = 'draining';
       } else if (message.type === 'failed') {
@@ -47,6 +61,7 @@ export class WorkerProcess {
     this.#worker.once('exit', (code, signal) => {
       this.state = 'down';
       onExit({ code, signal });
+      settle(false);
     });
   }
 
@@ -56,7 +71,7 @@ export class WorkerProcess {
 
   /** Why it ended: what was asked of it, or else what `exitReason` reads off its end. */
   reasonFor(code: number | null, signal: string | null): RestartReason {
-    return this.#wanted ?? exitReason(code, signal, this.#served);
+    return this.#wanted ?? exitReason(code, signal, this.served);
   }
 
   /** Takes it out of the balancers' choice while it serves on. */
@@ -93,7 +108,7 @@ export class WorkerProcess {
    */
   tick(maxSilentTicks: number): void {
     this.#silentTicks += 1;
-    const allowed = this.#served ? maxSilentTicks : Math.max(maxSilentTicks, START_TICKS);
+    const allowed = this.served ? maxSilentTicks : Math.max(maxSilentTicks, START_TICKS);
     if (this.#silentTicks <= allowed || this.#wanted === 'hang') return;
     this.#wanted = 'hang';
     this.#log.error({ workerPid: this.pid, silentTicks: this.#silentTicks }, 'worker hangs and is killed');

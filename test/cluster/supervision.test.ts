@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type RunningCluster, startCluster } from '../support/cluster.ts';
+import { askEveryWorker, type RunningCluster, startCluster } from '../support/cluster.ts';
 import { testDatabase } from '../support/database.ts';
 import { startLoad } from '../support/load.ts';
 import { until } from '../support/wait.ts';
@@ -57,6 +57,33 @@ test('a primary that was paused itself takes no worker for hung', async (t) => {
     async () => (await shop.metrics()).of('shop_metrics_scrape_duration_seconds_count') >= 40,
   );
   assert.deepEqual((await shop.status()).workers, seen.workers);
+});
+
+test('a worker that dies while the balancer is still looking elsewhere is replaced, counted, and not ready', async (t) => {
+  const shop = await startCluster(t, { env: { DRAIN_DELAY_SECONDS: '600' } });
+  const before = await shop.metrics();
+  const [worker] = (await shop.status()).workers;
+  process.kill(shop.pid, 'SIGTERM');
+  const notReady = async (origin: string) =>
+    (await fetch(`${origin}/readyz`, { headers: { connection: 'close' } })).status === 503;
+  await until('it says that it is not ready', () => notReady(shop.opsUrl));
+
+  process.kill(worker?.pid as number, 'SIGKILL');
+  await until('its successor serves', async () => {
+    const [now] = (await shop.status()).workers;
+    return now?.restarts === 1 && shop.output().includes(`"workerPid":${now.pid},"msg":"worker serves"`);
+  });
+  await askEveryWorker(shop);
+  for (let i = 0; i < 20; i++) assert.ok(await notReady(shop.shopUrl));
+  assert.ok(await notReady(shop.opsUrl));
+  assert.deepEqual(
+    (await shop.status()).workers.map(({ state }) => state),
+    ['draining', 'draining'],
+  );
+  const change = (await shop.metrics()).since(before);
+  assert.equal(change.of('shop_worker_restarts_total', { reason: 'signal' }), 1);
+  assert.equal(change.of('shop_errors_total', { type: 'worker_crash' }), 1);
+  assert.deepEqual(await shop.stop('SIGTERM'), { code: 1, signal: null });
 });
 
 test('SIGTERM behind a balancer that watches /readyz fails no request', async (t) => {
