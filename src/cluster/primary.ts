@@ -7,9 +7,10 @@ import { type Config, type DatabaseConnection, databaseEnvironment, readConfig }
 import { connect, keepHouse, prepareDatabase, startEmbeddedPostgres } from '../db/index.ts';
 import { createPrimaryMetrics } from '../instrument/primary.ts';
 import { createLog, type Logger } from '../log.ts';
-import { ClusterRegistry, collectDefaults, createStoreDirectory, WorkerRegistry } from '../metrics/index.ts';
+import { ClusterRegistry, createStoreDirectory, WorkerRegistry } from '../metrics/index.ts';
 import { createOpsApp } from '../ops/app.ts';
 import { projectRoot } from '../paths.ts';
+import { keepDefaultMetrics } from './default-metrics.ts';
 import { isCrash, RESTART_REASONS } from './exit-reason.ts';
 import { listen } from './http-server.ts';
 import { writeAssignment } from './messages.ts';
@@ -94,8 +95,9 @@ async function startPrimary(
 ): Promise<{ supervisor: Supervisor; opsUrl: string }> {
   const startedAt = new Date().toISOString();
   const version = readVersion();
-  const sessionKeys = config.shop.sessionKeys ?? (await keptSessionKeys(config.dataDir));
+  // First, since it says what to do about a folder of another user.
   const { connection, embedded } = await provideDatabase(config, log, resources);
+  const sessionKeys = config.shop.sessionKeys ?? (await keptSessionKeys(config.dataDir));
   await prepareDatabase(connection, { log });
   const database = resources.add(
     connect(connection, {
@@ -108,14 +110,17 @@ async function startPrimary(
   );
   resources.add(keepHouse(database, log), (stopKeepingHouse) => stopKeepingHouse());
 
-  const onProblem = (problem: unknown) => log.error({ problem }, 'the metrics lost something');
   // Made last, since it hands on the addresses of the rest; asked by the rest before that.
   let supervisor: Supervisor | null = null;
   const workers = () => supervisor?.status() ?? [];
 
-  const stores = resources.add(createStoreDirectory({ name: 'fake_shop', onProblem }), (folder) => folder.remove());
+  const onUnusable = (error: Error) =>
+    log.warn({ err: error }, 'a folder for the metrics could not be used or removed');
+  const stores = resources.add(createStoreDirectory({ name: 'fake_shop', onProblem: onUnusable }), (folder) =>
+    folder.remove(),
+  );
   const registry = new WorkerRegistry();
-  resources.add(collectDefaults(registry), (stopCollecting) => stopCollecting());
+  resources.add(keepDefaultMetrics(registry, log), (stopCollecting) => stopCollecting());
   const metrics = await createPrimaryMetrics(registry, {
     database,
     log,
@@ -125,7 +130,12 @@ async function startPrimary(
   });
   resources.add(metrics, (open) => open.stop());
   const clusterRegistry = resources.add(
-    new ClusterRegistry({ directory: stores.path, registers: [registry], prefix: 'shop_metrics_', onProblem }),
+    new ClusterRegistry({
+      directory: stores.path,
+      registers: [registry],
+      prefix: 'shop_metrics_',
+      onProblem: (problem) => log.error({ problem }, 'the metrics lost something'),
+    }),
     (open) => open.close(),
   );
 
@@ -193,7 +203,9 @@ function announce(opsUrl: string, shopUrl: string, log: Logger): void {
 
 `);
   } else {
-    log.info({ shopUrl, opsUrl }, `Fake Shop is ready: ${shopUrl}, metrics at ${opsUrl}/metrics, SIGTERM stops it`);
+    // Whatever LOG_LEVEL says: who starts the shop waits for this line.
+    const loud = log.child({}, { level: 'info' });
+    loud.info({ shopUrl, opsUrl }, `Fake Shop is ready: ${shopUrl}, metrics at ${opsUrl}/metrics, SIGTERM stops it`);
   }
 }
 

@@ -6,8 +6,9 @@ import { instrumentKnex } from '../instrument/knex.ts';
 import { sampleProcess } from '../instrument/process.ts';
 import { createWorkerMetrics } from '../instrument/worker.ts';
 import { createLog, type Logger } from '../log.ts';
-import { collectDefaults, openStore, WorkerRegistry } from '../metrics/index.ts';
+import { openStore, WorkerRegistry } from '../metrics/index.ts';
 import { createApp, isDatabaseFailure, shopRoutes } from '../web/index.ts';
+import { keepDefaultMetrics } from './default-metrics.ts';
 import { listen } from './http-server.ts';
 import { type Assignment, type PrimaryMessage, readAssignment, type WorkerMessage } from './messages.ts';
 import { watchForOrphanhood } from './orphan-watch.ts';
@@ -58,10 +59,8 @@ export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
     tell({ type: 'serving', port: await startWorker(config, assignment, log, resources, () => ready) });
   } catch (error) {
     log.fatal({ err: error }, 'this worker failed to start');
-    tell({ type: 'failed', reason: error instanceof Error ? error.message : String(error) });
     await resources.release();
-    process.disconnect();
-    process.exitCode = 1;
+    tell({ type: 'failed', reason: error instanceof Error ? error.message : String(error) }, () => process.exit(1));
   }
 }
 
@@ -77,6 +76,11 @@ async function startWorker(
   if (!config.database.connection || !config.shop.sessionKeys) {
     throw new Error('The primary hands every worker a database and session keys');
   }
+  const onProblem = (error: Error) => log.error({ err: error }, 'the metrics can not be written: they stay in memory');
+  // Closed after the database: an order of someone who has hung up may still be committed, and counts.
+  const store = resources.add(openStore({ directory: assignment.storeDirectory, worker, onProblem }), (open) =>
+    open.close(),
+  );
   const database = resources.add(
     connect(config.database.connection, {
       poolMax: config.database.poolMax,
@@ -87,12 +91,8 @@ async function startWorker(
   );
   const products = await findProducts(database, log);
 
-  const onProblem = (error: Error) => log.error({ err: error }, 'the metrics can not be written: they stay in memory');
-  const store = resources.add(openStore({ directory: assignment.storeDirectory, worker, onProblem }), (open) =>
-    open.close(),
-  );
   const registry = new WorkerRegistry(store);
-  resources.add(collectDefaults(registry), (stopCollecting) => stopCollecting());
+  resources.add(keepDefaultMetrics(registry, log), (stopCollecting) => stopCollecting());
   const metrics = createWorkerMetrics(registry, {
     worker,
     products,
@@ -142,6 +142,7 @@ function rateLimiter({ shop }: Config): RateLimiterCluster | null {
   });
 }
 
-function tell(message: WorkerMessage): void {
-  if (process.connected) process.send?.(message);
+/** @param told called when the message is on its way; without the primary this process ends anyway */
+function tell(message: WorkerMessage, told?: () => void): void {
+  if (process.connected) process.send?.(message, undefined, undefined, told);
 }

@@ -72,6 +72,7 @@ test('a worker that dies is replaced in its place, whatever ended it', async (t)
   const shop = await startCluster(t, { workers: 2 });
   for (const [round, signal] of (['SIGKILL', 'SIGTERM', 'SIGSEGV'] as const).entries()) {
     const before = await shop.status();
+    const scrapeBefore = await shop.metrics();
     process.kill(before.workers[1]?.pid as number, signal);
     const after = await until(`place 2 is filled after ${signal}`, async () => {
       const status = await shop.status();
@@ -79,6 +80,11 @@ test('a worker that dies is replaced in its place, whatever ended it', async (t)
     });
     assert.equal(after.workers[0]?.pid, before.workers[0]?.pid);
     assert.notEqual(after.workers[1]?.pid, before.workers[1]?.pid);
+    const change = (await shop.metrics()).since(scrapeBefore);
+    const reason = signal === 'SIGTERM' ? 'exit' : 'signal';
+    assert.equal(change.of('shop_worker_restarts_total', { reason }), 1);
+    // One that was told to go, though not by the primary, has not failed.
+    assert.equal(change.of('shop_errors_total', { type: 'worker_crash' }), signal === 'SIGTERM' ? 0 : 1);
   }
   assert.equal((await shop.visitor().get('/')).status, 200);
 });
@@ -130,5 +136,19 @@ for (const variable of ['PORT', 'METRICS_PORT']) {
     const [code] = await once(child, 'close');
     assert.equal(code, 1);
     assert.match(output(), new RegExp(`Can't listen on 127.0.0.1:${port}: another program listens there`));
+    if (variable === 'PORT')
+      assert.match(output(), /"code":1,"signal":null,"reason":"failed_start","msg":"worker died"/);
   });
 }
+
+test('a folder that this user can not write ends the start with advice', async () => {
+  const { child, output } = spawnShop({ PORT: '0', METRICS_PORT: '0', DATA_DIR: '/dev/null/data' });
+  const [code] = await once(child, 'close');
+  assert.equal(code, 1);
+  assert.match(output(), /\/dev\/null\/data can't be written by this user .* set DATA_DIR to another folder/);
+});
+
+test('the addresses are told whatever LOG_LEVEL is', async (t) => {
+  const shop = await startCluster(t, { workers: 1, env: { LOG_LEVEL: 'silent' } });
+  assert.equal(shop.output().split('\n').length, 1);
+});
