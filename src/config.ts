@@ -36,6 +36,8 @@ export interface Config {
     readonly connection: DatabaseConnection | null;
     /** Connections that one worker may hold. */
     readonly poolMax: number;
+    /** Connections that an embedded PostgreSQL grants: enough for all, with one worker too many during a reload. */
+    readonly embeddedConnections: number;
   };
 }
 
@@ -62,6 +64,11 @@ export class ConfigError extends Error {
 }
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+
+/** Of an embedded database: for the primary, the migrations, and a person with psql. */
+const SPARE_CONNECTIONS = 20;
+/** PostgreSQL's bound of `max_connections`. */
+const MOST_CONNECTIONS = 262_143;
 
 const wholeNumber = (what: string, min: number, max: number) =>
   z
@@ -137,11 +144,18 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
   const problems = parsed.success
     ? []
     : parsed.error.issues.map((issue) => `  ${issue.path.join('.')} ${issue.message}`);
-  problems.push(...databaseProblems(given));
+  problems.push(...databaseProblems(given), ...portProblems(given));
   const externalDatabase = given.DATABASE_URL !== undefined || given.DB_HOST !== undefined;
   if (given.NODE_ENV === 'production' && externalDatabase && given.SESSION_KEYS === undefined) {
     problems.push(
       '  SESSION_KEYS must be set in production with an external database, so that every instance reads the same sessions',
+    );
+  }
+  const workers = parsed.data?.WORKERS ?? availableParallelism();
+  const embeddedConnections = (workers + 1) * (parsed.data?.DB_POOL_MAX ?? 0) + SPARE_CONNECTIONS;
+  if (!externalDatabase && embeddedConnections > MOST_CONNECTIONS) {
+    problems.push(
+      `  WORKERS and DB_POOL_MAX want ${embeddedConnections} connections, and a PostgreSQL grants ${MOST_CONNECTIONS} at most`,
     );
   }
   if (!parsed.success || problems.length > 0) throw new ConfigError(problems);
@@ -150,7 +164,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
   return {
     production: env.NODE_ENV === 'production',
     logLevel: env.LOG_LEVEL,
-    workers: env.WORKERS ?? availableParallelism(),
+    workers,
     hangSeconds: env.WORKER_HANG_SECONDS,
     drainDelaySeconds: env.DRAIN_DELAY_SECONDS,
     dataDir: resolve(env.DATA_DIR),
@@ -163,7 +177,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
       sessionKeys: env.SESSION_KEYS ?? null,
     },
     metrics: { host: env.METRICS_HOST, port: env.METRICS_PORT, token: env.METRICS_TOKEN ?? null },
-    database: { connection: databaseConnection(env), poolMax: env.DB_POOL_MAX },
+    database: { connection: databaseConnection(env), poolMax: env.DB_POOL_MAX, embeddedConnections },
   };
 }
 
@@ -175,6 +189,18 @@ function databaseProblems(given: Record<string, string | undefined>): string[] {
   }
   if (parts.length > 0 && given.DB_HOST === undefined) return [`  DB_HOST is missing beside ${parts.join(', ')}`];
   return [];
+}
+
+/** Two servers can't listen on one port of one address. */
+function portProblems(given: Record<string, string | undefined>): string[] {
+  const read = (name: 'PORT' | 'HOST' | 'METRICS_PORT' | 'METRICS_HOST') =>
+    environmentSchema.shape[name].safeParse(given[name]).data;
+  const port = read('PORT');
+  const hosts = [read('HOST'), read('METRICS_HOST')];
+  const meet = hosts[0] === hosts[1] || hosts.includes('0.0.0.0') || hosts.includes('::');
+  return port && port === read('METRICS_PORT') && meet
+    ? [`  METRICS_PORT must differ from PORT, which is ${port} too`]
+    : [];
 }
 
 function databaseConnection(env: z.infer<typeof environmentSchema>): DatabaseConnection | null {

@@ -34,8 +34,6 @@ const PRIMARY_DEADLINES = {
   answer: SECOND,
   idleInTransaction: SECOND,
 };
-/** Of the embedded database: for the primary, the migrations, and a person with psql. */
-const SPARE_CONNECTIONS = 20;
 
 /**
  * The primary's whole life: starts everything in order, waits for a signal, releases in reverse.
@@ -187,7 +185,7 @@ async function provideDatabase(
   resources: ReleaseStack,
 ): Promise<{ connection: DatabaseConnection; embedded: boolean }> {
   if (config.database.connection) return { connection: config.database.connection, embedded: false };
-  const max_connections = String(config.workers * config.database.poolMax + SPARE_CONNECTIONS);
+  const max_connections = String(config.database.embeddedConnections);
   const embedded = await startEmbeddedPostgres({ dataDir: config.dataDir, log, settings: { max_connections } });
   resources.add(embedded, (postgres) => postgres.stop());
   return { connection: embedded.connection, embedded: true };

@@ -47,6 +47,17 @@ const MISTAKES: Array<[string, NodeJS.ProcessEnv, RegExp]> = [
   ['a rate limit of none', { RATE_LIMIT: '0' }, /^ {2}RATE_LIMIT must be/],
   ['a short session key', { SESSION_KEYS: 'short' }, /^ {2}SESSION_KEYS must be keys/],
   ['a token that no header carries', { METRICS_TOKEN: 'two words' }, /^ {2}METRICS_TOKEN must be a bearer token/],
+  ['one port for both servers', { PORT: '9464' }, /^ {2}METRICS_PORT must differ from PORT/],
+  [
+    'one port on the same address',
+    { PORT: '80', HOST: '10.0.0.1', METRICS_PORT: '80', METRICS_HOST: '10.0.0.1' },
+    /^ {2}METRICS_PORT must differ from PORT/,
+  ],
+  [
+    'more connections than a PostgreSQL can grant',
+    { WORKERS: '500', DB_POOL_MAX: '1000' },
+    /^ {2}WORKERS and DB_POOL_MAX want 501020 connections/,
+  ],
   [
     'no session keys in production beside an external database',
     { NODE_ENV: 'production', DATABASE_URL: 'postgres://db/shop' },
@@ -62,6 +73,13 @@ for (const [what, environment, message] of MISTAKES) {
     );
   });
 }
+
+test('what would be a mistake elsewhere is none', () => {
+  const sameButFree = { PORT: '0', METRICS_PORT: '0' };
+  const twoAddresses = { PORT: '80', HOST: '10.0.0.1', METRICS_PORT: '80', METRICS_HOST: '10.0.0.2' };
+  const somebodyElsesServer = { WORKERS: '500', DB_POOL_MAX: '1000', DATABASE_URL: 'postgres://db/shop' };
+  for (const environment of [sameButFree, twoAddresses, somebodyElsesServer]) readConfig(environment);
+});
 
 test('every mistake is listed at once, then exit 1', async () => {
   const { child, output } = spawnShop({ PORT: 'http', WORKERS: '-1', LOG_LEVEL: 'loud', DB_PORT: '1' });

@@ -5,8 +5,9 @@ import { testDatabase } from '../support/database.ts';
 import { startLoad } from '../support/load.ts';
 import { until } from '../support/wait.ts';
 
-function allServe(shop: RunningCluster, restarts: number[]) {
+function allServe(shop: RunningCluster, restarts: number[], meanwhile = async () => {}) {
   return until(`all serve after ${restarts} restarts`, async () => {
+    await meanwhile();
     const { workers } = await shop.status();
     return (
       workers.every(({ state }) => state === 'serving') &&
@@ -22,14 +23,18 @@ test('SIGHUP replaces every worker and fails no request, keep-alive connections 
   const scrapeBefore = await shop.metrics();
   const load = startLoad(t, () => shop.shopUrl, '/detail/1', 8);
 
+  let mostProcesses = 0;
   for (const round of [1, 2]) {
     process.kill(shop.pid, 'SIGHUP');
-    await allServe(shop, [round, round]);
+    await allServe(shop, [round, round], async () => {
+      mostProcesses = Math.max(mostProcesses, (await shop.processes()).length);
+    });
   }
   const { statuses, failures } = await load.stop();
 
   assert.deepEqual(failures, []);
   assert.deepEqual([...statuses.keys()], [200]);
+  assert.equal(mostProcesses, 4, 'the primary, two workers, one successor: never more pools than that');
   const after = await shop.status();
   for (const [index, worker] of after.workers.entries()) assert.notEqual(worker.pid, before.workers[index]?.pid);
   const change = (await shop.metrics()).since(scrapeBefore);
