@@ -3,6 +3,8 @@ import { once } from 'node:events';
 import { connect, createServer, type Server } from 'node:net';
 import { test } from 'node:test';
 import { type RunningCluster, spawnShop, startCluster, temporaryFolder } from '../support/cluster.ts';
+import { testDatabase } from '../support/database.ts';
+import { connectRaw } from '../support/raw-client.ts';
 import { isAlive, until } from '../support/wait.ts';
 
 /** Every process of a shop has ended. */
@@ -112,6 +114,28 @@ test('a request in flight finishes when the shop stops', async (t) => {
   assert.match(answer, /^HTTP\/1\.1 302 Found\r\n/);
   assert.match(answer, /^Connection: close\r$/m);
   assert.deepEqual(await end, { code: 0, signal: null });
+});
+
+test('what is committed after its client has hung up counts, though its worker leaves', async (t) => {
+  const { url, knex } = await testDatabase(t);
+  const shop = await startCluster(t, { workers: 1, database: { url } });
+  const before = await shop.metrics();
+  await knex.raw(`
+    create function meanwhile() returns trigger language plpgsql as $$ begin perform pg_sleep(0.7); return null; end $$;
+    create constraint trigger meanwhile after insert on cart_items deferrable initially deferred
+    for each row execute function meanwhile()`);
+  const client = connectRaw(t, shop.shopUrl);
+  await client.send(
+    'POST /add_to_cart/1 HTTP/1.1\r\nHost: shop\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 10\r\n\r\nquantity=1',
+  );
+  await until('the commit is under way', () => knex('pg_stat_activity').where({ wait_event: 'PgSleep' }).first('pid'));
+  client.socket.destroy();
+  process.kill((await shop.status()).workers[0]?.pid as number, 'SIGTERM');
+  await until('it has left', async () => (await shop.status()).workers[0]?.restarts === 1);
+
+  assert.equal((await knex('cart_items').select()).length, 1);
+  const change = (await shop.metrics()).since(before);
+  assert.equal(change.of('shop_cart_additions_total', { product: 'mochila-urbana' }), 1);
 });
 
 async function occupied(t: { after(fn: () => void): void }): Promise<number> {
