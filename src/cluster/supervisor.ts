@@ -93,8 +93,6 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       log,
       onServing(itsPort) {
         port = itsPort;
-        // Not at the fork: what is said to a process that still loads its code is lost.
-        if (leaving) process.unready();
         log.info({ place: place.number, workerPid: process.pid }, 'worker serves');
         settleStart();
       },
@@ -106,6 +104,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       },
     });
     alive.add(process);
+    if (leaving) process.unready();
     return process;
   }
 

@@ -31,6 +31,8 @@ export class WorkerProcess {
   readonly #log: Logger;
   #wanted: RestartReason | null = null;
   #silentTicks = 0;
+  /** The last thing that it was told. */
+  #told: PrimaryMessage | null = null;
 
   constructor({ environment, log, onServing, onExit }: WorkerProcessOptions) {
     this.#log = log;
@@ -46,7 +48,8 @@ export class WorkerProcess {
       this.#silentTicks = 0;
       if (message.type === 'serving') {
         this.served = true;
-        // Not when it was told to go before.
+        // What it was told while it loaded its code went by before anybody there listened.
+        if (this.#told) this.#tell(this.#told);
         if (this.state === 'starting') this.state = 'serving';
         onServing(message.port);
         settle(true);
@@ -116,6 +119,7 @@ export class WorkerProcess {
   }
 
   #tell(message: PrimaryMessage): void {
+    this.#told = message;
     if (this.#worker.isConnected()) this.#worker.send(message);
   }
 }

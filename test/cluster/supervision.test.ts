@@ -41,6 +41,19 @@ test('SIGHUP replaces every worker and fails no request, keep-alive connections 
   assert.equal(change.of('shop_worker_restarts_total', { reason: 'reload' }), 4);
   assert.equal(change.of('shop_errors_total'), 0);
   assert.equal(change.of('http_request_duration_seconds_count', { route: '/detail/:id' }), statuses.get(200));
+
+  // A successor that still loads its code when the shop stops goes as soon as it can hear of it.
+  process.kill(shop.pid, 'SIGHUP');
+  await until('a successor starts', async () => (await shop.processes()).length === 4);
+  assert.deepEqual(await shop.stop('SIGTERM'), { code: 0, signal: null });
+  const pidsOf = (line: string) => {
+    return Array.from(shop.output().matchAll(new RegExp(`"workerPid":(\\d+),"msg":"${line}`, 'g')), ([, pid]) => pid);
+  };
+  const served = pidsOf('worker serves');
+  assert.deepEqual(
+    pidsOf('worker did not drain').filter((pid) => served.includes(pid)),
+    [],
+  );
 });
 
 test('a worker that hangs is replaced', async (t) => {

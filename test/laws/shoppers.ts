@@ -37,7 +37,7 @@ export interface Shoppers {
   stop(): Promise<Ledger>;
 }
 
-/** A connection that the primary handed to a worker which died at that moment is never answered. */
+/** Twice what any page may take: a request that is not answered by then has failed. */
 const DEADLINE_MS = 4_000;
 /** Of one visitor, so that no cart ever holds more than 99 units of a product, and new workers get their visitors. */
 const ADDS_PER_VISITOR = 20;
