@@ -14,7 +14,7 @@ const STOREYS = [
   ['shop'],
   ['instrument'],
   ['metrics', 'db'],
-  ['log', 'paths'],
+  ['log', 'paths', 'deadline'],
   ['config'],
 ];
 

@@ -49,13 +49,19 @@ test('the answer to a commit is lost: the order is there, nothing is given back,
 
   await until('it is settled', () => worker.log().includes('the order was made'));
   assert.deepEqual(cancelled, []);
-  const orders = await knex('orders').select('number', 'payment_reference');
+  const orders = await knex('orders').select('number', 'payment_reference', 'total_cents');
   assert.deepEqual(
     orders.map((order) => order.payment_reference),
     ['ref'],
   );
   const again = await visitor.post('/checkout', CUSTOMER);
   assert.equal(again.location, `/order_confirmation/${orders[0]?.number}`);
+
+  const metrics = await worker.metrics();
+  assert.equal(metrics.of('shop_orders_total', { outcome: 'paid' }), 1);
+  assert.equal(metrics.of('shop_orders_total'), 1);
+  assert.equal(metrics.of('shop_order_value_brl_total'), orders[0]?.total_cents / 100);
+  assert.equal(metrics.of('shop_units_sold_total'), 1);
 });
 
 test('a commit fails: there is no order, and the payment is given back', async (t) => {
@@ -68,4 +74,7 @@ test('a commit fails: there is no order, and the payment is given back', async (
   assert.deepEqual(cancelled, ['ref']);
   assert.deepEqual(await knex('orders').select(), []);
   assert.deepEqual(await knex('products').where({ id: 1 }).first('stock'), { stock: 240 });
+  const metrics = await worker.metrics();
+  assert.equal(metrics.of('shop_orders_total', { outcome: 'failed' }), 1);
+  assert.equal(metrics.of('shop_orders_total'), 1);
 });

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { PaymentGateway } from '../../src/shop/payment/gateway.ts';
 import { dump, startShop, type TestShop } from '../support/shop.ts';
 import { CUSTOMER, DECLINED_CARD, type Visitor } from '../support/visitor.ts';
+import { until } from '../support/wait.ts';
 
 async function withCart(shop: TestShop, quantity = 1): Promise<{ shopper: Visitor; cart: string }> {
   const shopper = shop.visitor();
@@ -215,6 +216,7 @@ test('a payment provider that hangs or fails costs a 503 and no order, and a lat
     },
     cancel: async (reference) => {
       cancelled.push(reference);
+      if (cancelled.length === 1) throw new Error('provider down');
     },
   };
   const shop = await startShop(t, { payments });
@@ -230,7 +232,8 @@ test('a payment provider that hangs or fails costs a 503 and no order, and a lat
   failing = true;
   assert.equal((await shopper.post('/checkout', { ...CUSTOMER, cart })).status, 503);
 
-  assert.deepEqual(cancelled, ['late']);
+  await until('it is given back', () => shop.log().includes('its payment is given back'));
+  assert.deepEqual(cancelled, ['late', 'late'], 'tried again after a failure');
   assert.equal(await dump(shop.knex), before);
   const metrics = await shop.metrics();
   assert.equal(metrics.of('shop_orders_total', { outcome: 'failed' }), 2);
@@ -238,13 +241,14 @@ test('a payment provider that hangs or fails costs a 503 and no order, and a lat
   assert.equal(metrics.of('shop_checkout_phase_duration_seconds_count', { phase: 'payment' }), 2);
 });
 
-test('a payment whose order can not be written is given back', async (t) => {
+test('a payment whose order can not be written is given back, and a failure to do so hides no other', async (t) => {
   const cancelled: string[] = [];
   const shop = await startShop(t, {
     payments: {
       authorize: async () => ({ approved: true, reference: 'ref' }),
       cancel: async (reference) => {
         cancelled.push(reference);
+        throw new Error('provider down');
       },
     },
   });
@@ -252,8 +256,51 @@ test('a payment whose order can not be written is given back', async (t) => {
   await shop.knex.raw('alter table orders add constraint refuse check (false)');
   const answer = await shopper.post('/checkout', CUSTOMER);
   assert.equal(answer.status, 500);
-  assert.deepEqual(cancelled, ['ref']);
+  assert.match(shop.log(), /"status":500,.*violates check constraint/);
+  await until('the provider is asked to give it back', () => cancelled.includes('ref'));
   assert.equal((await shop.knex('orders')).length, 0);
-  assert.equal((await shop.metrics()).of('shop_errors_total', { type: 'internal', route: '/checkout' }), 1);
+  const metrics = await shop.metrics();
+  assert.equal(metrics.of('shop_errors_total', { type: 'internal', route: '/checkout' }), 1);
+  assert.equal(metrics.of('shop_orders_total', { outcome: 'failed' }), 1);
   assert.ok(!shop.log().includes(CUSTOMER.address1));
+});
+
+test('while a payment is given back for what was sold just before, nobody waits: neither this shopper nor the next', async (t) => {
+  let soldOut = true;
+  const cancelled: string[] = [];
+  let failCancel = () => {};
+  const shop = await startShop(t, {
+    payments: {
+      authorize: async () => {
+        if (soldOut) await shop.knex('products').where('id', 1).update({ stock: 0 });
+        return { approved: true, reference: soldOut ? 'loser' : 'winner' };
+      },
+      cancel: (reference) => {
+        cancelled.push(reference);
+        if (cancelled.length > 1) return Promise.resolve();
+        return new Promise((_resolve, reject) => {
+          failCancel = () => reject(new Error('provider down'));
+        });
+      },
+    },
+  });
+  const { shopper: loser } = await withCart(shop);
+  const { shopper: next } = await withCart(shop);
+
+  const refused = await loser.post('/checkout', CUSTOMER);
+  assert.equal(refused.status, 409, refused.text);
+  assert.match(refused.text, /está esgotado/);
+  soldOut = false;
+  await shop.knex('products').where('id', 1).update({ stock: 1 });
+  assert.equal((await next.post('/checkout', CUSTOMER)).status, 302);
+
+  await until('it is asked for', () => cancelled.length === 1);
+  failCancel();
+  await until('it is given back', () => shop.log().includes('its payment is given back'));
+  assert.deepEqual(cancelled, ['loser', 'loser']);
+  assert.match(shop.log(), /"paymentReference":"loser","msg":"the order was not made/);
+  const metrics = await shop.metrics();
+  assert.equal(metrics.of('shop_orders_total', { outcome: 'out_of_stock' }), 1);
+  assert.equal(metrics.of('shop_orders_total', { outcome: 'paid' }), 1);
+  assert.equal(metrics.of('shop_orders_total', { outcome: 'failed' }), 0);
 });

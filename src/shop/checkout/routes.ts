@@ -6,7 +6,7 @@ import type { CartItemView, CheckoutPageView, Page } from '../views.ts';
 import { findOrder } from './find-order.ts';
 import { parseCheckout, typedBefore } from './form.ts';
 import { ORDER_NUMBER } from './order-number.ts';
-import { followPhases, type Phases } from './phases.ts';
+import { followPhases } from './phases.ts';
 import { type PlacedOrder, type Purchase, placeOrder } from './place-order.ts';
 
 export const checkoutRoutes: readonly Route[] = [
@@ -35,7 +35,7 @@ async function order(request: ShopRequest, shop: Shop): Promise<PlacedOrder> {
   try {
     phases.enter('validate');
     const purchase = await validPurchase(request, shop);
-    return await attempt(shop, purchase, phases);
+    return await placeOrder(shop, purchase, phases);
   } finally {
     phases.end();
   }
@@ -59,22 +59,6 @@ function parseCartId(value: unknown): string | null {
   if (value === undefined || value === '') return null;
   if (typeof value === 'string' && UUID.test(value)) return value;
   throw invalid('Esse carrinho não existe. Abra o carrinho e finalize o pedido de novo.');
-}
-
-async function attempt(shop: Shop, purchase: Purchase, phases: Phases): Promise<PlacedOrder> {
-  const { metrics } = shop;
-  try {
-    const placed = await placeOrder(shop, purchase, phases);
-    if (placed.outcome === 'paid') {
-      metrics.orderValueBrl.inc(placed.cart.totalCents / 100);
-      for (const { product, quantity } of placed.cart.items) metrics.unitsSold.inc({ product: product.slug }, quantity);
-    }
-    if (placed.outcome !== 'repeated' && placed.outcome !== 'empty') metrics.orders.inc({ outcome: placed.outcome });
-    return placed;
-  } catch (error) {
-    metrics.orders.inc({ outcome: 'failed' });
-    throw error;
-  }
 }
 
 async function answer(placed: PlacedOrder, request: ShopRequest, shop: Shop): Promise<Answer> {

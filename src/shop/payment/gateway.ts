@@ -21,6 +21,9 @@ export interface PaymentGateway {
    */
   authorize(amountCents: number, card: Card, signal: AbortSignal): Promise<Payment>;
 
-  /** Gives an approved amount back, for an order that could not be made after all. */
+  /**
+   * Gives an approved amount back, for an order that could not be made after all. Called again when it has failed or
+   * has not answered, so a second time must be no mistake.
+   */
   cancel(reference: string): Promise<void>;
 }
