@@ -1,4 +1,5 @@
 import type { Knex } from 'knex';
+import { withDeadline } from '../deadline.ts';
 import type { Logger } from '../log.ts';
 import { SAMPLE_INTERVAL_MS, sampleRegularly, type WorkerRegistry } from '../metrics/index.ts';
 import { databaseGauges } from './database-gauges.ts';
@@ -53,15 +54,6 @@ export function sampleDatabase(registry: WorkerRegistry, database: Knex, log: Lo
   return { up: () => up === true, first: sampler.first, stop: sampler.stop };
 }
 
-/** @throws Error when the answer has not come at the deadline; the work goes on */
-async function inTime<T>(work: Promise<T>, deadlineMs: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${deadlineMs} ms`)), deadlineMs);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+function inTime<T>(work: Promise<T>, deadlineMs: number): Promise<T> {
+  return withDeadline(work, deadlineMs, () => new Error(`no answer within ${deadlineMs} ms`));
 }

@@ -2,14 +2,14 @@ import type { Context, Middleware } from 'koa';
 import type { WorkerMetrics } from './metrics.ts';
 import { RequestClock, SPENT, withRequestClock } from './request-clock.ts';
 import { observeResponseSize } from './response-size.ts';
-import { UNMATCHED } from './routes.ts';
+import { routeOf } from './routes.ts';
 
 type HttpMetrics = Pick<
   WorkerMetrics,
   'httpRequestDuration' | 'httpResponseSize' | 'httpRequestsInFlight' | 'requestTime' | 'flush'
 >;
 
-const KNOWN_METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+const KNOWN_METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'CONNECT', 'TRACE']);
 /** As OpenTelemetry's HTTP conventions name a method that they don't know. */
 const OTHER_METHOD = '_OTHER';
 
@@ -37,7 +37,7 @@ export function timeRequests(metrics: HttpMetrics): Middleware {
       clock.stop();
       metrics.httpRequestsInFlight.dec();
       if (hungUp(ctx)) status = CLIENT_CLOSED_REQUEST;
-      const route = routeTemplate(ctx);
+      const route = routeOf(ctx);
       const labels = { method: knownMethod(ctx.method), route, status_code: String(status ?? ctx.status) };
       metrics.httpRequestDuration.observe(labels, clock.totalSeconds);
       const { split } = clock;
@@ -49,12 +49,6 @@ export function timeRequests(metrics: HttpMetrics): Middleware {
 
 function knownMethod(method: string): string {
   return KNOWN_METHODS.has(method) ? method : OTHER_METHOD;
-}
-
-/** The matched template as @koa/router leaves it, never the path itself. */
-function routeTemplate(ctx: Context): string {
-  const route: unknown = ctx._matchedRoute;
-  return typeof route === 'string' ? route : UNMATCHED;
 }
 
 function hungUp(ctx: Context): boolean {

@@ -1,3 +1,5 @@
+import type { DefaultContext } from 'koa';
+
 /** An address of the shop as its metrics name it. */
 export interface MeasuredRoute {
   readonly method: string;
@@ -11,4 +13,10 @@ export const UNMATCHED = 'unmatched';
 /** Its ordinary success, label `status_code`: a POST answers with a redirect. */
 export function successStatus({ method }: MeasuredRoute): string {
   return method === 'POST' ? '302' : '200';
+}
+
+/** Label `route` of a request: the matched template as @koa/router leaves it, never the path itself. */
+export function routeOf(ctx: DefaultContext): string {
+  const route: unknown = ctx._matchedRoute;
+  return typeof route === 'string' ? route : UNMATCHED;
 }

@@ -3,6 +3,13 @@ import { z } from 'zod';
 /** The largest `integer` of PostgreSQL: no id is above it. */
 const INT4_MAX = 2_147_483_647;
 
+const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
+
+/** Whether it is a UUID as we write them, in lower case: the id of a session or a cart. */
+export function isUuid(value: unknown): value is string {
+  return typeof value === 'string' && UUID.test(value);
+}
+
 /**
  * Reads an id from an address.
  *

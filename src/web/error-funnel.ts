@@ -1,9 +1,10 @@
 import { countError } from '../instrument/errors.ts';
 import type { WorkerMetrics } from '../instrument/metrics.ts';
+import { routeOf } from '../instrument/routes.ts';
 import { notFound, type ShopError } from '../shop/errors.ts';
 import { NO_PAGE, toShopError } from './failures.ts';
 import type { Pages } from './pages.ts';
-import { routeOf, type WebContext, type WebMiddleware } from './state.ts';
+import type { WebContext, WebMiddleware } from './state.ts';
 
 const HEADINGS: Record<number, string> = {
   400: 'Não entendemos esse pedido',

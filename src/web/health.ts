@@ -1,6 +1,6 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Knex } from 'knex';
 import { named } from '../db/named.ts';
+import { withDeadline } from '../deadline.ts';
 import type { WebContext } from './state.ts';
 
 /** A database that needs longer for nothing serves no page in time; what asks for readiness seldom waits longer either. */
@@ -18,12 +18,13 @@ export function showLive(ctx: WebContext): void {
  */
 export async function showReady(ctx: WebContext, database: Knex, ready: () => boolean): Promise<void> {
   if (!ready()) return answer(ctx, 503, 'starting or stopping');
-  const answered = named(database.raw('select 1'), 'select', 'none').then(
-    () => true,
-    () => false,
-  );
-  if (await Promise.race([answered, delay(READY_DEADLINE_MS, false, { ref: false })])) answer(ctx, 200, 'ready');
-  else answer(ctx, 503, 'the database does not answer');
+  const asked = named(database.raw('select 1'), 'select', 'none');
+  try {
+    await withDeadline(asked, READY_DEADLINE_MS, () => new Error('too late'));
+    answer(ctx, 200, 'ready');
+  } catch {
+    answer(ctx, 503, 'the database does not answer');
+  }
 }
 
 function answer(ctx: WebContext, status: number, text: string): void {

@@ -1,5 +1,6 @@
+import { routeOf } from '../instrument/routes.ts';
 import type { Logger } from '../log.ts';
-import { routeOf, type WebContext, type WebMiddleware } from './state.ts';
+import type { WebContext, WebMiddleware } from './state.ts';
 
 /** Asked for every few seconds by machines; the log of a quiet night should be quiet. */
 const MACHINE_ROUTES = new Set(['/livez', '/readyz', '/metrics']);

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Knex } from 'knex';
 import type Koa from 'koa';
 import { createSession } from 'koa-session';
+import { isUuid } from '../shop/input.ts';
 import { FLASHES, type FlashCode, isFlashCode } from '../shop/sessions/flash.ts';
 import { storeSession, visit } from '../shop/sessions/queries.ts';
 import type { RequestState, WebContext, WebMiddleware } from './state.ts';
@@ -9,7 +10,6 @@ import type { FlashView } from './views.ts';
 
 const COOKIE = 'fake_shop';
 const DAY_MS = 24 * 60 * 60 * 1000;
-const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
 
 /** What the signed cookie holds. */
 interface SessionData {
@@ -27,7 +27,7 @@ export function sessionCookie(app: Koa<RequestState>): WebMiddleware {
       renew: true,
       httpOnly: true,
       sameSite: 'lax',
-      valid: (_ctx, data: { id?: unknown }) => typeof data.id === 'string' && UUID.test(data.id),
+      valid: (_ctx, data: { id?: unknown }) => isUuid(data.id),
     },
     app,
   );

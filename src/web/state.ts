@@ -1,5 +1,4 @@
 import type { Middleware, ParameterizedContext } from 'koa';
-import { UNMATCHED } from '../instrument/routes.ts';
 import type { ShopError } from '../shop/errors.ts';
 
 /** What the middleware of one request tell each other, in `ctx.state`. */
@@ -14,9 +13,3 @@ export interface RequestState {
 
 export type WebContext = ParameterizedContext<RequestState>;
 export type WebMiddleware = Middleware<RequestState>;
-
-/** The template of the route that matched, for labels and logs; never the path. */
-export function routeOf(ctx: WebContext): string {
-  const route: unknown = ctx._matchedRoute;
-  return typeof route === 'string' ? route : UNMATCHED;
-}

@@ -2,7 +2,7 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { Agent, METHODS, request } from 'node:http';
 import { connect } from 'node:net';
 
-const COMMON_METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
+const COMMON_METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'];
 
 /** Answers differ by path, method and headers; within each, all that a client can choose is random. */
 const PATH_KINDS: (() => string)[] = [

@@ -1,6 +1,7 @@
 import { findOpenCart } from '../cart/queries.ts';
 import { sumUp } from '../cart/rules.ts';
 import { conflict, invalid, notFound, paymentDeclined } from '../errors.ts';
+import { isUuid } from '../input.ts';
 import type { Answer, Route, Shop, ShopRequest } from '../route.ts';
 import type { CartItemView, CheckoutPageView, Page } from '../views.ts';
 import { findOrder } from './find-order.ts';
@@ -14,8 +15,6 @@ export const checkoutRoutes: readonly Route[] = [
   { method: 'POST', path: '/checkout', handle: submit },
   { method: 'GET', path: '/order_confirmation/:number', handle: showConfirmation },
 ];
-
-const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
 
 const EMPTY: Answer = { redirect: '/cart', flash: 'cart_empty' };
 
@@ -57,7 +56,7 @@ async function validPurchase(request: ShopRequest, shop: Shop): Promise<Purchase
 
 function parseCartId(value: unknown): string | null {
   if (value === undefined || value === '') return null;
-  if (typeof value === 'string' && UUID.test(value)) return value;
+  if (isUuid(value)) return value;
   throw invalid('Esse carrinho não existe. Abra o carrinho e finalize o pedido de novo.');
 }
 
