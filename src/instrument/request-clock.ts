@@ -52,8 +52,9 @@ export class RequestClock {
     return ((this.#stoppedMs ?? performance.now()) - this.#startedMs) / 1000;
   }
 
-  /** Seconds of each part; they add up to `totalSeconds`, and none is negative. */
+  /** Seconds of each part until now, or until the stop; they add up to `totalSeconds`, and none is negative. */
   get split(): Record<Spent, number> {
+    this.#charge(performance.now());
     const total = this.totalSeconds;
     const db = this.#dbMs / 1000;
     const dbWait = this.#dbWaitMs / 1000;

@@ -71,7 +71,7 @@ export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestS
     pages,
     ground: { assets, database, metricsEndpoint, ready },
     beforeForms: [refuseCrossSite(), limitRate(rateLimiter, log), parseForm()],
-    beforePages: [shedLoad(load), keepDeadline(deadlineMs), greetVisitor(database)],
+    beforePages: [shedLoad(load), keepDeadline(deadlineMs, log), greetVisitor(database)],
   });
 
   app.use(timeRequests(metrics));

@@ -33,12 +33,12 @@ export function handleErrors(metrics: Pick<WorkerMetrics, 'errors'>, pages: Page
       const error = toShopError(thrown);
       ctx.state.failure = error;
       countError(metrics, routeOf(ctx), error.type);
-      await answer(ctx, error, pages);
+      answer(ctx, error, pages);
     }
   };
 }
 
-async function answer(ctx: WebContext, error: ShopError, pages: Pages): Promise<void> {
+function answer(ctx: WebContext, error: ShopError, pages: Pages): void {
   ctx.status = error.status;
   for (const name of ['Content-Encoding', 'Content-Length', 'ETag', 'Last-Modified']) ctx.remove(name);
   ctx.set({ 'Cache-Control': 'no-store', ...error.headers });
@@ -48,16 +48,19 @@ async function answer(ctx: WebContext, error: ShopError, pages: Pages): Promise<
     const { type, message, fields } = error;
     ctx.body = { error: { type, message, ...(fields && { fields }) }, requestId: ctx.state.requestId };
   } else if (error.page) {
-    await pages.show(ctx, error.page);
+    pages.showAgain(ctx, error.page);
   } else {
     const { status, message } = error;
     const view = { status, heading: HEADINGS[status] ?? 'Algo deu errado', message };
-    if (error.type !== 'overload') return pages.showError(ctx, view);
-    // To say no must cost much less than to say yes: compressing alone would cost more than all the rest.
-    ctx.compress = false;
-    // Who asks again at once waits in the system's queue then, not in ours: there he took the time from those who are
-    // being served, and from newcomers.
-    ctx.set('Connection', 'close');
-    pages.showRefusal(ctx, view);
+    if (error.type === 'overload') {
+      // To say no must cost much less than to say yes: compressing alone would cost more than all the rest.
+      ctx.compress = false;
+      // Who asks again at once waits in the system's queue then, not in ours: there he took the time from those who are
+      // being served, and from newcomers.
+      ctx.set('Connection', 'close');
+      pages.showRefusal(ctx, view);
+    } else {
+      pages.showError(ctx, view);
+    }
   }
 }

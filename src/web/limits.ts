@@ -1,4 +1,8 @@
+import { withDeadline } from '../deadline.ts';
+import { currentRequest } from '../instrument/request-clock.ts';
+import type { Logger } from '../log.ts';
 import { unavailable } from '../shop/errors.ts';
+import { logLateFailure } from './request-log.ts';
 import type { WebMiddleware } from './state.ts';
 
 /** When a worker has its hands full. */
@@ -44,25 +48,29 @@ export function shedLoad({ maxInFlight, lateCount, lateMs }: LoadLimits): WebMid
 
 /**
  * Answers 503 when a page takes too long, whatever it waits for: each query has its own deadline, but a page has
- * several. What it was doing goes on to its end, so that no order is left half-made; a repeated submit finds it.
+ * several. What it was doing goes on to its end, so that no order is left half-made; a repeated submit finds it. What
+ * fails then is logged, since its visitor has been answered.
  *
  * @param deadlineMs from the guards to the answer
  */
-export function keepDeadline(deadlineMs: number): WebMiddleware {
-  return async function keepDeadline(_ctx, next) {
-    let timer: NodeJS.Timeout | undefined;
-    const deadline = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => {
-        reject(unavailable('database', { cause: new Error(`the page was not ready after ${deadlineMs} ms`) }));
-      }, deadlineMs);
-    });
+export function keepDeadline(deadlineMs: number, log: Logger): WebMiddleware {
+  return async function keepDeadline(ctx, next) {
+    let late = false;
     const work = next();
-    // After the deadline nobody else waits for the work, and its failure has been answered already.
-    work.catch(() => {});
-    try {
-      await Promise.race([work, deadline]);
-    } finally {
-      clearTimeout(timer);
-    }
+    work.catch((error: unknown) => {
+      if (late) logLateFailure(log, ctx, error);
+    });
+    await withDeadline(work, deadlineMs, () => {
+      late = true;
+      return unavailable(whatTookTheTime(), { cause: new Error(`the page was not ready after ${deadlineMs} ms`) });
+    });
   };
+}
+
+/** Whose fault it is that the current request is late: the database's only if most of its time went there. */
+function whatTookTheTime(): 'database' | 'overload' {
+  const request = currentRequest();
+  if (!request) return 'overload';
+  const { db, db_wait } = request.split;
+  return db + db_wait > request.totalSeconds / 2 ? 'database' : 'overload';
 }

@@ -9,8 +9,10 @@ import type { ErrorView, LayoutView, Page } from './views.ts';
 
 /** The pages that visitors see. */
 export interface Pages {
-  show(ctx: WebContext, page: Page): Promise<void>;
-  /** Asks no database, which may be the reason for the error. */
+  /** A page as HTML, for the caller to show: until it is there, its visitor may have been answered otherwise. */
+  render(ctx: WebContext, page: Page): Promise<string>;
+  /** The page that an error brings with it. Like the next two it asks no database, which may be the error's reason. */
+  showAgain(ctx: WebContext, page: Page): void;
   showError(ctx: WebContext, view: ErrorView): void;
   /** An error page whose text is always the same, rendered once: a shop that is overloaded has no time for more. */
   showRefusal(ctx: WebContext, view: ErrorView): void;
@@ -46,18 +48,16 @@ export function createPages({ assets, catalogue, templates }: PagesDeps): Pages 
     return template({ ...shared, ...view });
   }
 
-  function show(ctx: WebContext, html: string): void {
-    ctx.type = 'html';
-    ctx.body = html;
-  }
-
   return {
-    async show(ctx, { page, view }) {
+    async render(ctx, { page, view }) {
       const categories = await catalogue.categories();
-      show(ctx, render(page, view, { ...askedBy(ctx), flash: takeFlash(ctx) }, categories));
+      return render(page, view, { ...askedBy(ctx), flash: takeFlash(ctx) }, categories);
+    },
+    showAgain(ctx, { page, view }) {
+      showHtml(ctx, render(page, view, askedBy(ctx), catalogue.knownCategories()));
     },
     showError(ctx, view) {
-      show(ctx, render('error', view, askedBy(ctx), catalogue.knownCategories()));
+      showHtml(ctx, render('error', view, askedBy(ctx), catalogue.knownCategories()));
     },
     showRefusal(ctx, view) {
       const categories = catalogue.knownCategories();
@@ -66,9 +66,14 @@ export function createPages({ assets, catalogue, templates }: PagesDeps): Pages 
         refusal = { html: render('error', view, ANY_REQUEST, categories), categories };
         refusals.set(view.message, refusal);
       }
-      show(ctx, refusal.html.replace(ANY_REQUEST.requestId, ctx.state.requestId));
+      showHtml(ctx, refusal.html.replace(ANY_REQUEST.requestId, ctx.state.requestId));
     },
   };
+}
+
+export function showHtml(ctx: WebContext, html: string): void {
+  ctx.type = 'html';
+  ctx.body = html;
 }
 
 function askedBy(ctx: WebContext): Asked {

@@ -1,5 +1,7 @@
 import { routeOf } from '../instrument/routes.ts';
 import type { Logger } from '../log.ts';
+import type { ShopError } from '../shop/errors.ts';
+import { toShopError } from './failures.ts';
 import type { WebContext, WebMiddleware } from './state.ts';
 
 /** Asked for every few seconds by machines; the log of a quiet night should be quiet. */
@@ -36,6 +38,15 @@ export function logRequests(log: Logger): WebMiddleware {
   };
 }
 
+/** What went wrong with a page after its visitor was told that it takes too long. A refusal is no failure. */
+export function logLateFailure(log: Logger, ctx: WebContext, error: unknown): void {
+  const failure = toShopError(error);
+  if (failure.status < 500) return;
+  const { requestId } = ctx.state;
+  const line = { requestId, route: routeOf(ctx), error: failure.type, cause: describe(failure.cause) };
+  log[levelOfFailure(failure)](line, 'a page failed after its deadline');
+}
+
 /** What Koa says when a response ends otherwise than meant, long after its middleware. */
 export function logBrokenResponses(log: Logger): (error: Error & { code?: string }) => void {
   return function logBrokenResponse(error) {
@@ -46,8 +57,13 @@ export function logBrokenResponses(log: Logger): (error: Error & { code?: string
 
 function levelOf(ctx: WebContext): 'debug' | 'info' | 'warn' | 'error' {
   const { failure } = ctx.state;
-  if (failure && failure.status >= 500) return failure.type === 'internal' ? 'error' : 'warn';
+  if (failure && failure.status >= 500) return levelOfFailure(failure);
   return MACHINE_ROUTES.has(routeOf(ctx)) ? 'debug' : 'info';
+}
+
+/** Ours, or one that passes by itself. */
+function levelOfFailure({ type }: ShopError): 'warn' | 'error' {
+  return type === 'internal' ? 'error' : 'warn';
 }
 
 interface Description {

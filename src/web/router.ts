@@ -3,7 +3,7 @@ import { methodNotAllowed } from '../shop/errors.ts';
 import type { Answer, Route, Shop } from '../shop/route.ts';
 import { businessRoutes } from '../shop/routes.ts';
 import { formOf } from './form.ts';
-import type { Pages } from './pages.ts';
+import { type Pages, showHtml } from './pages.ts';
 import { type Ground, plainRoutes } from './routes.ts';
 import { setFlash } from './session.ts';
 import type { RequestState, WebContext, WebMiddleware } from './state.ts';
@@ -42,14 +42,15 @@ async function answer(ctx: WebContext, route: Route, shop: Shop, pages: Pages): 
     },
     shop,
   );
+  const html = 'page' in given && !ctx.state.failure ? await pages.render(ctx, given) : null;
   // Too late: the visitor has been told so, and a new body would cut off the one that is on its way.
   if (ctx.state.failure) return;
   // A page shows the visitor's cart and messages: no cache may keep it.
   ctx.set('Cache-Control', 'no-store');
-  if ('page' in given) {
+  if (html !== null) {
     ctx.status = 200;
-    await pages.show(ctx, given);
-  } else {
+    showHtml(ctx, html);
+  } else if ('redirect' in given) {
     if (given.flash) setFlash(ctx, given.flash);
     ctx.redirect(given.redirect);
   }

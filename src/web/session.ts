@@ -55,7 +55,6 @@ export function setFlash(ctx: WebContext, code: FlashCode): void {
 }
 
 export function takeFlash(ctx: WebContext): FlashView | null {
-  if (ctx.status >= 400) return null;
   const session = sessionOf(ctx);
   const { flash: code } = session;
   if (code === undefined) return null;

@@ -172,19 +172,36 @@ test('a worker that has fallen behind refuses what is new, until it has caught u
 });
 
 test('a page that is ready after its deadline leaves the 503 alone that was sent instead', async (t) => {
-  let answerPayment = () => {};
+  const lines: string[] = [];
+  let release = () => {};
   const log = pino(
     new Writable({
       write(line, _encoding, done) {
+        lines.push(String(line));
         // The refusal is on its way, and is held up: its compression waits for its turn behind all this.
         if (String(line).includes('"status":503')) {
           for (let i = 0; i < 16; i++) pbkdf2('', '', 400_000, 32, 'sha256', () => {});
-          answerPayment();
+          release();
         }
         done();
       },
     }),
   );
+  const shop = await startShop(t, { log, options: { deadlineMs: 500 } });
+  const lock = await shop.knex.transaction();
+  // The page itself is done in time: what every page shows besides is not.
+  await lock.raw('lock table categories in access exclusive mode');
+  release = () => void lock.rollback();
+  const page = await shop.visitor().get('/contact');
+  assert.equal(page.status, 503);
+  assert.match(page.text, /problema passageiro.*<\/html>/s);
+  assert.equal((await shop.metrics()).of('shop_errors_total', { type: 'database', route: '/contact' }), 1);
+  await until('it is shown', async () => (await shop.visitor().get('/contact')).status === 200);
+  assert.ok(!lines.join('').includes('after its deadline'), 'what succeeds late is no failure');
+});
+
+test('a page that is late for another reason is no error of the database, and what it fails of then is logged once', async (t) => {
+  let answerPayment = () => {};
   const payments: PaymentGateway = {
     authorize: () =>
       new Promise((resolve) => {
@@ -192,14 +209,44 @@ test('a page that is ready after its deadline leaves the 503 alone that was sent
       }),
     async cancel() {},
   };
-  const shop = await startShop(t, { log, payments, options: { deadlineMs: 300 } });
+  const shop = await startShop(t, { payments, options: { deadlineMs: 500 } });
   const shopper = shop.visitor();
   await shopper.post('/add_to_cart/1', { quantity: 1 });
+  await shop.knex.raw('alter table orders add constraint refuse check (false)');
   const page = await shopper.post('/checkout', CUSTOMER);
   assert.equal(page.status, 503);
-  assert.match(page.text, /problema passageiro.*<\/html>/s);
+  const metrics = await shop.metrics();
+  assert.equal(metrics.of('shop_errors_total', { type: 'overload', route: '/checkout' }), 1);
+  assert.equal(metrics.of('shop_errors_total'), 1);
+
+  answerPayment();
+  const line = await until('it is logged', () =>
+    shop
+      .log()
+      .split('\n')
+      .find((text) => text.includes('a page failed after its deadline')),
+  );
+  const { level, requestId, route, error, cause } = JSON.parse(line);
+  assert.deepEqual({ level, route, error }, { level: 50, route: '/checkout', error: 'internal' });
+  assert.equal(requestId, page.headers.get('x-request-id'));
+  assert.match(cause.message, /violates check constraint/);
+  assert.equal(shop.log().split('after its deadline').length, 2);
+
+  await shop.knex.raw('alter table orders drop constraint refuse');
+  assert.equal((await shopper.post('/checkout', CUSTOMER)).status, 503);
+  answerPayment();
   await until('the order is made all the same', async () => (await shop.knex('orders')).length === 1);
   assert.match((await shopper.post('/checkout', CUSTOMER)).location ?? '', /^\/order_confirmation\//);
+});
+
+test('a form with mistakes is shown again without what the database tells of every page', async (t) => {
+  const shop = await startShop(t);
+  const shopper = shop.visitor();
+  await shopper.post('/add_to_cart/1', { quantity: 1 });
+  await shop.knex.raw('alter table categories rename to shelves');
+  const page = await shopper.post('/checkout', { ...CUSTOMER, zip: 'x' });
+  assert.equal(page.status, 422);
+  assert.match(page.text, /name="zip".*<\/html>/s);
 });
 
 test('one log line per request, without query, cookies or body', async (t) => {
