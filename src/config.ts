@@ -18,7 +18,7 @@ export interface Config {
     /** 0 asks the system for a free port. */
     readonly port: number;
     readonly metricsOnShopPort: boolean;
-    /** Believe `X-Forwarded-For` and `-Proto`: right only behind a proxy that sets them itself. */
+    /** Believe `X-Forwarded-For`, `-Proto` and `-Host`, and `X-Request-Id`: right only behind a proxy that sets them. */
     readonly trustProxy: boolean;
     /** Form posts a minute from one address, over all workers; `null` when off. */
     readonly rateLimit: number | null;

@@ -43,7 +43,7 @@ export interface AppDeps {
 }
 
 export interface AppOptions {
-  /** Believe `X-Forwarded-*`: right only behind a proxy that sets them itself. Default false. */
+  /** Believe `X-Forwarded-*` and `X-Request-Id`: right only behind a proxy that sets them itself. Default false. */
   trustProxy?: boolean;
   /** When to refuse pages; default 100 in flight, or 10 that take longer than a second. */
   load?: LoadLimits;

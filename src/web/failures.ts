@@ -67,7 +67,8 @@ const CONNECTION_FAILURES =
 export function isDatabaseFailure(error: unknown): boolean {
   if (error instanceof pg.DatabaseError) return SERVER_FAILURES.some((pattern) => pattern.test(error.code ?? ''));
   if (error instanceof AggregateError) return error.errors.some(isDatabaseFailure);
-  if (!(error instanceof Error)) return false;
+  // One with a status of its own tells of the request, and may carry the code of a file that is not there.
+  if (!(error instanceof Error) || 'status' in error) return false;
   const code: unknown = 'code' in error ? error.code : undefined;
   return (typeof code === 'string' && NETWORK_FAILURES.has(code)) || CONNECTION_FAILURES.test(error.message);
 }

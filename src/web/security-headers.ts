@@ -1,7 +1,8 @@
 import helmet from 'koa-helmet';
 import type { WebMiddleware } from './state.ts';
 
-const HSTS = 'max-age=31536000; includeSubDomains';
+/** Without `includeSubDomains`: which other hosts have TLS is not ours to say. */
+const HSTS = 'max-age=31536000';
 
 /** Strict headers: everything comes from us, nothing is inline, nobody frames us. */
 export function secureHeaders(): WebMiddleware {

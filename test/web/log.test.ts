@@ -71,7 +71,7 @@ test('every request is one line with the id that its page shows, and the cause o
 });
 
 test('what a request says forges no line and moves no cursor', async (t) => {
-  const shop = await startCluster(t, { workers: 1 });
+  const shop = await startCluster(t, { workers: 1, env: { TRUST_PROXY: 'true' } });
   const paths = [
     '/\x9b31mred',
     '/\xe2\x80\xaebackwards',

@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { type IncomingHttpHeaders, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import Koa from 'koa';
+import { createAssets } from '../../src/web/assets.ts';
+import { toShopError } from '../../src/web/failures.ts';
+import type { RequestState } from '../../src/web/state.ts';
 import { startShop } from '../support/shop.ts';
 
 /** `fetch` tidies paths up and forbids caches to answer; this sends what it is told. */
@@ -81,6 +90,26 @@ test('no path leads out of the public folder', async (t) => {
     assert.ok(status === 404 || status === 400, `${path} ${status}`);
     assert.doesNotMatch(text, /"dependencies"|root:/);
   }
+});
+
+test('a file that has gone since the start is not there, and no failure of the database', async (t) => {
+  const root = await mkdtemp(join(tmpdir(), 'fake-shop-public-'));
+  t.after(() => rm(root, { recursive: true }));
+  await writeFile(join(root, 'old.css'), '');
+  const assets = createAssets(root);
+  await rm(join(root, 'old.css'));
+  let thrown: unknown;
+  const app = new Koa<RequestState>().use(async (ctx) => {
+    await assets.serve(ctx, 'old.css').catch((error) => {
+      thrown = error;
+    });
+  });
+  const server = app.listen(0, '127.0.0.1');
+  t.after(() => server.close());
+  await once(server, 'listening');
+  await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, { headers: { connection: 'close' } });
+  const { status, type } = toShopError(thrown);
+  assert.deepEqual({ status, type }, { status: 404, type: 'not_found' });
 });
 
 test('pages are compressed for those who can read it', async (t) => {
