@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { stat } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { type RunningCluster, spawnShop, startCluster, temporaryFolder } from '../support/cluster.ts';
 import { testDatabase } from '../support/database.ts';
@@ -18,13 +20,14 @@ async function addToCart(shop: RunningCluster) {
   const visitor = shop.visitor();
   await visitor.get('/');
   assert.equal((await visitor.post('/add_to_cart/1', { quantity: 1 })).status, 302);
+  return visitor;
 }
 
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGKILL'] as const) {
   test(`${signal} to the primary leaves no process behind, and the next start finds its data`, async (t) => {
     const dataDir = await temporaryFolder(t);
     const first = await startCluster(t, { database: 'embedded', dataDir });
-    await addToCart(first);
+    const visitor = await addToCart(first);
     const family = await first.processes();
     assert.ok(family.length > 4, 'primary, two workers, the database and its processes');
 
@@ -34,6 +37,9 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGKILL'] as const) {
 
     const second = await startCluster(t, { database: 'embedded', dataDir });
     await until('the cart is still there', async () => (await second.metrics()).of('shop_active_cart_sessions') === 1);
+    // The keys that sign the cookies are kept too, and are nobody else's business.
+    assert.match((await visitor.get(`${second.shopUrl}/cart`)).text, /class="badge">1</);
+    assert.equal((await stat(join(dataDir, 'session-keys'))).mode & 0o777, 0o600);
   });
 }
 
