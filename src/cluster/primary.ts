@@ -153,9 +153,8 @@ async function startPrimary(
   const opsUrl = urlOf(config.metrics.host, opsServer.port, 'localhost');
   const metricsUrl = `${urlOf(config.metrics.host, opsServer.port, '127.0.0.1')}/metrics`;
 
-  // Workers take connections themselves. Where the primary hands them out, each worker is given one per turn of its event
-  // loop, and turns are long under load: newcomers waited 4.5 s for a refusal that takes 0.1 s (docs/operations.md). And
-  // what was handed to a worker that dies before it has taken it would never be answered.
+  // Workers take connections themselves. What the primary hands to a worker that dies before it has taken it would never
+  // be answered and never be closed; and when many come at once, they wait twice as long in its queue.
   cluster.schedulingPolicy = cluster.SCHED_NONE;
   // Counts the form posts of all workers; it listens to their messages from here on.
   new RateLimiterClusterMaster();

@@ -55,10 +55,7 @@ function answer(ctx: WebContext, error: ShopError, pages: Pages): void {
     if (error.type === 'overload') {
       // To say no must cost much less than to say yes: compressing alone would cost more than all the rest.
       ctx.compress = false;
-      // Who asks again at once waits in the system's queue then, not in ours: there he took the time from those who are
-      // being served, and from newcomers.
-      ctx.set('Connection', 'close');
-      pages.showRefusal(ctx, view);
+        pages.showRefusal(ctx, view);
     } else {
       pages.showError(ctx, view);
     }

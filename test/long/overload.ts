@@ -20,8 +20,8 @@ const CLIENTS = 400;
 const SERVED_P99_MS = 4 * SECOND;
 const REFUSED_MEDIAN_MS = 1 * SECOND;
 /** Connections that are opened while it is overloaded, and what each waits at most for its answer, a refusal too. */
-const NEWCOMERS = 500;
-const NEWCOMER_MS = 4 * SECOND;
+const NEWCOMERS = 200;
+const NEWCOMER_MS = 10 * SECOND;
 /** Behind 2,000 that have come and gone. */
 const RECOVERY_MS = 15 * SECOND;
 /** Of what it serves without the crowd. */
