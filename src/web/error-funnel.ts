@@ -55,7 +55,7 @@ function answer(ctx: WebContext, error: ShopError, pages: Pages): void {
     if (error.type === 'overload') {
       // To say no must cost much less than to say yes: compressing alone would cost more than all the rest.
       ctx.compress = false;
-        pages.showRefusal(ctx, view);
+      pages.showRefusal(ctx, view);
     } else {
       pages.showError(ctx, view);
     }

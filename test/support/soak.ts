@@ -76,13 +76,13 @@ async function look(shop: RunningCluster, minutes: number): Promise<Look[]> {
     looks.push({ process, what: 'memory', unit: 'MB', minutes, value: memoryBytes / MEGABYTE });
     looks.push({ process, what: 'descriptors', unit: '', minutes, value: descriptors });
     const { samples } = await shop.metrics(process === 'primary' ? '' : `?worker=${process}`);
-    const series = samples.filter(({ name }) => !OF_MOMENT.test(name)).length;
+    const series = samples.filter(({ name, labels }) => !OF_MOMENT.test(name) && labels.status_code !== '503').length;
     looks.push({ process, what: 'series', unit: '', minutes, value: series });
   }
   return looks;
 }
 
-/** What Node.js happens to be busy with. */
+/** What Node.js happens to be busy with. Left out beside it: the first refusal of each route, which adds its series once. */
 const OF_MOMENT = /^nodejs_active_(handles|requests|resources)$/;
 
 function coursesOf(looks: readonly Look[]): Course[] {
