@@ -173,7 +173,7 @@ for (const trouble of ['cut', 'hold'] as const) {
     line.mend();
     await until('up again', known);
     assert.equal(primary.databaseUp(), true);
-    assert.equal((await scrape()).of('shop_active_sessions'), 0);
+    await until('and known', async () => (await scrape()).of('shop_active_sessions') === 0);
   });
 }
 
