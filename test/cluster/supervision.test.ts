@@ -35,7 +35,8 @@ test('SIGHUP replaces every worker and fails no request, keep-alive connections 
   await allServe(shop, [1, 1], async () => {
     mostWorkers = Math.max(mostWorkers, await countWorkers(shop));
   });
-  const { statuses, failures } = await load.stop();
+  const { statuses, failures, slowestMs } = await load.stop();
+  t.diagnostic(`${statuses.get(200)} requests, the slowest ${Math.round(slowestMs)} ms`);
 
   assert.deepEqual(failures, []);
   assert.deepEqual([...statuses.keys()], [200]);
@@ -144,7 +145,8 @@ test('SIGTERM behind a balancer that watches /readyz fails no request', async (t
     return (await leaving.metrics()).of('shop_workers', { state: 'serving' }) === 2;
   });
   assert.deepEqual(await leaving.stop('SIGTERM'), { code: 0, signal: null });
-  const { statuses, failures } = await load.stop();
+  const { statuses, failures, slowestMs } = await load.stop();
+  t.diagnostic(`${statuses.get(200)} requests, the slowest ${Math.round(slowestMs)} ms`);
 
   assert.deepEqual(failures, []);
   assert.deepEqual([...statuses.keys()], [200]);
