@@ -18,6 +18,12 @@ const LIMITS = {
  * happened to take most of the connections in a busy moment would keep their load for as long as they last.
  */
 const REQUESTS_PER_CONNECTION = 100;
+/**
+ * For so long a process stands still when it has taken a connection, and others that listen on the same address wake up
+ * and take the next. Otherwise the first to wake up takes most of those that come at once; older versions of libuv did the
+ * same where `UV_TCP_SINGLE_ACCEPT` was set.
+ */
+const TURN_MS = 0.05;
 /** A client that has not taken the whole answer by then is cut; Node.js itself would wait for ever. */
 const ANSWER_TIMEOUT_MS = 30 * SECOND;
 const ANSWER_CHECK_MS = 1 * SECOND;
@@ -25,6 +31,14 @@ const ANSWER_CHECK_MS = 1 * SECOND;
 /** An idle keep-alive connection is given this long to send one more request and be told to close. */
 const IDLE_GRACE_MS = 1000;
 const IDLE_CHECK_MS = 100;
+
+export interface Address {
+  host: string;
+  /** 0 asks the system for a free port. */
+  port: number;
+  /** Other processes take connections there too. Default false. */
+  shared?: boolean;
+}
 
 export interface HttpServer {
   readonly port: number;
@@ -40,7 +54,7 @@ export interface HttpServer {
  *
  * @throws Error that says what to do, when the address can't be had
  */
-export async function listen(handler: RequestListener, address: { host: string; port: number }): Promise<HttpServer> {
+export async function listen(handler: RequestListener, address: Address): Promise<HttpServer> {
   /** Since when; oldest first. */
   const answering = new Map<ServerResponse, number>();
   let draining = false;
@@ -55,6 +69,7 @@ export async function listen(handler: RequestListener, address: { host: string; 
     handler(request, response);
   });
   server.maxRequestsPerSocket = REQUESTS_PER_CONNECTION;
+  if (address.shared) server.on('connection', standStill);
   await listening(server, address);
 
   const cutting = setInterval(function cutThoseWhoTakeNothing() {
@@ -88,7 +103,14 @@ export async function listen(handler: RequestListener, address: { host: string; 
   return { port: (server.address() as AddressInfo).port, drain };
 }
 
-function listening(server: Server, { host, port }: { host: string; port: number }): Promise<void> {
+const NEVER = new Int32Array(new SharedArrayBuffer(4));
+
+/** Lets others have the processor, for a time far shorter than a timer's. */
+function standStill(): void {
+  Atomics.wait(NEVER, 0, 0, TURN_MS);
+}
+
+function listening(server: Server, { host, port }: Address): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => reject(addressError(error, host, port)));
     server.listen({ host, port }, resolve);

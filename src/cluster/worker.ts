@@ -114,7 +114,9 @@ async function startWorker(
     },
     { trustProxy: config.shop.trustProxy },
   );
-  const server = resources.add(await listen(app.callback(), config.shop), (open) => open.drain(DRAIN_DEADLINE_MS));
+  const server = resources.add(await listen(app.callback(), { ...config.shop, shared: config.workers > 1 }), (open) =>
+    open.drain(DRAIN_DEADLINE_MS),
+  );
   return server.port;
 }
 

