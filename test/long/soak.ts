@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { describeSoak, soak } from '../support/soak.ts';
 
-const SECONDS = 45;
+const SECONDS = 30;
 /** So that every pool is as large as it gets, and each kind of answer has been given. */
 const WARM_UP_SECONDS = 15;
 /** Connections come and go with the load: to the database, and of clients. */
