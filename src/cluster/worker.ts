@@ -73,6 +73,7 @@ async function startWorker(
   ready: () => boolean,
 ): Promise<number> {
   const worker = String(assignment.place);
+  const { poolMax } = config.database;
   if (!config.database.connection || !config.shop.sessionKeys) {
     throw new Error('The primary hands every worker a database and session keys');
   }
@@ -83,7 +84,7 @@ async function startWorker(
   );
   const database = resources.add(
     connect(config.database.connection, {
-      poolMax: config.database.poolMax,
+      poolMax,
       applicationName: `fake-shop worker ${worker}`,
       log,
     }),
@@ -93,18 +94,14 @@ async function startWorker(
 
   const registry = new WorkerRegistry(store);
   resources.add(keepDefaultMetrics(registry, log), (stopCollecting) => stopCollecting());
-  const metrics = createWorkerMetrics(registry, {
-    worker,
-    products,
-    routes: shopRoutes,
-    poolMax: config.database.poolMax,
-  });
+  const metrics = createWorkerMetrics(registry, { worker, products, routes: shopRoutes, poolMax });
   resources.add(sampleProcess(metrics.cpuUsage, worker), (sampler) => sampler.stop());
   resources.add(instrumentKnex(database, metrics), (stopInstrumenting) => stopInstrumenting());
 
   const app = createApp(
     {
       database,
+      poolMax,
       metrics,
       log,
       sessionKeys: config.shop.sessionKeys,

@@ -2,6 +2,7 @@ import type { Knex } from 'knex';
 import type { WorkerMetrics } from '../instrument/metrics.ts';
 import type { Logger } from '../log.ts';
 import type { Catalogue } from './catalogue/catalogue.ts';
+import type { Bulkhead } from './checkout/bulkhead.ts';
 import type { PaymentGateway } from './payment/gateway.ts';
 import type { FlashCode } from './sessions/flash.ts';
 import type { Page } from './views.ts';
@@ -11,6 +12,7 @@ export interface Shop {
   readonly database: Knex;
   readonly metrics: WorkerMetrics;
   readonly catalogue: Catalogue;
+  readonly checkouts: Bulkhead;
   readonly payments: PaymentGateway;
   readonly log: Logger;
 }

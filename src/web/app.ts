@@ -7,6 +7,7 @@ import type { WorkerMetrics } from '../instrument/metrics.ts';
 import type { Logger } from '../log.ts';
 import { projectRoot } from '../paths.ts';
 import { createCatalogue } from '../shop/catalogue/catalogue.ts';
+import { createBulkhead } from '../shop/checkout/bulkhead.ts';
 import type { PaymentGateway } from '../shop/payment/gateway.ts';
 import { createSimulatedGateway } from '../shop/payment/simulated.ts';
 import { refuseMalformedAddress } from './address.ts';
@@ -28,6 +29,8 @@ import { loadTemplates } from './templates.ts';
 
 export interface AppDeps {
   database: Knex;
+  /** Connections that its pool may hold. */
+  poolMax: number;
   metrics: WorkerMetrics;
   log: Logger;
   /** Newest first: it signs, all verify. */
@@ -53,6 +56,9 @@ export interface AppOptions {
 
 const LOAD: LoadLimits = { maxInFlight: 100, lateCount: 10, lateMs: 1_000 };
 
+/** What checkouts leave to all other pages, which hold a connection for milliseconds only. */
+const SPARE_CONNECTIONS = 2;
+
 /** The shop as a Koa application. Throws when a template doesn't compile. */
 export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestState> {
   const { database, metrics, log, rateLimiter, metricsEndpoint, ready } = deps;
@@ -65,9 +71,11 @@ export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestS
   const catalogue = createCatalogue(database);
   const assets = createAssets(join(projectRoot, 'public'));
   const pages = createPages({ assets, catalogue, templates: loadTemplates() });
+  // Nor may they, while they wait for the payment provider, be so many that the worker seems to have fallen behind.
+  const checkouts = createBulkhead(Math.max(1, Math.min(deps.poolMax, load.lateCount) - SPARE_CONNECTIONS));
   const payments = deps.payments ?? createSimulatedGateway({ latencyMs: 20 });
   const router = createRouter({
-    shop: { database, metrics, catalogue, payments, log },
+    shop: { database, metrics, catalogue, checkouts, payments, log },
     pages,
     ground: { assets, database, metricsEndpoint, ready },
     beforeForms: [refuseCrossSite(), limitRate(rateLimiter, log), parseForm()],

@@ -241,6 +241,40 @@ test('a payment provider that hangs or fails costs a 503 and no order, and a lat
   assert.equal(metrics.of('shop_checkout_phase_duration_seconds_count', { phase: 'payment' }), 2);
 });
 
+test('while the payment provider hangs, whoever does not pay is served as usual', async (t) => {
+  let asked = 0;
+  const payments: PaymentGateway = {
+    authorize: () => {
+      asked++;
+      return new Promise(() => {});
+    },
+    cancel: async () => {},
+  };
+  const shop = await startShop(t, { payments });
+  const payers = await Promise.all(Array.from({ length: 30 }, () => withCart(shop)));
+  const browser = shop.visitor();
+
+  const answers = Promise.all(payers.map(({ shopper, cart }) => shopper.post('/checkout', { ...CUSTOMER, cart })));
+  await until('checkouts wait for the provider', () => asked > 0);
+  for (const page of ['/', '/shop?q=a', '/detail/1', '/cart'])
+    assert.equal((await browser.get(page)).status, 200, page);
+  for (const { status, headers } of await answers) {
+    assert.equal(status, 503);
+    assert.ok(Number(headers.get('retry-after')) > 0);
+  }
+
+  const metrics = await shop.metrics();
+  assert.ok(asked < payers.length, 'the others stood in line, and gave up');
+  assert.equal(metrics.of('shop_orders_total', { outcome: 'failed' }), payers.length);
+  assert.equal(metrics.of('shop_errors_total', { type: 'overload', route: '/checkout' }), payers.length);
+  assert.equal(metrics.of('shop_errors_total'), payers.length);
+  const spent = (on: string) => metrics.of('shop_request_time_seconds_total', { route: '/checkout', spent: on });
+  assert.ok(spent('payment') > 1 && spent('db_wait') > 1, `payment ${spent('payment')}, db_wait ${spent('db_wait')}`);
+  assert.match(shop.log(), /8 checkouts were under way/);
+  assert.equal((await shop.knex('orders')).length, 0);
+  assert.equal((await shop.knex('carts').where('status', 'open')).length, payers.length);
+});
+
 test('a payment whose order can not be written is given back, and a failure to do so hides no other', async (t) => {
   const cancelled: string[] = [];
   const shop = await startShop(t, {

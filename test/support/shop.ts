@@ -30,6 +30,7 @@ export interface TestShop {
 
 export type ShopOverrides = Partial<AppDeps> & { options?: AppOptions };
 
+const POOL_MAX = 10;
 const SESSION_KEYS = ['a key that only the tests know'];
 
 /** A shop with the whole catalogue in a fresh database; all is closed at the test's end. */
@@ -56,11 +57,12 @@ async function serve(
     }),
   );
   const products: string[] = await knex('products').pluck('slug');
-  const database = overrides.database ?? connect(connection, { poolMax: 10, applicationName: 'shop', log });
-  const metrics = createWorkerMetrics(registry, { worker: '1', products, routes: shopRoutes, poolMax: 10 });
+  const database = overrides.database ?? connect(connection, { poolMax: POOL_MAX, applicationName: 'shop', log });
+  const metrics = createWorkerMetrics(registry, { worker: '1', products, routes: shopRoutes, poolMax: POOL_MAX });
   t.after(instrumentKnex(database, metrics));
   const app = createApp(
     {
+      poolMax: POOL_MAX,
       metrics,
       log,
       sessionKeys: SESSION_KEYS,

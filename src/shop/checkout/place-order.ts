@@ -53,17 +53,18 @@ interface Progress {
  * slowness must not queue up everyone who wants the same product, where it would look like a slow database. Whoever
  * loses the last unit in that moment gets the money back.
  *
- * @throws {ShopError} 503 when the payment provider fails
+ * @throws {ShopError} 503 when the payment provider fails, or keeps too many others waiting
  */
 export async function placeOrder(
-  shop: Pick<Shop, 'database' | 'payments' | 'log' | 'metrics'>,
+  shop: Pick<Shop, 'database' | 'checkouts' | 'payments' | 'log' | 'metrics'>,
   purchase: Purchase,
   phases: Phases,
 ): Promise<PlacedOrder> {
   const progress: Progress = {};
   try {
-    const placed = await shop.database.transaction((transaction) =>
-      placeWithin(transaction, shop, purchase, phases, progress),
+    phases.enter('reserve');
+    const placed = await shop.checkouts.run(() =>
+      shop.database.transaction((transaction) => placeWithin(transaction, shop, purchase, phases, progress)),
     );
     if (progress.payment && placed.outcome !== 'paid') void settle(shop, progress.payment);
     countOrder(shop.metrics, placed);
@@ -87,7 +88,6 @@ async function placeWithin(
   progress: Progress,
 ): Promise<PlacedOrder> {
   const { sessionId, customer, card } = purchase;
-  phases.enter('reserve');
   const held = await lockCart(transaction, sessionId, purchase.cartId);
   if (!held) return previousOrder(transaction, purchase);
   if (held.ordered) return repeated(await findNumberOfCart(transaction, held.id));
