@@ -38,11 +38,11 @@ function search(): void {
 function choose(): [string, string] {
   holds(get('/', 'GET /'), 'the home page shows products', (page) => idsOf(page, 'href', '/detail/').length > 0);
 
-  const offered = productsOf(get(`/shop?page=${oneOf(['1', '2'], 'page')}`, 'GET /shop?page'));
-  const wanted = oneOf(offered, 'product in stock');
+  const offered = plentyOf(get(`/shop?page=${oneOf(['1', '2'], 'page')}`, 'GET /shop?page'));
+  const wanted = oneOf(offered, 'product with plenty in stock');
   const other = oneOf(
     offered.filter((id) => id !== wanted),
-    'second product in stock',
+    'second product with plenty in stock',
   );
 
   const product = get(`/detail/${wanted}`, 'GET /detail/:id');
@@ -84,6 +84,11 @@ function buy(): void {
 /** Ids of the products that the page offers to add: those in stock. */
 function productsOf(page: Page): string[] {
   return idsOf(page, 'action', '/add_to_cart/');
+}
+
+/** The same without last units, which another shopper may buy first: that is a conflict, and no fault of the shop's. */
+function plentyOf(page: Page): string[] {
+  return idsOf(page, 'action', '/add_to_cart/', '.card:not(:has(.stock--low))');
 }
 
 /** Ids of the cart's items. */

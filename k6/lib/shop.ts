@@ -17,10 +17,14 @@ export function post(path: string, name: string, form: Record<string, string>, s
   return expectStatus(http.post(baseUrl + path, form, params(name, status)), name, status);
 }
 
-/** The last parts of the addresses below `prefix` that the page's links or forms lead to, each once, in their order. */
-export function idsOf(page: Page, attribute: 'href' | 'action', prefix: string): string[] {
+/**
+ * The last parts of the addresses below `prefix` that the page's links or forms lead to, each once, in their order.
+ *
+ * @param within a selector: only what is in there
+ */
+export function idsOf(page: Page, attribute: 'href' | 'action', prefix: string, within = 'body'): string[] {
   const ids = page
-    .html(`[${attribute}^="${prefix}"]`)
+    .html(`${within} [${attribute}^="${prefix}"]`)
     .toArray()
     .map((element) => element.attr(attribute)?.slice(prefix.length) ?? '');
   return [...new Set(ids)];
