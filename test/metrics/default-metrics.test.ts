@@ -34,6 +34,34 @@ test('a percentile of the event loop lag is that of the slowest process, not an 
   assert.equal(merged.get('nodejs_eventloop_lag_mean_seconds'), 'average');
 });
 
+test('an event loop that was blocked a while ago is seen, though it has been sampled since', async (t) => {
+  const registry = new WorkerRegistry();
+  let samples = 0;
+  new Gauge({
+    name: 'samples',
+    help: 'Counts how often it is sampled',
+    registers: [registry],
+    collect() {
+      samples++;
+    },
+  });
+  t.after(collectDefaults(registry));
+  await until('the loop is watched', () => samples > 1);
+  const blockedMs = 400;
+  const end = performance.now() + blockedMs;
+  while (performance.now() < end);
+  const before = samples;
+  await until('it has been sampled again and again', () => samples > before + 2);
+
+  const metrics = await registry.metrics();
+  const lag = (what: string) =>
+    Number(new RegExp(`^nodejs_eventloop_lag_${what}_seconds (.+)$`, 'm').exec(metrics)?.[1]);
+  assert.ok(lag('max') > 0.9 * (blockedMs / 1000), `${lag('max')} s`);
+  assert.ok(lag('p99') > lag('p50') && lag('p99') <= lag('max'));
+  assert.ok(lag('min') > 0 && lag('min') <= lag('mean') && lag('mean') < lag('max') && lag('stddev') > 0);
+  assert.match(metrics, /# HELP nodejs_eventloop_lag_max_seconds .*, over the last 30 to 60 seconds\n/);
+});
+
 test('garbage collections, a histogram of prom-client, are merged bucket by bucket', async (t) => {
   const { workers, scrape } = openCluster(t, 2);
   const own: prom.Histogram<'kind'>[] = [];
