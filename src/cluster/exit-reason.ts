@@ -18,7 +18,7 @@ export type RestartReason = (typeof RESTART_REASONS)[number];
  * @param served whether the worker had ever served
  */
 export function exitReason(code: number | null, signal: string | null, served: boolean): RestartReason {
-  // V8 aborts when its heap is full, and nothing else here does.
+  // V8 aborts when its heap is full. So do Node.js' own assertions, which hardly ever fail.
   if (signal === 'SIGABRT' || signal === 'SIGTRAP') return 'out_of_memory';
   if (signal) return 'signal';
   if (!served) return 'failed_start';

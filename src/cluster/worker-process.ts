@@ -27,7 +27,8 @@ export class WorkerProcess {
   readonly comesUp: Promise<boolean>;
   /** Resolves when it has ended. */
   readonly gone: Promise<void>;
-  readonly #worker: Worker;
+  /** Null when the system refused to make a process at all. */
+  readonly #worker: Worker | null;
   readonly #log: Logger;
   #wanted: RestartReason | null = null;
   #silentTicks = 0;
@@ -36,15 +37,29 @@ export class WorkerProcess {
 
   constructor({ environment, log, onServing, onExit }: WorkerProcessOptions) {
     this.#log = log;
-    this.#worker = cluster.fork(environment);
     let settle: (up: boolean) => void = () => {};
     this.comesUp = new Promise((resolve) => {
       settle = resolve;
     });
+    let leave: () => void = () => {};
     this.gone = new Promise((resolve) => {
-      this.#worker.once('exit', () => resolve());
+      leave = resolve;
     });
-    this.#worker.on('message', (message: WorkerMessage) => {
+
+    const ended = (code: number | null, signal: string | null): void => {
+      this.state = 'down';
+      onExit({ code, signal });
+      settle(false);
+      leave();
+    };
+    const refused = (error: Error): void => {
+      this.failure = error.message;
+      log.error({ err: error }, 'the system makes no process for a worker');
+      ended(null, null);
+    };
+
+    this.#worker = fork(environment, refused);
+    this.#worker?.on('message', (message: WorkerMessage) => {
       this.#silentTicks = 0;
       if (message.type === 'serving') {
         this.served = true;
@@ -60,16 +75,15 @@ export class WorkerProcess {
       }
     });
     // Without a listener, a message that can't be sent to a dying worker would end the primary.
-    this.#worker.on('error', (error) => log.warn({ workerPid: this.pid, err: error }, 'worker could not be reached'));
-    this.#worker.once('exit', (code, signal) => {
-      this.state = 'down';
-      onExit({ code, signal });
-      settle(false);
+    this.#worker?.on('error', (error) => {
+      if (this.pid === null) refused(error);
+      else log.warn({ workerPid: this.pid, err: error }, 'worker could not be reached');
     });
+    this.#worker?.once('exit', ended);
   }
 
   get pid(): number | null {
-    return this.#worker.process.pid ?? null;
+    return this.#worker?.process.pid ?? null;
   }
 
   /** Why it ended: what was asked of it, or else what `exitReason` reads off its end. */
@@ -96,11 +110,11 @@ export class WorkerProcess {
       this.#log.warn({ workerPid: this.pid }, 'worker did not drain in time and is killed');
       this.kill();
     }, deadlineMs);
-    this.#worker.once('exit', () => clearTimeout(deadline));
+    void this.gone.then(() => clearTimeout(deadline));
   }
 
   kill(): void {
-    this.#worker.process.kill('SIGKILL');
+    this.#worker?.process.kill('SIGKILL');
   }
 
   /**
@@ -120,6 +134,21 @@ export class WorkerProcess {
 
   #tell(message: PrimaryMessage): void {
     this.#told = message;
-    if (this.#worker.isConnected()) this.#worker.send(message);
+    if (this.#worker?.isConnected()) this.#worker.send(message);
+  }
+}
+
+/**
+ * Forks. For want of descriptors or processes, Node.js emits `error` and never `exit`; for want of memory it throws
+ * (node/lib/internal/child_process.js, `spawn`).
+ *
+ * @param refused told of what was thrown, when the caller is done
+ */
+function fork(environment: NodeJS.ProcessEnv, refused: (error: Error) => void): Worker | null {
+  try {
+    return cluster.fork(environment);
+  } catch (error) {
+    setImmediate(refused, error as Error);
+    return null;
   }
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import { type RunningCluster, startCluster } from '../support/cluster.ts';
 import { isAlive, until } from '../support/wait.ts';
@@ -133,4 +134,25 @@ test('a shop that has served once is never given up, however often its only work
   await until('nobody serves', async () => (await fetch(`${shop.opsUrl}/readyz`)).status === 503);
   assert.equal((await fetch(`${shop.opsUrl}/livez`)).status, 200);
   assert.ok((await shop.metrics()).of('shop_worker_restarts_total', { reason: 'exception' }) > HOPELESS_DEATHS);
+});
+
+test('a worker that the system refuses to make is tried again, and keeps the shop neither from serving nor from its end', async (t) => {
+  const shop = await startCluster(t);
+  const limit = (descriptors: string) =>
+    execFileSync('prlimit', ['--pid', String(shop.pid), `--nofile=${descriptors}:`]).toString();
+  const before = execFileSync('prlimit', ['--pid', String(shop.pid), '--nofile', '--output=SOFT', '--noheadings']);
+  const [first] = (await shop.status()).workers;
+  limit('3');
+  process.kill(first?.pid as number, 'SIGKILL');
+  const refusals = () => logOf(shop).filter(({ msg }) => msg === 'the system makes no process for a worker');
+  await until('it is refused again', () => refusals().length > 1);
+  limit(before.toString().trim());
+
+  await until('the place is filled', async () => (await shop.status()).workers[0]?.state === 'serving');
+  assert.equal((await shop.visitor().get('/')).status, 200);
+  const restarts = await shop.metrics();
+  assert.equal(restarts.of('shop_worker_restarts_total', { reason: 'signal' }), 1);
+  assert.equal(restarts.of('shop_worker_restarts_total', { reason: 'failed_start' }), refusals().length);
+  assert.match(refusals()[0]?.err?.message ?? '', /EMFILE/);
+  assert.deepEqual(await shop.stop(), { code: 0, signal: null });
 });
