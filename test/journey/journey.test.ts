@@ -146,7 +146,10 @@ test("a customer's way through the shop moves each of the seven metrics by what 
     try {
       await until('a worker uses a fifth of a core and a connection is in use', async () => {
         const scrape = await shop.metrics();
-        return scrape.of('shop_cpu_usage_ratio', { worker: 1 }) > 0.2 && scrape.of('shop_db_connections') >= 1;
+        return (
+          scrape.of('shop_cpu_usage_ratio', { worker: 1 }) > 0.2 &&
+          scrape.of('shop_db_connections', { state: 'active' }) >= 1
+        );
       });
     } finally {
       done = true;

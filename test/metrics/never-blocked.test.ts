@@ -21,14 +21,16 @@ test('a stopped worker and a hanging one are served with their last values, and 
   process.kill(farm.pid(1), 'SIGSTOP');
   await farm.tell(2, 'hang');
   const durations: number[] = [];
+  const seen: unknown[] = [];
   await until('the ages tell', async () => {
     const [startedAt, queuedBefore] = [performance.now(), queuedMs([process.pid])];
-    const samples = await farm.scrape();
+    const samples = await farm.scrape().catch((error: unknown) => void seen.push(error));
     durations.push(performance.now() - startedAt - (queuedMs([process.pid]) - queuedBefore));
-    assert.equal(samples.of('acts_total{kind="request"}'), 1110);
-    assert.equal(samples.of('depth'), 6);
+    if (!samples) return false;
+    seen.push(`${samples.of('acts_total{kind="request"}')} acts, depth ${samples.of('depth')}`);
     return [1, 2].every((worker) => samples.of(`cluster_metrics_worker_age_seconds{worker="${worker}"}`) >= 2);
   });
+  assert.deepEqual([...new Set(seen)], ['1110 acts, depth 6']);
   const samples = await farm.scrape();
   assert.ok(samples.of('cluster_metrics_worker_age_seconds{worker="3"}') < 2);
   const slowest = Math.max(...durations);
