@@ -36,7 +36,7 @@ export class RequestClock {
     else this.#waits -= 1;
   }
 
-  /** Time that the payment provider took, which until now counted as the app's. */
+  /** Time that was a wait for the payment provider, and until now counted as the app's. */
   addPayment(seconds: number): void {
     this.#paymentMs += seconds * 1000;
   }
@@ -84,7 +84,7 @@ export function currentRequest(): RequestClock | undefined {
   return clocks.getStore();
 }
 
-/** Notes for the current request how long the payment provider took, in seconds. */
+/** Notes for the current request how long it waited for the payment provider, in seconds. */
 export function recordPayment(seconds: number): void {
   currentRequest()?.addPayment(seconds);
 }

@@ -1,5 +1,5 @@
 import { Semaphore, withTimeout } from 'async-mutex';
-import { currentRequest } from '../../instrument/request-clock.ts';
+import { recordPayment } from '../../instrument/request-clock.ts';
 import { unavailable } from '../errors.ts';
 
 /** What is left of a page's deadline after this is the payment provider's. */
@@ -13,7 +13,7 @@ export interface Bulkhead {
 
 /**
  * Keeps a slow payment provider from stopping the whole shop: a checkout has a connection in hand while the provider
- * answers. The time in line is a wait for a connection, and counts as one.
+ * answers. So the time in line is a wait for the provider, and counts as one.
  *
  * @param places how many checkouts work at a time
  */
@@ -21,8 +21,7 @@ export function createBulkhead(places: number): Bulkhead {
   const semaphore = withTimeout(new Semaphore(places), LINE_MS);
 
   async function enter(): Promise<() => void> {
-    const request = currentRequest();
-    request?.begin('db_wait');
+    const startedMs = performance.now();
     try {
       const [, leave] = await semaphore.acquire();
       return leave;
@@ -30,7 +29,7 @@ export function createBulkhead(places: number): Bulkhead {
       const cause = new Error(`${places} checkouts were under way, and this one's turn did not come in ${LINE_MS} ms`);
       throw unavailable('overload', { cause });
     } finally {
-      request?.end('db_wait');
+      recordPayment((performance.now() - startedMs) / 1000);
     }
   }
 
