@@ -16,6 +16,11 @@ const OTHER_METHOD = '_OTHER';
 /** What nginx logs for a client that hung up before it got its answer. */
 const CLIENT_CLOSED_REQUEST = 499;
 
+/** The status that a request counts and is logged with, whatever was prepared for a client that did not wait. */
+export function statusOf(ctx: Pick<Context, 'status' | 'res'>): number {
+  return hungUp(ctx) ? CLIENT_CLOSED_REQUEST : ctx.status;
+}
+
 /**
  * Measures every request: duration, response size, how many are in flight, and what their time went to.
  *
@@ -51,7 +56,8 @@ function knownMethod(method: string): string {
   return KNOWN_METHODS.has(method) ? method : OTHER_METHOD;
 }
 
-function hungUp(ctx: Context): boolean {
+/** Whether the client has gone, or was cut, before it got its answer. */
+export function hungUp(ctx: Pick<Context, 'res'>): boolean {
   return ctx.res.destroyed && !ctx.res.writableEnded;
 }
 

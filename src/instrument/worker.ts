@@ -82,7 +82,7 @@ function defineMetrics(registry: WorkerRegistry): WorkerMetrics {
     }),
     httpRequestDuration: new Histogram({
       name: 'http_request_duration_seconds',
-      help: 'Seconds from the arrival of a request until its response is ready to be sent, by route template; status 499 when the client hung up first',
+      help: 'Seconds from the arrival of a request until its response is ready to be sent, by route template; status 499 when the client hung up, or was cut, first',
       labelNames: ['method', 'route', 'status_code'],
       buckets: DURATION_BUCKETS_SECONDS,
       registers,

@@ -21,13 +21,15 @@ export function parseId(text: string | undefined): number | null {
   return id <= INT4_MAX ? id : null;
 }
 
+export const EMPTY = 'Preencha este campo.';
+
 /**
  * Text as a person types it on one line: trimmed, without control characters (PostgreSQL refuses NUL in text, a line
  * break has no place in a field) and without the characters that turn the direction of what follows.
  */
 export const line = (max: number) =>
   z
-    .string({ error: 'Preencha este campo.' })
+    .string({ error: EMPTY })
     .trim()
     .max(max, `Use no máximo ${max} caracteres.`)
     .regex(/^[^\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069]*$/u, 'Há caracteres que não podem ser usados aqui.');

@@ -1,4 +1,5 @@
 import { countError } from '../instrument/errors.ts';
+import { hungUp } from '../instrument/http.ts';
 import type { WorkerMetrics } from '../instrument/metrics.ts';
 import { routeOf } from '../instrument/routes.ts';
 import { notFound, type ShopError } from '../shop/errors.ts';
@@ -29,10 +30,13 @@ export function handleErrors(metrics: Pick<WorkerMetrics, 'errors'>, pages: Page
     try {
       await next();
       if (ctx.status === 404 && (ctx.body === undefined || ctx.body === null)) throw notFound(NO_PAGE);
+      // An error that the primary has answered already, see `showMetrics`.
+      if (ctx.state.failure) countError(metrics, routeOf(ctx), ctx.state.failure.type);
     } catch (thrown) {
       const error = toShopError(thrown);
       ctx.state.failure = error;
-      countError(metrics, routeOf(ctx), error.type);
+      // Nobody is refused who has gone: what it waited for may have ended with this worker.
+      if (error.status !== 503 || !hungUp(ctx)) countError(metrics, routeOf(ctx), error.type);
       answer(ctx, error, pages);
     }
   };

@@ -1,6 +1,6 @@
 import { type IncomingMessage, request } from 'node:http';
 import { buffer } from 'node:stream/consumers';
-import { notFound, unavailable } from '../shop/errors.ts';
+import { forbidden, malformed, notFound, type ShopError, unavailable } from '../shop/errors.ts';
 import { NO_PAGE } from './failures.ts';
 import type { WebContext } from './state.ts';
 
@@ -31,9 +31,19 @@ export async function showMetrics(ctx: WebContext, endpoint: URL | null): Promis
     }
     ctx.compress = false;
     ctx.body = body;
+    const failure = failureOf(ctx.status, body.toString());
+    if (failure) ctx.state.failure = failure;
   } catch (cause) {
     throw unavailable('overload', { cause });
   }
+}
+
+/** What the primary's answer counts as; null for metrics. */
+function failureOf(status: number, message: string): ShopError | null {
+  if (status < 400) return null;
+  if (status === 401) return forbidden(message);
+  if (status === 404) return notFound(message);
+  return status < 500 ? malformed(message) : unavailable('overload', { cause: new Error(message) });
 }
 
 function get(url: URL, headers: Record<string, string>): Promise<IncomingMessage> {

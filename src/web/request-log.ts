@@ -1,3 +1,4 @@
+import { hungUp, statusOf } from '../instrument/http.ts';
 import { routeOf } from '../instrument/routes.ts';
 import type { Logger } from '../log.ts';
 import type { ShopError } from '../shop/errors.ts';
@@ -11,6 +12,9 @@ const MACHINE_ROUTES = new Set(['/livez', '/readyz', '/metrics']);
 const CLIENT_FAULT = /^(ECONNRESET|EPIPE|ERR_STREAM_PREMATURE_CLOSE|HPE_\w+)$/;
 
 const MAX_PATH = 200;
+
+/** Whatever a stranger takes our addresses for. */
+const CARD_NUMBER = /\d{12,}/g;
 
 /**
  * One line per request, an error's cause on the same line. Neither the query nor the headers nor the body are in it:
@@ -27,8 +31,8 @@ export function logRequests(log: Logger): WebMiddleware {
         requestId,
         method: ctx.method,
         route: routeOf(ctx),
-        path: ctx.originalUrl.split('?', 1)[0]?.slice(0, MAX_PATH),
-        status: ctx.status,
+        path: ctx.originalUrl.split('?', 1)[0]?.slice(0, MAX_PATH).replace(CARD_NUMBER, '[digits]'),
+        status: statusOf(ctx),
         durationMs: Math.round((performance.now() - startedMs) * 10) / 10,
         ...(failure && { error: failure.type }),
         ...(failure?.cause !== undefined && failure.status >= 500 && { cause: describe(failure.cause) }),
@@ -57,7 +61,8 @@ export function logBrokenResponses(log: Logger): (error: Error & { code?: string
 
 function levelOf(ctx: WebContext): 'debug' | 'info' | 'warn' | 'error' {
   const { failure } = ctx.state;
-  if (failure && failure.status >= 500) return levelOfFailure(failure);
+  // Whoever has gone is told nothing: only a fault of the code remains one.
+  if (failure && failure.status >= 500 && (failure.type === 'internal' || !hungUp(ctx))) return levelOfFailure(failure);
   return MACHINE_ROUTES.has(routeOf(ctx)) ? 'debug' : 'info';
 }
 

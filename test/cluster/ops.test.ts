@@ -80,7 +80,13 @@ test('the primary and the shop answer /metrics alike', async (t) => {
     assert.ok(!one.has('shop_cpu_usage_ratio', { worker: 2 }));
     assert.equal((await get(`${shop.opsUrl}/metrics?worker=3`)).status, 404);
     assert.equal((await get(`${shop.opsUrl}/metrics?worker=x`)).status, 400);
+    const before = await shop.metrics();
     assert.equal((await get(`${shop.shopUrl}/metrics?worker=x`)).status, 400);
+    assert.equal((await get(`${shop.shopUrl}/metrics?worker=3`)).status, 404);
+    const change = (await shop.metrics()).since(before);
+    assert.equal(change.of('shop_errors_total', { route: '/metrics', type: 'validation' }), 1);
+    assert.equal(change.of('shop_errors_total', { route: '/metrics', type: 'not_found' }), 1);
+    assert.equal(change.of('shop_errors_total'), 2);
   });
 
   await t.test('/status describes the cluster', async () => {

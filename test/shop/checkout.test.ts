@@ -138,6 +138,11 @@ test('every mistake in the form is named, and nothing changes', async (t) => {
   const wrong: [field: string, value: string, message: RegExp][] = [
     ['first_name', ' ', /Preencha/],
     ['last_name', 'x'.repeat(101), /no máximo 100/],
+    ['first_name', '4242 4242 4242 4242', /número de um cartão/],
+    ['address1', 'cartão 4242-4242-4242-4242, 12/39', /número de um cartão/],
+    ['address1', 'x'.repeat(256), /no máximo 255/],
+    ['address2', '5105105105105100', /número de um cartão/],
+    ['email', '4242424242424242@exemplo.com.br', /número de um cartão/],
     ['email', 'ana@', /e-mail/],
     ['mobile', '123', /celular/],
     ['address1', '', /Preencha/],
@@ -179,6 +184,8 @@ test('plausible addresses and spellings of a card are taken', async (t) => {
     { card_number: '4242-4242-4242-4242', expiry_date: '12 / 39' },
     { expiry_date: '1239' },
     { card_number: '4222222222222', address2: '' },
+    { address1: `Rua ${'x'.repeat(251)}`, mobile: '5511912345601' },
+    { address2: 'entre os números 1000 2000 3000 4001' },
     { first_name: "D'Ávila", last_name: 'Ng', email: 'a+b@exemplo.com.br' },
   ];
   for (const fields of plausible) {
@@ -186,6 +193,10 @@ test('plausible addresses and spellings of a card are taken', async (t) => {
     const answer = await shopper.post('/checkout', { ...CUSTOMER, ...fields }, { accept: 'application/json' });
     assert.equal(answer.status, 302, `${JSON.stringify(fields)} ${answer.text}`);
   }
+  const { country: _, ...withoutCountry } = CUSTOMER;
+  const { shopper } = await withCart(shop);
+  assert.equal((await shopper.post('/checkout', withoutCountry)).status, 302);
+  assert.equal((await shop.knex('orders').orderBy('id', 'desc').first()).country, 'Brasil');
 });
 
 test('what a shopper types is shown as text', async (t) => {

@@ -137,6 +137,9 @@ test("the primary's metrics come through byte for byte", async (t) => {
   const refused = await get('/metrics', {});
   assert.equal(refused.status, 401);
   assert.equal(refused.headers.get('www-authenticate'), 'Bearer');
+  const metrics = await shop.metrics();
+  assert.equal(metrics.of('shop_errors_total', { type: 'forbidden', route: '/metrics' }), 1);
+  assert.equal(metrics.of('shop_errors_total'), 1);
 });
 
 test('metrics that are off are not found, and a primary that hangs is a 503', async (t) => {

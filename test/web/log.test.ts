@@ -99,3 +99,43 @@ test('what a request says forges no line and moves no cursor', async (t) => {
   for (const line of shop.output().split('\n')) assert.match(line, /^[\x20-\x7e]*$/);
   for (const { level } of lines) assert.equal(level, INFO);
 });
+
+test('who has gone before the answer is a 499, as in the metrics, and no failure of the database that a stop cuts off', async (t) => {
+  const { knex, connection } = await testDatabase(t);
+  const shop = await startCluster(t, { workers: 1, database: connection, env: { DB_POOL_MAX: '1' } });
+  const before = await shop.metrics();
+  const upload = connectRaw(t, shop.shopUrl);
+  const form = 'Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100';
+  await upload.send(`POST /add_to_cart/1 HTTP/1.1\r\nHost: x\r\n${form}\r\n\r\nquant`);
+  const lock = await knex.transaction();
+  await lock.raw('lock table sessions in access exclusive mode');
+  const pages = Array.from({ length: 5 }, () => connectRaw(t, shop.shopUrl));
+  for (const page of pages) await page.send('GET /detail/1 HTTP/1.1\r\nHost: x\r\n\r\n');
+  await until('all wait', async () => (await shop.metrics()).of('http_requests_in_flight') === 6);
+  for (const { socket } of [upload, ...pages]) socket.destroy();
+  const [cut] = await linesOf(shop, ({ method }) => method === 'POST');
+  assert.deepEqual([cut?.status, cut?.error, cut?.level], [499, 'validation', INFO]);
+  const change = (await shop.metrics()).since(before);
+  assert.equal(change.of('http_request_duration_seconds_count', { method: 'POST', status_code: 499 }), 1);
+
+  assert.equal((await shop.stop()).code, 0);
+  await lock.rollback();
+  const gone = await linesOf(shop, ({ route }) => route === '/detail/:id');
+  assert.deepEqual(
+    gone.map(({ status, level }) => ({ status, level })),
+    pages.map(() => ({ status: 499, level: INFO })),
+  );
+  assert.equal((await linesOf(shop, ({ level }) => level >= INFO)).filter(({ level }) => level > INFO).length, 0);
+});
+
+test('a long number in an address, as a card has, is not logged', async (t) => {
+  const shop = await startCluster(t, { workers: 1 });
+  for (const path of ['/pay/4242424242424242', '/detail/4242424242424242']) {
+    assert.equal((await shop.visitor().get(path)).status, 404);
+  }
+  const lines = await until('both are logged', async () => {
+    const logged = await linesOf(shop, ({ path }) => path !== undefined);
+    return logged.length === 2 && logged;
+  });
+  assert.deepEqual(lines.map(({ path }) => path).sort(), ['/detail/[digits]', '/pay/[digits]']);
+});

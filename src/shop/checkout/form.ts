@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { line } from '../input.ts';
+import { EMPTY, line } from '../input.ts';
 import { parseExpiry, passesLuhn } from '../payment/card.ts';
 import type { Card } from '../payment/gateway.ts';
 import { CHECKOUT_FIELDS, type CheckoutField } from '../views.ts';
@@ -27,29 +27,42 @@ const SECRET_FIELDS: ReadonlySet<string> = new Set(['card_number', 'expiry_date'
 
 const BRAZIL = /^(br|bra|bra[sz]il)$/i;
 
-const required = (max: number) => line(max).min(1, 'Preencha este campo.');
+/** As a card's number is written: the digits in groups, or not. */
+const LONG_NUMBER = /\d(?:[ -]?\d){12,18}/g;
+
+/** What is stored with the order: never a card's number that was typed into the wrong field. */
+const stored = (max: number) =>
+  line(max).refine((text) => {
+    const numbers: readonly string[] = text.match(LONG_NUMBER) ?? [];
+    return !numbers.some((number) => passesLuhn(number.replace(/[ -]/g, '')));
+  }, 'Parece o número de um cartão. Ele só vai no campo do cartão.');
+
+const required = (max: number) => stored(max).min(1, EMPTY);
+
+const cardField = (max: number) => line(max).min(1, EMPTY);
 
 const checkoutSchema = z
   .object({
     first_name: required(100),
     last_name: required(100),
     email: required(254).pipe(z.email('Digite um e-mail como nome@exemplo.com.br.')),
-    mobile: required(30).regex(/^\+?(?:[ ().-]*\d){8,15}[ ().-]*$/, 'Digite o celular com DDD, como (11) 91234-5678.'),
-    address1: required(200),
-    address2: line(200).default(''),
+    // A telephone number is as long as a card's.
+    mobile: line(30).regex(/^\+?(?:[ ().-]*\d){8,15}[ ().-]*$/, 'Digite o celular com DDD, como (11) 91234-5678.'),
+    address1: required(255),
+    address2: stored(255).default(''),
     city: required(100),
     state: required(60),
-    country: required(60),
+    country: required(60).default('Brasil'),
     zip: required(20),
-    card_name: required(100),
-    card_number: required(40)
+    card_name: cardField(100),
+    card_number: cardField(40)
       .transform((text) => text.replace(/[ -]/g, ''))
       .refine((digits) => /^\d{13,19}$/.test(digits) && passesLuhn(digits), 'Esse número de cartão não é válido.'),
-    expiry_date: required(12)
+    expiry_date: cardField(12)
       .transform(parseExpiry)
       .refine((expires) => expires !== null, 'Digite a validade como MM/AA.')
       .refine((expires) => expires === null || expires.getTime() > Date.now(), 'Esse cartão está vencido.'),
-    cvv: required(10).regex(/^\d{3,4}$/, 'O código tem 3 ou 4 números.'),
+    cvv: cardField(10).regex(/^\d{3,4}$/, 'O código tem 3 ou 4 números.'),
   })
   .refine(({ country, zip }) => !BRAZIL.test(country) || /^\d{5}-?\d{3}$/.test(zip), {
     path: ['zip'],
