@@ -81,6 +81,8 @@ const port = wholeNumber('a TCP port', 0, 65_535);
 const host = z.string().regex(/^[\w.:%-]+$/, 'must be an address or a host name');
 const text = z.string();
 
+const RATE_LIMIT = 'off, or the form posts a minute that one address may send';
+
 const yesOrNo = (otherwise: 'true' | 'false') =>
   z
     .enum(['true', 'false'], { error: 'must be true or false' })
@@ -125,8 +127,8 @@ const environmentSchema = z.object({
     )
     .optional(),
   RATE_LIMIT: z
-    .union([z.literal('off').transform(() => null), wholeNumber('form posts a minute', 1, 1_000_000)], {
-      error: 'must be off, or the form posts a minute that one address may send, a whole number from 1 to 1000000',
+    .union([z.literal('off').transform(() => null), wholeNumber(RATE_LIMIT, 1, 1_000_000)], {
+      error: `must be ${RATE_LIMIT}, a whole number from 1 to 1000000`,
     })
     .default(120),
   LOG_LEVEL: z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(', ')}` }).default('info'),

@@ -7,7 +7,8 @@ export class Scrape {
   readonly #view: View;
   readonly #stores: ClusterStores;
   readonly #self: SelfMetrics;
-  readonly #gatherMs: number;
+  /** Not yet told with a text. */
+  #gatherMs: number;
   readonly #texts = new Map<string, string>();
 
   /** Gathers at once. @param gather reads and merges all stores */
@@ -39,6 +40,7 @@ export class Scrape {
     text = print();
     // Seen from the next scrape on.
     this.#self.scrapeDuration.observe((this.#gatherMs + performance.now() - startedAt) / 1000);
+    this.#gatherMs = 0;
     this.#texts.set(key, text);
     return text;
   }

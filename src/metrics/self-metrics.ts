@@ -20,7 +20,7 @@ export class SelfMetrics {
     const registers = [this.registry];
     this.scrapeDuration = new Histogram({
       name: `${prefix}scrape_duration_seconds`,
-      help: 'Seconds that the event loop of the primary was busy with a scrape: reading, merging and printing',
+      help: 'Seconds that the event loop of the primary was busy with reading, merging and printing; scrapes of one form that come together share them',
       buckets: SCRAPE_BUCKETS_SECONDS,
       registers,
     });

@@ -44,7 +44,7 @@ const MISTAKES: Array<[string, NodeJS.ProcessEnv, RegExp]> = [
   ['parts without a host', { DB_NAME: 'shop' }, /^ {2}DB_HOST is missing/],
   ['an unknown log level', { LOG_LEVEL: 'loud' }, /^ {2}LOG_LEVEL must be one of/],
   ['neither true nor false', { METRICS_ON_SHOP_PORT: 'yes' }, /^ {2}METRICS_ON_SHOP_PORT must be true or false/],
-  ['a rate limit of none', { RATE_LIMIT: '0' }, /^ {2}RATE_LIMIT must be/],
+  ['a rate limit of none', { RATE_LIMIT: '0' }, /^ {2}RATE_LIMIT must be off, or/],
   ['a short session key', { SESSION_KEYS: 'short' }, /^ {2}SESSION_KEYS must be keys/],
   ['a token that no header carries', { METRICS_TOKEN: 'two words' }, /^ {2}METRICS_TOKEN must be a bearer token/],
   ['one port for both servers', { PORT: '9464' }, /^ {2}METRICS_PORT must differ from PORT/],

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { assertKept, keep, startEmbedded, startOwner, temporaryFolder } from '../support/embedded.ts';
@@ -26,6 +26,19 @@ test('of two that start at once in a new folder, one at most gets it', async (t)
     await owner.end('SIGTERM');
   }
   assert.deepEqual(await readdir(folder).then((names) => names.filter((name) => name.startsWith('in-use'))), []);
+});
+
+test('a file in the place of the folder, and a folder of something else in it, are told, and stay as they are', async (t) => {
+  const folder = await temporaryFolder(t);
+  const file = join(folder, 'file');
+  await writeFile(file, 'mine');
+  await assert.rejects(startEmbedded(t, file), /file can't be used as a folder .*: set DATA_DIR to another one/);
+
+  await mkdir(join(folder, 'postgres'));
+  await writeFile(join(folder, 'postgres', 'mine'), 'mine');
+  await assert.rejects(startEmbedded(t, folder), /postgres holds something else than a database: move it away/);
+  assert.deepEqual(await readdir(join(folder, 'postgres')), ['mine']);
+  assert.deepEqual(await readdir(folder).then((names) => names.filter((name) => name.includes('unfinished'))), []);
 });
 
 test('a folder that another container uses is refused while that one shows life, and no longer', async (t) => {

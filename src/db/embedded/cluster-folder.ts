@@ -96,7 +96,15 @@ async function createCluster(
       cause: error,
     });
   }
-  await rename(unfinished, paths.cluster);
+  try {
+    await rename(unfinished, paths.cluster);
+  } catch (error) {
+    await rm(unfinished, { recursive: true, force: true });
+    throw new Error(
+      `${paths.cluster} holds something else than a database: move it away, or set DATA_DIR to another folder.`,
+      { cause: error },
+    );
+  }
   return password;
 }
 

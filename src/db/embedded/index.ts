@@ -68,8 +68,11 @@ async function provideFolder(dataDir: string): Promise<string> {
     await access(dataDir, constants.W_OK | constants.X_OK);
     return await realpath(dataDir);
   } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
     throw new Error(
-      `${dataDir} can't be written by this user (uid ${process.getuid?.()}): was the shop started as root before? Give the folder back with chown -R, or set DATA_DIR to another folder.`,
+      code === 'EACCES' || code === 'EPERM'
+        ? `${dataDir} can't be written by this user (uid ${process.getuid?.()}): was the shop started as root before? Give the folder back with chown -R, or set DATA_DIR to another folder.`
+        : `${dataDir} can't be used as a folder (${message}): set DATA_DIR to another one.`,
       { cause: error },
     );
   }
