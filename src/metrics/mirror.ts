@@ -13,6 +13,8 @@ interface Mirrored {
 export class Mirror {
   readonly #store: Store;
   readonly #mirrored = new Map<string, Mirrored>();
+  /** Of each slot that was reset: what it had counted until then. */
+  readonly #kept = new Map<number, number>();
 
   constructor(store: Store) {
     this.#store = store;
@@ -24,6 +26,7 @@ export class Mirror {
     if (json.values.length === 0 && !this.#mirrored.has(json.name)) return;
     const { description, series } = this.#mirrorOf(json, labelNamesOf(metric, json));
     if (description.type === 'gauge') this.#unsetGauges(series);
+    let buckets: number[] = [];
     let bucketsBelow = 0;
     for (const { labels, value, metricName } of json.values) {
       const first = series.at(labels);
@@ -31,16 +34,37 @@ export class Mirror {
         this.#write(first, 1);
         this.#write(first + 1, value);
       } else if (description.type === 'counter') {
-        this.#write(first, value);
-      } else if (metricName?.endsWith('_sum')) {
-        this.#write(first, value);
+        this.#advance(first, [value], 0);
       } else if (metricName?.endsWith('_bucket')) {
         const bucket = this.#bucketOf(description, labels.le);
-        if (bucket === 0) bucketsBelow = 0;
-        this.#write(first + 1 + bucket, value - bucketsBelow);
+        if (bucket === 0) [buckets, bucketsBelow] = [[], 0];
+        buckets[bucket] = value - bucketsBelow;
         bucketsBelow = value;
+      } else if (metricName?.endsWith('_sum')) {
+        // Comes after its buckets. It alone may go back by itself, of negative values.
+        this.#advance(first, [value, ...buckets], 1);
       }
     }
+  }
+
+  /**
+   * prom-client's own may be reset; what was counted stays counted.
+   *
+   * @param slot of the first value
+   * @param telling index of the first value that only a reset makes smaller
+   */
+  #advance(slot: number, values: readonly number[], telling: number): void {
+    const isReset = values.some(
+      (value, i) => i >= telling && this.#keptOf(slot + i) + value < (this.#store.values[slot + i] as number),
+    );
+    for (const [i, value] of values.entries()) {
+      if (isReset) this.#kept.set(slot + i, this.#store.values[slot + i] as number);
+      this.#write(slot + i, this.#keptOf(slot + i) + value);
+    }
+  }
+
+  #keptOf(slot: number): number {
+    return this.#kept.get(slot) ?? 0;
   }
 
   #write(slot: number, value: number): void {
@@ -77,14 +101,23 @@ export class MirroredRegistry {
   readonly isSampled = false;
   readonly #mirror = new Mirror(this.store);
   readonly #registry: Registry<RegistryContentType>;
+  readonly #told = new Set<string>();
 
   constructor(registry: Registry<RegistryContentType>) {
     this.#registry = registry;
   }
 
+  /** A metric whose `collect` throws keeps its last values, and a process warning tells of it, once. */
   async sample(): Promise<void> {
     for (const metric of this.#registry.getMetricsAsArray() as unknown as Metric[]) {
-      if (!(metric instanceof Summary)) await this.#mirror.copy(metric);
+      if (metric instanceof Summary) continue;
+      try {
+        await this.#mirror.copy(metric);
+      } catch (error) {
+        const warning = `A metric could not be sampled: ${error instanceof Error ? error.message : error}`;
+        if (!this.#told.has(warning)) process.emitWarning(warning);
+        this.#told.add(warning);
+      }
     }
   }
 }

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import * as prom from 'prom-client';
 import { ClusterRegistry, collectDefaults, Gauge, WorkerRegistry } from '../../src/metrics/index.ts';
 import { until } from '../support/wait.ts';
+import { parse } from './support/samples.ts';
 import { openCluster } from './support/stores.ts';
 
 test('default metrics come under their usual names, summed or merged as they say', async (t) => {
@@ -90,6 +91,52 @@ test('garbage collections, a histogram of prom-client, are merged bucket by buck
   assert.equal(samples.of('gc_seconds_bucket{kind="minor",le="+Inf"}'), 3);
   assert.equal(samples.of('gc_seconds_sum{kind="minor"}'), 5.55);
   assert.equal(samples.of('gc_seconds_count{kind="major"}'), 1);
+});
+
+test("what prom-client's own metrics counted stays counted when they are reset, and a collect that throws fails no scrape", async (t) => {
+  const { directory } = openCluster(t, 0);
+  const registry = new prom.Registry();
+  const common = { help: 'help', registers: [registry] };
+  const counter = new prom.Counter({ ...common, name: 'a_total' });
+  const histogram = new prom.Histogram({ ...common, name: 'size', buckets: [1, 10] });
+  new prom.Gauge({
+    ...common,
+    name: 'rooms',
+    collect() {
+      throw new Error('a bug');
+    },
+  });
+  const warnings: string[] = [];
+  const warned = (warning: Error) => warnings.push(warning.message);
+  process.on('warning', warned);
+  t.after(() => process.off('warning', warned));
+  const cluster = new ClusterRegistry({ directory, registers: [registry] });
+  t.after(() => cluster.close());
+  const scrape = async () => parse(await cluster.clusterMetrics());
+
+  counter.inc(10);
+  for (const value of [0.5, 5, 50, -3]) histogram.observe(value);
+  assert.equal((await scrape()).of('size_sum'), 52.5);
+  histogram.observe(-4);
+  const before = await scrape();
+  assert.deepEqual([before.of('a_total'), before.of('size_sum'), before.of('size_count')], [10, 48.5, 5]);
+  let acts = 0;
+  for (const since of [2, 1]) {
+    registry.resetMetrics();
+    for (let i = 0; i < since; i++) {
+      counter.inc();
+      histogram.observe(5);
+    }
+    acts += since;
+    const after = await scrape();
+    assert.equal(after.of('a_total'), 10 + acts);
+    assert.equal(after.of('size_bucket{le="1"}'), 3);
+    assert.equal(after.of('size_bucket{le="10"}'), 4 + acts);
+    assert.equal(after.of('size_count'), 5 + acts);
+    assert.equal(after.of('size_sum'), 48.5 + 5 * acts);
+  }
+  await until('it is told', () => warnings.length > 0);
+  assert.deepEqual(warnings, ['A metric could not be sampled: a bug']);
 });
 
 test('gauges that collect are at most a second old, a removed one goes, and a failure is told', async (t) => {
