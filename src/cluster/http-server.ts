@@ -1,5 +1,5 @@
-import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
-import net, { type AddressInfo } from 'node:net';
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import net, { type AddressInfo, type Socket } from 'node:net';
 
 const SECOND = 1000;
 
@@ -27,6 +27,14 @@ const TURN_MS = 0.05;
 /** A client that has not taken the whole answer by then is cut; Node.js itself would wait for ever. */
 const ANSWER_TIMEOUT_MS = 30 * SECOND;
 const ANSWER_CHECK_MS = 1 * SECOND;
+
+/**
+ * Whoever is still sending what nobody wants to read gets so long to notice the answer. A connection that is closed with
+ * something unread is reset, and the answer lost with it (RFC 9112, section 9.6). More than so many bytes stay unread:
+ * to swallow all would cost others their time.
+ */
+const LINGER_MS = 1 * SECOND;
+const LINGER_BYTES = 1024 * 1024;
 
 /** An idle keep-alive connection is given this long to send one more request and be told to close. */
 const IDLE_GRACE_MS = 1000;
@@ -57,18 +65,29 @@ export interface HttpServer {
 export async function listen(handler: RequestListener, address: Address): Promise<HttpServer> {
   /** Since when; oldest first. */
   const answering = new Map<ServerResponse, number>();
+  const latest = new WeakMap<Socket, IncomingMessage>();
   let draining = false;
   const server = createServer(LIMITS, function track(request, response) {
     answering.set(response, performance.now());
     response.once('close', () => answering.delete(response));
     // What nobody wanted to read is not waited for: Node.js would swallow all that comes until `requestTimeout`.
     response.once('finish', () => {
-      if (!request.complete) request.destroy();
+      if (!request.complete) linger(request);
     });
+    // Of several on one connection, the one whose body may still be coming.
+    latest.set(request.socket, request);
     if (draining) response.shouldKeepAlive = false;
     handler(request, response);
   });
   server.maxRequestsPerSocket = REQUESTS_PER_CONNECTION;
+  // With this Node.js ends a connection, after an answer with `Connection: close`.
+  server.on('connection', (socket) => {
+    socket.destroySoon = function destroySoon() {
+      const request = latest.get(socket);
+      if (request && !request.complete) linger(request);
+      else net.Socket.prototype.destroySoon.call(socket);
+    };
+  });
   if (address.shared) server.on('connection', standStill);
   await listening(server, address);
 
@@ -101,6 +120,21 @@ export async function listen(handler: RequestListener, address: Address): Promis
   }
 
   return { port: (server.address() as AddressInfo).port, drain };
+}
+
+/** Ends a connection whose client goes on sending, when it has had time to read the answer. */
+function linger(request: IncomingMessage): void {
+  const { socket } = request;
+  if (socket.writableEnded) return;
+  const enough = socket.bytesRead + LINGER_BYTES;
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once('close', () => clearTimeout(timer));
+  socket.end();
+  request.once('end', () => socket.destroy());
+  request.on('data', () => {
+    if (socket.bytesRead > enough) request.pause();
+  });
+  request.resume();
 }
 
 const NEVER = new Int32Array(new SharedArrayBuffer(4));

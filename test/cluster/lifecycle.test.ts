@@ -171,11 +171,11 @@ for (const variable of ['PORT', 'METRICS_PORT']) {
   });
 }
 
-test('a folder that this user can not write ends the start with advice', async () => {
+test('a folder that can not be made ends the start with advice', async () => {
   const { child, output } = spawnShop({ PORT: '0', METRICS_PORT: '0', DATA_DIR: '/dev/null/data' });
   const [code] = await once(child, 'close');
   assert.equal(code, 1);
-  assert.match(output(), /\/dev\/null\/data can't be written by this user .* set DATA_DIR to another folder/);
+  assert.match(output(), /\/dev\/null\/data can't be used as a folder .* set DATA_DIR to another one/);
 });
 
 test('the addresses are told whatever LOG_LEVEL is', async (t) => {

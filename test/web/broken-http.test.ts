@@ -190,6 +190,28 @@ test('what is broken or endless is cut at once, and nobody else notices', async 
   assertQuiet(shop.output());
 });
 
+test('whoever is refused while still sending reads the answer, not a reset', async (t) => {
+  const shop = await startCluster(t, { workers: 1 });
+  for (const [request, status] of [
+    ['POST /checkout', 413],
+    ['POST /nowhere', 404],
+    ['GET /shop', 200],
+  ] as const) {
+    for (const bytes of [200_000, 4_000_000]) {
+      const answers = await Promise.all(
+        Array.from({ length: 20 }, async () => {
+          const client = connectRaw(t, shop.shopUrl);
+          await client.send(`${request} HTTP/1.1\r\n${FORM}Content-Length: ${bytes}\r\n\r\n`);
+          await sendUpTo(client, bytes, 'y'.repeat(CHUNK));
+          await client.end(CUT_MS);
+          return client.answer().split('\r\n', 1)[0]?.slice(0, 'HTTP/1.1 200'.length);
+        }),
+      );
+      assert.deepEqual(new Set(answers), new Set([`HTTP/1.1 ${status}`]), `${request}, ${bytes} bytes`);
+    }
+  }
+});
+
 /** Sends until the server has enough of it. */
 async function sendUpTo(client: RawClient, bytes: number, piece: string): Promise<number> {
   let sent = 0;
