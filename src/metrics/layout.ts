@@ -133,10 +133,8 @@ export interface StoreName {
   readonly life: number;
 }
 
-export const STORE_SUFFIX = '.store';
-
 export function storeFileName({ worker, pid, startTime, life }: StoreName): string {
-  return `${worker}-${pid}-${startTime}-${life.toString(36)}${STORE_SUFFIX}`;
+  return `${worker}-${pid}-${startTime}-${life.toString(36)}.store`;
 }
 
 /** @returns `null` when it is no name of a store file */

@@ -3,7 +3,7 @@ import { hungUp } from '../instrument/http.ts';
 import type { WorkerMetrics } from '../instrument/metrics.ts';
 import { routeOf } from '../instrument/routes.ts';
 import { notFound, type ShopError } from '../shop/errors.ts';
-import { NO_PAGE, toShopError } from './failures.ts';
+import { isEndOfPool, NO_PAGE, toShopError } from './failures.ts';
 import type { Pages } from './pages.ts';
 import type { WebContext, WebMiddleware } from './state.ts';
 
@@ -33,10 +33,11 @@ export function handleErrors(metrics: Pick<WorkerMetrics, 'errors'>, pages: Page
       // An error that the primary has answered already, see `showMetrics`.
       if (ctx.state.failure) countError(metrics, routeOf(ctx), ctx.state.failure.type);
     } catch (thrown) {
+      // This worker is going, and its pool is closed: no failure of the database, and nobody is there to be told.
+      if (isEndOfPool(thrown) && hungUp(ctx)) return;
       const error = toShopError(thrown);
       ctx.state.failure = error;
-      // Nobody is refused who has gone: what it waited for may have ended with this worker.
-      if (error.status !== 503 || !hungUp(ctx)) countError(metrics, routeOf(ctx), error.type);
+      countError(metrics, routeOf(ctx), error.type);
       answer(ctx, error, pages);
     }
   };

@@ -63,6 +63,11 @@ const NETWORK_FAILURES = new Set([
 const CONNECTION_FAILURES =
   /Connection terminated|Query read timeout|[Tt]imeout expired|timeout exceeded when trying to connect|not queryable|Unable to acquire a connection|Timeout acquiring a connection|Client was closed|^aborted$/;
 
+/** Whether a wait for a connection ended with its pool (tarn/lib/PendingOperation.js). */
+export function isEndOfPool(error: unknown): boolean {
+  return error instanceof Error && error.message === 'aborted';
+}
+
 /** Whether an error means that the database can't be reached or can't answer now. */
 export function isDatabaseFailure(error: unknown): boolean {
   if (error instanceof pg.DatabaseError) return SERVER_FAILURES.some((pattern) => pattern.test(error.code ?? ''));

@@ -1,4 +1,4 @@
-import { hungUp, statusOf } from '../instrument/http.ts';
+import { statusOf } from '../instrument/http.ts';
 import { routeOf } from '../instrument/routes.ts';
 import type { Logger } from '../log.ts';
 import type { ShopError } from '../shop/errors.ts';
@@ -61,8 +61,7 @@ export function logBrokenResponses(log: Logger): (error: Error & { code?: string
 
 function levelOf(ctx: WebContext): 'debug' | 'info' | 'warn' | 'error' {
   const { failure } = ctx.state;
-  // Whoever has gone is told nothing: only a fault of the code remains one.
-  if (failure && failure.status >= 500 && (failure.type === 'internal' || !hungUp(ctx))) return levelOfFailure(failure);
+  if (failure && failure.status >= 500) return levelOfFailure(failure);
   return MACHINE_ROUTES.has(routeOf(ctx)) ? 'debug' : 'info';
 }
 

@@ -18,6 +18,7 @@ interface Line {
 }
 
 const INFO = 30;
+const WARN = 40;
 const ERROR = 50;
 
 function linesOf(shop: RunningCluster, wanted: (line: Line) => boolean): Promise<Line[]> {
@@ -121,11 +122,13 @@ test('who has gone before the answer is a 499, as in the metrics, and no failure
   assert.equal((await shop.stop()).code, 0);
   await lock.rollback();
   const gone = await linesOf(shop, ({ route }) => route === '/detail/:id');
-  assert.deepEqual(
-    gone.map(({ status, level }) => ({ status, level })),
-    pages.map(() => ({ status: 499, level: INFO })),
-  );
-  assert.equal((await linesOf(shop, ({ level }) => level >= INFO)).filter(({ level }) => level > INFO).length, 0);
+  assert.deepEqual(new Set(gone.map(({ status }) => status)), new Set([499]));
+  assert.equal(gone.length, pages.length);
+  // One at least waited for the lock in vain; waits for a connection that ended with the pool are no failure.
+  for (const { error, level, cause } of gone) {
+    assert.equal(level, error ? WARN : INFO);
+    assert.doesNotMatch(cause?.message ?? '', /aborted/);
+  }
 });
 
 test('a long number in an address, as a card has, is not logged', async (t) => {
