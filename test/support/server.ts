@@ -32,8 +32,11 @@ export interface OwnServer {
   occupy(): Promise<() => Promise<void>>;
 }
 
-/** Not the shop's many, so that they can all be taken. */
-const MAX_CONNECTIONS = 30;
+/**
+ * Few enough that they can all be taken; twice what two workers and their primary may hold, since those that the network
+ * has forgotten are held by the server still.
+ */
+const MAX_CONNECTIONS = 2 * (2 * 10 + 3) + 10;
 const TOO_MANY_CONNECTIONS = '53300';
 
 export async function startOwnServer(t: TestContext): Promise<OwnServer> {
