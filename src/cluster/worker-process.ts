@@ -47,6 +47,8 @@ export class WorkerProcess {
     });
 
     const ended = (code: number | null, signal: string | null): void => {
+      // A worker that was refused may say so again, when it is told something.
+      if (this.state === 'down') return;
       this.state = 'down';
       onExit({ code, signal });
       settle(false);

@@ -16,9 +16,13 @@ const OTHER_METHOD = '_OTHER';
 /** What nginx logs for a client that hung up before it got its answer. */
 const CLIENT_CLOSED_REQUEST = 499;
 
-/** The status that a request counts and is logged with, whatever was prepared for a client that did not wait. */
-export function statusOf(ctx: Pick<Context, 'status' | 'res'>): number {
-  return hungUp(ctx) ? CLIENT_CLOSED_REQUEST : ctx.status;
+/**
+ * The status that a request counts and is logged with.
+ *
+ * @param prepared what a client is told that has waited for it
+ */
+export function statusOf(ctx: Pick<Context, 'status' | 'res'>, prepared = ctx.status): number {
+  return hungUp(ctx) ? CLIENT_CLOSED_REQUEST : prepared;
 }
 
 /**
@@ -32,22 +36,21 @@ export function timeRequests(metrics: HttpMetrics): Middleware {
   return async function timeRequests(ctx, next) {
     const clock = new RequestClock();
     metrics.httpRequestsInFlight.inc();
-    let status: number | undefined;
+    let thrown: number | undefined;
     try {
       await withRequestClock(clock, next);
     } catch (error) {
-      status = errorStatus(error);
+      thrown = errorStatus(error);
       throw error;
     } finally {
       clock.stop();
       metrics.httpRequestsInFlight.dec();
-      if (hungUp(ctx)) status = CLIENT_CLOSED_REQUEST;
       const route = routeOf(ctx);
-      const labels = { method: knownMethod(ctx.method), route, status_code: String(status ?? ctx.status) };
+      const labels = { method: knownMethod(ctx.method), route, status_code: String(statusOf(ctx, thrown)) };
       metrics.httpRequestDuration.observe(labels, clock.totalSeconds);
       const { split } = clock;
       for (const spent of SPENT) metrics.requestTime.inc({ route, spent }, split[spent]);
-      if (status === undefined) observeResponseSize(ctx, metrics, labels);
+      if (thrown === undefined && !hungUp(ctx)) observeResponseSize(ctx, metrics, labels);
     }
   };
 }

@@ -61,7 +61,7 @@ const NETWORK_FAILURES = new Set([
 
 /** What Knex, its pool and pg say, without a code, of a connection that isn't there or doesn't answer. */
 const CONNECTION_FAILURES =
-  /Connection terminated|Query read timeout|[Tt]imeout expired|timeout exceeded when trying to connect|not queryable|Unable to acquire a connection|Timeout acquiring a connection|Client was closed|^aborted$/;
+  /Connection terminated|Query read timeout|[Tt]imeout expired|timeout exceeded when trying to connect|not queryable|Unable to acquire a connection|Timeout acquiring a connection|Client was closed/;
 
 /** Whether a wait for a connection ended with its pool (tarn/lib/PendingOperation.js). */
 export function isEndOfPool(error: unknown): boolean {
@@ -75,5 +75,6 @@ export function isDatabaseFailure(error: unknown): boolean {
   // One with a status of its own tells of the request, and may carry the code of a file that is not there.
   if (!(error instanceof Error) || 'status' in error) return false;
   const code: unknown = 'code' in error ? error.code : undefined;
-  return (typeof code === 'string' && NETWORK_FAILURES.has(code)) || CONNECTION_FAILURES.test(error.message);
+  if (typeof code === 'string' && NETWORK_FAILURES.has(code)) return true;
+  return CONNECTION_FAILURES.test(error.message) || isEndOfPool(error);
 }

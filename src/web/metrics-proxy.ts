@@ -31,16 +31,14 @@ export async function showMetrics(ctx: WebContext, endpoint: URL | null): Promis
     }
     ctx.compress = false;
     ctx.body = body;
-    const failure = failureOf(ctx.status, body.toString());
-    if (failure) ctx.state.failure = failure;
+    if (ctx.status >= 400) ctx.state.failure = failureOf(ctx.status, body.toString());
   } catch (cause) {
     throw unavailable('overload', { cause });
   }
 }
 
-/** What the primary's answer counts as; null for metrics. */
-function failureOf(status: number, message: string): ShopError | null {
-  if (status < 400) return null;
+/** What the primary's refusal counts as. */
+function failureOf(status: number, message: string): ShopError {
   if (status === 401) return forbidden(message);
   if (status === 404) return notFound(message);
   return status < 500 ? malformed(message) : unavailable('overload', { cause: new Error(message) });
