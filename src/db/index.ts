@@ -1,4 +1,4 @@
-export { type ConnectOptions, connect } from './connect.ts';
+export { type ConnectOptions, connect, type Deadlines } from './connect.ts';
 export { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded/index.ts';
 export { findRunningPostgres } from './embedded/running.ts';
 export { keepHouse } from './housekeeping.ts';

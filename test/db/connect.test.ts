@@ -4,8 +4,8 @@ import { type AddressInfo, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import type { Knex } from 'knex';
 import { pino } from 'pino';
-import { connect } from '../../src/db/index.ts';
-import { testDatabase } from '../support/database.ts';
+import { connect, type Deadlines } from '../../src/db/index.ts';
+import { PATIENT, testDatabase } from '../support/database.ts';
 import { until } from '../support/wait.ts';
 import { whenDone } from '../support/when-done.ts';
 
@@ -13,10 +13,10 @@ import { whenDone } from '../support/when-done.ts';
 const PAGE_MS = 2_000;
 const SLACK_MS = 1_000;
 
-function open(t: TestContext, connection: Parameters<typeof connect>[0], poolMax = 3) {
+function open(t: TestContext, connection: Parameters<typeof connect>[0], poolMax = 3, deadlines?: Deadlines) {
   const warnings: string[] = [];
   const log = pino({ level: 'warn' }, { write: (line: string) => warnings.push(line) });
-  const knex = connect(connection, { poolMax, applicationName: 'connect test', log });
+  const knex = connect(connection, { poolMax, applicationName: 'connect test', log, ...(deadlines && { deadlines }) });
   whenDone(t, () => knex.destroy());
   return { knex, warnings };
 }
@@ -62,7 +62,7 @@ test('connections are opened when needed, never more than allowed, and say whose
 });
 
 test('a slow statement is cut off by the server, and its connection serves on', async (t) => {
-  const { knex } = open(t, (await testDatabase(t)).connection, 1);
+  const { knex } = open(t, (await testDatabase(t)).connection, 1, { ...PATIENT, statement: 1_000 });
   const before = await backend(knex);
   assert.equal((await failsInTime(() => knex.raw('select pg_sleep(60)'))).code, '57014');
   assert.equal(await backend(knex), before);
@@ -82,6 +82,8 @@ test('when one connection is found dead, those that have been as silent are not 
   const held = await Promise.all(Array.from({ length: 3 }, () => knex.transaction()));
   const dead = await Promise.all(held.map(backend));
   for (const transaction of held) await transaction.rollback();
+  const heardMs = performance.now();
+  await until('they have been silent for a moment', () => performance.now() - heardMs > 20);
   for (const pid of dead) {
     process.kill(pid, 'SIGSTOP');
     whenDone(t, () => process.kill(pid, 'SIGCONT'));
@@ -112,10 +114,15 @@ test('waiting for a connection of a full pool has an end', async (t) => {
   assert.ok(await knex('products').first());
 });
 
-test('a forgotten transaction is ended by the server', async (t) => {
+test('a slow statement of a page and a forgotten transaction are ended by the server', async (t) => {
   const { knex } = open(t, (await testDatabase(t)).connection);
-  const { rows } = await knex.raw('show idle_in_transaction_session_timeout');
-  assert.deepEqual(rows, [{ idle_in_transaction_session_timeout: '5s' }]);
+  for (const [setting, value] of Object.entries({
+    statement_timeout: '1250ms',
+    idle_in_transaction_session_timeout: '5s',
+  })) {
+    const { rows } = await knex.raw(`show ${setting}`);
+    assert.deepEqual(rows, [{ [setting]: value }]);
+  }
 });
 
 test('an idle connection that the server ends is logged and replaced', async (t) => {

@@ -37,7 +37,7 @@ test('sessions go when nobody will come back to them, with their carts; those wi
   await session(knex, '25 hours');
   await session(knex, '31 days', 'open');
   const kept = [
-    await session(knex, '23 hours'),
+    await session(knex, '22 hours'),
     await session(knex, '29 days', 'open'),
     await session(knex, '400 days', 'ordered'),
   ];

@@ -5,11 +5,10 @@ import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
 import { connect, prepareDatabase } from '../../src/db/index.ts';
 import { migrationSource } from '../../src/db/migrations/index.ts';
-import { testDatabase } from '../support/database.ts';
+import { PATIENT, testDatabase } from '../support/database.ts';
 import { whenDone } from '../support/when-done.ts';
 
 const log = pino({ level: 'silent' });
-const PATIENT = { acquire: 30_000, connect: 30_000, statement: 30_000, answer: 30_000, idleInTransaction: 30_000 };
 
 /** A database with nothing in it. */
 async function emptyDatabase(t: TestContext) {

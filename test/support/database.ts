@@ -11,7 +11,13 @@ import { whenDone } from './when-done.ts';
 /** Says only what a failing test's reader needs. */
 const log = pino({ level: 'error' });
 /** Test files run side by side, and the machine may be slow. */
-const PATIENT = { acquire: 30_000, connect: 30_000, statement: 30_000, answer: 30_000, idleInTransaction: 30_000 };
+export const PATIENT = {
+  acquire: 30_000,
+  connect: 30_000,
+  statement: 30_000,
+  answer: 30_000,
+  idleInTransaction: 30_000,
+};
 const TEMPLATE = 'shop_template';
 
 export interface TestDatabase {

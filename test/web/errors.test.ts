@@ -5,6 +5,7 @@ import { Writable } from 'node:stream';
 import { test } from 'node:test';
 import { pino } from 'pino';
 import type { PaymentGateway } from '../../src/shop/payment/gateway.ts';
+import { PATIENT } from '../support/database.ts';
 import { startShop } from '../support/shop.ts';
 import { CUSTOMER } from '../support/visitor.ts';
 import { until } from '../support/wait.ts';
@@ -152,7 +153,8 @@ test('a worker with its hands full refuses at once, and health checks still pass
 });
 
 test('a worker that has fallen behind refuses what is new, until it has caught up', async (t) => {
-  const shop = await startShop(t, { options: { load: { maxInFlight: 250, lateCount: 3, lateMs: 200 } } });
+  const load = { maxInFlight: 250, lateCount: 3, lateMs: 200 };
+  const shop = await startShop(t, { deadlines: PATIENT, options: { load, deadlineMs: 30_000 } });
   const visitor = shop.visitor();
   await visitor.post('/add_to_cart/1', { quantity: 1 });
 
@@ -212,17 +214,14 @@ test('a page that is late for another reason is no error of the database, and wh
       }),
     async cancel() {},
   };
-  const shop = await startShop(t, { payments, options: { deadlineMs: 500 } });
+  const shop = await startShop(t, { payments, options: { deadlineMs: 600 } });
   const shopper = shop.visitor();
-  await shopper.post('/add_to_cart/1', { quantity: 1 });
+  await until('all is warm', async () => (await shopper.get('/')).status === 200);
+  assert.equal((await shopper.post('/add_to_cart/1', { quantity: 1 })).status, 302);
   await shop.knex.raw('alter table orders add constraint refuse check (false)');
   const page = await shopper.post('/checkout', CUSTOMER);
-  assert.equal(page.status, 503);
-  const metrics = await shop.metrics();
-  assert.equal(metrics.of('shop_errors_total', { type: 'overload', route: '/checkout' }), 1);
-  assert.equal(metrics.of('shop_errors_total'), 1);
-
   answerPayment();
+  assert.equal(page.status, 503);
   const line = await until('it is logged', () =>
     shop
       .log()
@@ -234,6 +233,9 @@ test('a page that is late for another reason is no error of the database, and wh
   assert.equal(requestId, page.headers.get('x-request-id'));
   assert.match(cause.message, /violates check constraint/);
   assert.equal(shop.log().split('after its deadline').length, 2);
+  const metrics = await shop.metrics();
+  assert.equal(metrics.of('shop_errors_total', { type: 'overload', route: '/checkout' }), 1);
+  assert.equal(metrics.of('shop_errors_total'), 1);
 
   await shop.knex.raw('alter table orders drop constraint refuse');
   assert.equal((await shopper.post('/checkout', CUSTOMER)).status, 503);

@@ -116,8 +116,10 @@ test('who has gone before the answer is a 499, as in the metrics, and no failure
   for (const { socket } of [upload, ...pages]) socket.destroy();
   const [cut] = await linesOf(shop, ({ method }) => method === 'POST');
   assert.deepEqual([cut?.status, cut?.error, cut?.level], [499, 'validation', INFO]);
-  const change = (await shop.metrics()).since(before);
-  assert.equal(change.of('http_request_duration_seconds_count', { method: 'POST', status_code: 499 }), 1);
+  await until('it is counted', async () => {
+    const change = (await shop.metrics()).since(before);
+    return change.of('http_request_duration_seconds_count', { method: 'POST', status_code: 499 }) === 1;
+  });
 
   assert.equal((await shop.stop()).code, 0);
   await lock.rollback();

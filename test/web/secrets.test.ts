@@ -92,8 +92,9 @@ test('neither cards nor secrets are in the database, the logs, the metrics, the 
       if (place === 'pages' && number === DECLINED_CARD) continue;
       assert.ok(!digits.includes(number), `${number} is in the ${place}`);
     }
-    for (const expiry of [EXPIRY, '07%2F41', '07/2041', '2041-0']) {
-      assert.ok(!text.includes(expiry), `${expiry} is in the ${place}`);
+    // The last is as a date is stored; in the middle of a UUID, it is none.
+    for (const expiry of [/07\/41/, /07%2F41/, /07\/2041/, /(?<![\da-f])2041-0/]) {
+      assert.doesNotMatch(text, expiry, place);
     }
     for (const [outcome, cvvs] of Object.entries(CVVS)) {
       const found = cvvs.filter((cvv) => new RegExp(`(?<![\\w.])${cvv}(?![\\w.])`).test(text));

@@ -129,22 +129,21 @@ test('on the running shop, strangers get nowhere', async (t) => {
     const post = () =>
       shop.visitor().post('/add_to_cart/1', { quantity: 1 }, { ...from('10.0.0.5'), connection: 'close' });
     const answers = await Promise.all(Array.from({ length: 3 * LIMIT }, post));
-    assert.equal(answers.filter(({ status }) => status === 302).length, LIMIT);
-    const refused = answers.filter(({ status }) => status === 429);
-    assert.equal(refused.length, 2 * LIMIT);
-    for (const { headers } of refused) assert.match(headers.get('retry-after') ?? '', /^([1-9]|[1-5]\d|60)$/);
-    let refusals = 2 * LIMIT;
-    const later = new Set<number>();
+    const refused = () => answers.filter(({ status }) => status === 429);
     await until('both workers have refused some', async () => {
-      later.add((await post()).status);
-      refusals += 1;
+      answers.push(await post());
       const after = await Promise.all([1, 2].map((worker) => shop.metrics(`?worker=${worker}`)));
       const counts = after.map((scrape, i) =>
         scrape.since(before[i] as typeof scrape).of('shop_errors_total', { type: 'overload', route }),
       );
-      return counts.every((count) => count > 0) && counts.reduce((sum, count) => sum + count) === refusals;
+      return counts.every((count) => count > 0) && counts.reduce((sum, count) => sum + count) === refused().length;
     });
-    assert.deepEqual([...later], [429]);
+    for (const { headers } of refused()) assert.match(headers.get('retry-after') ?? '', /^([1-9]|[1-5]\d|60)$/);
+    const passed = answers.filter(({ status }) => status === 302).length;
+    assert.equal(passed + refused().length, answers.length);
+    // Whom a primary that stands still does not answer in time passes too, and the log says so.
+    const unanswered = shop.output().split('the rate limiter failed').length - 1;
+    assert.ok(passed >= LIMIT && passed <= LIMIT + unanswered, `${passed} passed, ${unanswered} unanswered`);
     assert.equal((await shop.visitor().post('/add_to_cart/1', { quantity: 1 }, from('10.0.0.6'))).status, 302);
   });
 
