@@ -15,7 +15,7 @@ test('a connection is closed after 100 requests, and told so before, so that the
   const ports = new Set<number>();
   const ask = () =>
     new Promise<IncomingMessage>((resolve, reject) => {
-      get({ port: server.port, agent }, (response) => {
+      get({ host: '127.0.0.1', port: server.port, agent }, (response) => {
         ports.add(response.socket.localPort as number);
         response.resume().once('end', () => resolve(response));
       }).once('error', reject);

@@ -112,7 +112,13 @@ test('a request in flight finishes when the shop stops', async (t) => {
   await until('it has arrived', async () => (await shop.metrics()).of('http_requests_in_flight') === 1);
 
   const end = shop.stop('SIGTERM');
-  await until('its worker drains', async () => (await fetch(`${shop.opsUrl}/readyz`)).status === 503);
+  const newcomer = () => fetch(`${shop.shopUrl}/livez`, { headers: { connection: 'close' } });
+  await until('all workers drain', () =>
+    newcomer().then(
+      () => false,
+      () => true,
+    ),
+  );
   const closed = once(socket, 'close');
   socket.write(body);
   await closed;
@@ -127,7 +133,7 @@ test('what is committed after its client has hung up counts, though its worker l
   const shop = await startCluster(t, { workers: 1, database: { url } });
   const before = await shop.metrics();
   await knex.raw(`
-    create function meanwhile() returns trigger language plpgsql as $$ begin perform pg_sleep(0.7); return null; end $$;
+    create function meanwhile() returns trigger language plpgsql as $$ begin perform pg_sleep(0.4); return null; end $$;
     create constraint trigger meanwhile after insert on cart_items deferrable initially deferred
     for each row execute function meanwhile()`);
   const client = connectRaw(t, shop.shopUrl);

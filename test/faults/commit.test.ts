@@ -37,12 +37,16 @@ async function startBadCommits(t: TestContext, meanwhile: string) {
 }
 
 test('the answer to a commit is lost: the order is there, nothing is given back, and a repeated submit finds it', async (t) => {
-  const { knex, proxy, worker, visitor, cancelled } = await startBadCommits(t, 'perform pg_sleep(0.5)');
+  const { knex, proxy, worker, visitor, cancelled } = await startBadCommits(t, 'perform pg_advisory_xact_lock(1)');
+  const pause = await knex.transaction();
+  t.after(() => pause.rollback());
+  await pause.raw('select pg_advisory_xact_lock(1)');
   const checkout = visitor.post('/checkout', CUSTOMER);
   await until('the commit is under way', async () =>
     knex('pg_stat_activity').where({ state: 'active', query: 'COMMIT;' }).first('pid'),
   );
   proxy.block();
+  await pause.rollback();
   assert.equal((await checkout).status, 503);
   proxy.cut();
   proxy.unblock();

@@ -134,11 +134,11 @@ test("a transaction's begin is timed until its answer, not until the next query"
   const app = await measuredDatabase(t);
   await app.database.transaction(async (trx) => {
     await trx.raw('select 1');
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
   });
   const scrape = await app.scrape();
-  assert.ok(scrape.of(`${DURATION}_sum`, { operation: 'begin' }) < 0.15);
-  assert.ok(scrape.of(`${DURATION}_sum`, { operation: 'commit' }) < 0.15);
+  assert.ok(scrape.of(`${DURATION}_sum`, { operation: 'begin' }) < 0.9);
+  assert.ok(scrape.of(`${DURATION}_sum`, { operation: 'commit' }) < 0.9);
 });
 
 test('a query that fails counts as well', async (t) => {
@@ -171,9 +171,10 @@ test('queries of a request that overlap are counted each, but their time once', 
   );
   assert.deepEqual(await operations(app, () => fetch(app.url)), { 'select things': 3 });
   const scrape = await app.scrape();
-  assert.ok(scrape.of(`${DURATION}_sum`, { operation: 'select', table: 'things' }) >= 0.9);
+  const sum = scrape.of(`${DURATION}_sum`, { operation: 'select', table: 'things' });
+  assert.ok(sum >= 0.9, `${sum} s`);
   const db = scrape.of(SPENT, { route: '/', spent: 'db' });
-  assert.ok(db >= 0.29 && db < 0.6, `db ${db} s`);
+  assert.ok(db >= 0.29 && db < sum - 0.25, `db ${db} of ${sum} s`);
   const whole = scrape.of('http_request_duration_seconds_sum', { route: '/' });
   assert.ok(Math.abs(scrape.of(SPENT, { route: '/' }) - whole) < 1e-9);
 });

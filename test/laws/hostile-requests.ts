@@ -111,7 +111,7 @@ function word(): string {
   return `w${randomBytes(randomInt(3, 12)).toString('hex')}`;
 }
 
-/** Beyond every id that the shop has. */
+/** Beyond every id that the shop has, and longer than a worker's place may be. */
 function number(): number {
-  return randomInt(10_000, 2 ** 40);
+  return randomInt(10 ** 6, 2 ** 40);
 }

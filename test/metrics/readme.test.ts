@@ -2,27 +2,17 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parseStoreFileName } from '../../src/metrics/layout.ts';
+import { freePort } from '../support/port.ts';
 import { until } from '../support/wait.ts';
 import { parse, type Samples } from './support/samples.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const readme = readFileSync(join(root, 'src/metrics/README.md'), 'utf8');
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('a TCP server has a port');
-  return address.port;
-}
 
 const [example = '', koaExample = ''] = readme.match(/(?<=```js\n)[\s\S]*?(?=```)/g) ?? [];
 
@@ -52,7 +42,8 @@ async function startExample(t: TestContext, code: string) {
     primary.kill('SIGKILL');
     await once(primary, 'exit');
     rmSync(file);
-    rmSync(stores, { recursive: true });
+    // The workers notice a moment later that they are alone.
+    rmSync(stores, { recursive: true, force: true, maxRetries: 10 });
   });
   return {
     scrape: async (): Promise<Samples> => parse(await (await fetch(`http://127.0.0.1:${metricsPort}`)).text()),

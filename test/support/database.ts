@@ -46,7 +46,7 @@ export async function testDatabase(t: TestContext): Promise<TestDatabase> {
   started ??= startServer();
   const server = await started;
   const url = await server.create();
-  const knex = connect({ url }, { poolMax: 5, applicationName: 'test', log });
+  const knex = connect({ url }, { poolMax: 5, applicationName: 'test', log, deadlines: PATIENT });
   whenDone(t, async () => {
     await knex.destroy();
     await server.drop(url);

@@ -6,11 +6,11 @@ import { pino } from 'pino';
 import { findAccount } from '../../src/db/embedded/account.ts';
 import { findBinaries } from '../../src/db/embedded/binaries.ts';
 import { clusterPaths, provideCluster } from '../../src/db/embedded/cluster-folder.ts';
-import { freePort } from '../../src/db/embedded/port.ts';
 import { serverConnection, startServer } from '../../src/db/embedded/server.ts';
 import type { Server } from '../../src/db/embedded/watcher.ts';
 import { prepareDatabase } from '../../src/db/index.ts';
 import { postmasterPid, temporaryFolder } from './embedded.ts';
+import { freePort } from './port.ts';
 import { until } from './wait.ts';
 import { whenDone } from './when-done.ts';
 
@@ -56,7 +56,8 @@ export async function startOwnServer(t: TestContext): Promise<OwnServer> {
     server = undefined;
   }
   async function thaw(): Promise<void> {
-    for (const pid of frozen) process.kill(pid, 'SIGCONT');
+    // The postmaster last: until then, whatever has ended is there to take a signal.
+    for (const pid of frozen.toReversed()) process.kill(pid, 'SIGCONT');
     frozen = [];
   }
   whenDone(t, stop);

@@ -5,6 +5,7 @@ import { type RunningCluster, startCluster } from './cluster.ts';
 import { testDatabase } from './database.ts';
 import { startLoad } from './load.ts';
 import { readResources } from './resources.ts';
+import { until } from './wait.ts';
 
 /** How something that one process holds went over the time. */
 export interface Course {
@@ -47,6 +48,15 @@ export async function soak(t: TestContext, seconds: number, warmUpSeconds: numbe
   const loads = PATHS.map((path) => startLoad(t, () => shop.shopUrl, path, 1));
 
   await sleep(warmUpSeconds * 1000);
+  // The one series of all this that is not there from the start.
+  for (const worker of ['1', '2']) {
+    await until(`worker ${worker} has been asked for what does not exist`, async () =>
+      (await shop.metrics(`?worker=${worker}`)).has('http_request_duration_seconds_count', {
+        route: 'unmatched',
+        status_code: 404,
+      }),
+    );
+  }
   const looks: Look[] = [];
   const startedMs = performance.now();
   for (let i = 0; i <= SAMPLES; i++) {

@@ -1,11 +1,10 @@
 import cluster, { type Worker } from 'node:cluster';
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { AggregatorRegistry } from 'prom-client';
 import { ClusterRegistry, createStoreDirectory } from '../../../src/metrics/index.ts';
+import { freePort } from '../../support/port.ts';
 import { parse, type Samples } from './samples.ts';
 
 /** `stock` is prom-client's AggregatorRegistry, the mechanism that ours replaces. */
@@ -109,15 +108,6 @@ export async function startFarm(t: TestContext, mechanism: Mechanism, { workers 
 /** Unlike events.once, it does not fail when prom-client writes to a worker that is just dying. */
 function exited(worker: Worker): Promise<number | string> {
   return new Promise((resolve) => worker.once('exit', (code, signal) => resolve(signal ?? code)));
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 function at(places: ReadonlyMap<number, Worker>, place: number): Worker {
