@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
-import net, { type AddressInfo, type Socket } from 'node:net';
+import net, { type AddressInfo } from 'node:net';
 
 const SECOND = 1000;
 
@@ -65,7 +65,6 @@ export interface HttpServer {
 export async function listen(handler: RequestListener, address: Address): Promise<HttpServer> {
   /** Since when; oldest first. */
   const answering = new Map<ServerResponse, number>();
-  const latest = new WeakMap<Socket, IncomingMessage>();
   let draining = false;
   const server = createServer(LIMITS, function track(request, response) {
     answering.set(response, performance.now());
@@ -74,20 +73,16 @@ export async function listen(handler: RequestListener, address: Address): Promis
     response.once('finish', () => {
       if (!request.complete) linger(request);
     });
-    // Of several on one connection, the one whose body may still be coming.
-    latest.set(request.socket, request);
+    // With this Node.js ends a connection, after an answer with `Connection: close`. Of several requests on one, the last
+    // is the one whose body may still be coming.
+    request.socket.destroySoon = function destroySoon() {
+      if (request.complete) net.Socket.prototype.destroySoon.call(request.socket);
+      else linger(request);
+    };
     if (draining) response.shouldKeepAlive = false;
     handler(request, response);
   });
   server.maxRequestsPerSocket = REQUESTS_PER_CONNECTION;
-  // With this Node.js ends a connection, after an answer with `Connection: close`.
-  server.on('connection', (socket) => {
-    socket.destroySoon = function destroySoon() {
-      const request = latest.get(socket);
-      if (request && !request.complete) linger(request);
-      else net.Socket.prototype.destroySoon.call(socket);
-    };
-  });
   if (address.shared) server.on('connection', standStill);
   await listening(server, address);
 
