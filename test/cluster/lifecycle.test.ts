@@ -112,9 +112,8 @@ test('a request in flight finishes when the shop stops', async (t) => {
   await until('it has arrived', async () => (await shop.metrics()).of('http_requests_in_flight') === 1);
 
   const end = shop.stop('SIGTERM');
-  const newcomer = () => fetch(`${shop.shopUrl}/livez`, { headers: { connection: 'close' } });
   await until('all workers drain', () =>
-    newcomer().then(
+    fetch(`${shop.shopUrl}/livez`, { headers: { connection: 'close' } }).then(
       () => false,
       () => true,
     ),

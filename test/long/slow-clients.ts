@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type RunningCluster, startCluster } from '../support/cluster.ts';
-import { startLoad } from '../support/load.ts';
+import { startLoad, stopBystanders } from '../support/load.ts';
 import { connectRaw, type RawClient } from '../support/raw-client.ts';
 import { until } from '../support/wait.ts';
 
@@ -95,10 +95,8 @@ test('who is slow is cut by a limit, and nobody else notices', { concurrency: tr
     t.test('who takes no answer', (t) => takeNothing(t, shop)),
   ]);
 
-  const { statuses, failures, slowestMs } = await bystanders.stop();
+  const statuses = await stopBystanders(t, bystanders);
   const asked = [...statuses.values()].reduce((sum, count) => sum + count, 0);
-  t.diagnostic(`others: ${JSON.stringify([...statuses])}, the slowest after ${Math.round(slowestMs)} ms`);
-  assert.deepEqual(failures, []);
   assert.ok((statuses.get(200) ?? 0) >= asked * MUST_SUCCEED);
 
   await until('nobody is connected', async () => (await peers(shop)).length === 0);

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { Agent, request } from 'node:http';
 import type { TestContext } from 'node:test';
 
@@ -49,6 +50,18 @@ export function startLoad(t: TestContext, choose: () => string, path: string, cl
   }
   t.after(stop);
   return { stop };
+}
+
+/**
+ * Stops the load of those who only stand by, tells how they fared, and asserts that each of them got an answer.
+ *
+ * @returns answers by status
+ */
+export async function stopBystanders(t: TestContext, bystanders: Load): Promise<Map<number, number>> {
+  const { statuses, failures, slowestMs } = await bystanders.stop();
+  t.diagnostic(`others: ${JSON.stringify([...statuses])}, the slowest after ${Math.round(slowestMs)} ms`);
+  assert.deepEqual(failures, []);
+  return statuses;
 }
 
 function get(url: URL, agent: Agent): Promise<number> {
