@@ -11,7 +11,7 @@ import { ClusterRegistry, createStoreDirectory, WorkerRegistry } from '../metric
 import { createOpsApp } from '../ops/app.ts';
 import { projectRoot } from '../paths.ts';
 import { keepDefaultMetrics } from './default-metrics.ts';
-import { isCrash, RESTART_REASONS } from './exit-reason.ts';
+import { RESTART_REASONS } from './exit-reason.ts';
 import { listen } from './http-server.ts';
 import { writeAssignment } from './messages.ts';
 import { type ReleaseStack, releaseStack } from './release.ts';
@@ -168,10 +168,8 @@ async function startPrimary(
       ...databaseEnvironment(connection),
       SESSION_KEYS: sessionKeys.join(','),
     }),
-    onExit(reason) {
-      metrics.workerRestarted(reason);
-      if (isCrash(reason)) metrics.workerCrashed();
-    },
+    onRestart: metrics.workerRestarted,
+    onCrash: metrics.workerCrashed,
   });
   resources.add(supervisor, (running) => running.stop());
   return { supervisor, opsUrl };

@@ -25,8 +25,10 @@ export interface SupervisorOptions {
   log: Logger;
   /** Environment of the worker that takes a place. */
   environment(place: number): NodeJS.ProcessEnv;
-  /** A worker is gone that is replaced; called once for each, and no more when the shop stops. */
-  onExit(reason: RestartReason): void;
+  /** A worker that held a place has ended and is replaced; called once for each, and no more when the shop stops. */
+  onRestart(reason: RestartReason): void;
+  /** A worker ended by a fault, also one that was to replace another and never did; not called when the shop stops. */
+  onCrash(): void;
 }
 
 export interface Supervisor {
@@ -79,6 +81,8 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   });
   /** Also those that were replaced and still drain. */
   const alive = new Set<WorkerProcess>();
+  /** Those that hold a place or held one. A successor that ends before it takes over leaves nothing to restart. */
+  const holders = new WeakSet<WorkerProcess>();
   /** Of the shop; null until the first worker serves. */
   let port: number | null = null;
   let leaving = false;
@@ -98,7 +102,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       },
       onExit({ code, signal }) {
         alive.delete(process);
-        if (!stopping) noteDeath(place, process.reasonFor(code, signal), { code, signal });
+        if (!stopping) noteDeath(place, process, { code, signal });
         if (place.current === process) emptied(place, process);
         if (alive.size === 0) stopped?.();
       },
@@ -108,25 +112,35 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     return process;
   }
 
-  function noteDeath(place: Place, reason: RestartReason, end: { code: number | null; signal: string | null }): void {
-    place.restarts += 1;
-    options.onExit(reason);
+  function noteDeath(place: Place, dead: WorkerProcess, end: { code: number | null; signal: string | null }): void {
+    const reason = dead.reasonFor(end.code, end.signal);
+    if (holders.has(dead)) {
+      place.restarts += 1;
+      options.onRestart(reason);
+    }
+    if (isCrash(reason)) options.onCrash();
     if (reason === 'reload') return;
-    const seen = { place: place.number, ...end, reason };
+    const seen = { place: place.number, workerPid: dead.pid, ...end, reason };
     if (isCrash(reason)) log.error(seen, 'worker died');
     else log.warn(seen, 'worker ended in order, though not told to by the primary');
   }
 
   function fill(place: Place): void {
+    hold(place, fork(place));
+  }
+
+  function hold(place: Place, process: WorkerProcess): void {
+    if (place.refill) clearTimeout(place.refill);
     place.refill = null;
-    place.current = fork(place);
+    place.current = process;
+    holders.add(process);
   }
 
   /** Its worker died: fills the place again, sooner or later. */
   function emptied(place: Place, dead: WorkerProcess): void {
     place.current = null;
     if (stopping) return;
-    const young = !dead.served || Date.now() - dead.startedAt.getTime() < YOUNG_MS;
+    const young = !dead.served || dead.ageMs < YOUNG_MS;
     place.youngDeaths = young ? place.youngDeaths + 1 : 0;
     place.refill = setTimeout(fill, refillDelay(place.youngDeaths), place);
     settleStart(dead);
@@ -163,15 +177,9 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       throw new Error(`The new worker of place ${place.number} did not come up: the old ones serve on`);
     // When the former died meanwhile and the place is filled, one of the two is enough.
     const superfluous = place.current && place.current !== former ? successor : former;
-    if (superfluous === former) takePlace(place, successor);
+    if (superfluous === former) hold(place, successor);
     if (superfluous.state !== 'down') superfluous.drain(drainDeadlineMs, 'reload');
     await superfluous.gone;
-  }
-
-  function takePlace(place: Place, successor: WorkerProcess): void {
-    if (place.refill) clearTimeout(place.refill);
-    place.refill = null;
-    place.current = successor;
   }
 
   const ticking = setInterval(() => {

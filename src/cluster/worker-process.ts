@@ -18,6 +18,8 @@ const START_TICKS = 60;
 /** One process of the cluster, from its fork to its end. */
 export class WorkerProcess {
   readonly startedAt = new Date();
+  /** The wall clock may be set meanwhile. */
+  readonly #startedMs = performance.now();
   state: WorkerState = 'starting';
   /** What it said when it failed to start. */
   failure: string | null = null;
@@ -86,6 +88,11 @@ export class WorkerProcess {
 
   get pid(): number | null {
     return this.#worker?.process.pid ?? null;
+  }
+
+  /** Milliseconds since its fork. */
+  get ageMs(): number {
+    return performance.now() - this.#startedMs;
   }
 
   /** Why it ended: what was asked of it, or else what `exitReason` reads off its end. */

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { test } from 'node:test';
-import { type RunningCluster, startCluster } from '../support/cluster.ts';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { type RunningCluster, startCluster, temporaryFolder } from '../support/cluster.ts';
 import { isAlive, until } from '../support/wait.ts';
 
 interface Line {
@@ -156,4 +158,64 @@ test('a worker that the system refuses to make is tried again, and keeps the sho
   assert.equal(restarts.of('shop_worker_restarts_total', { reason: 'failed_start' }), refusals().length);
   assert.match(refusals()[0]?.err?.message ?? '', /EMFILE/);
   assert.deepEqual(await shop.stop(), { code: 0, signal: null });
+});
+
+/** A shop in which the next worker of place 1 that starts once `hold()` was called stops at its start, until it fails. */
+async function shopWithFailingSuccessor(t: TestContext) {
+  const folder = await temporaryFolder(t);
+  const [next, held] = [join(folder, 'next'), join(folder, 'held')];
+  const script = `
+    const { existsSync, renameSync } = await import('node:fs');
+    const [next, held] = ${JSON.stringify([next, held])};
+    if (existsSync(next)) {
+      renameSync(next, held);
+      while (existsSync(held)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+      process.exit(7);
+    }`;
+  const shop = await startCluster(t, { env: failing('place === 1', script) });
+  return {
+    shop,
+    async reload() {
+      writeFileSync(next, '');
+      process.kill(shop.pid, 'SIGHUP');
+      await until('the successor starts', () => existsSync(held));
+    },
+    async fail() {
+      rmSync(held);
+      await until('the reload ends', () => shop.output().includes('the reload ended early'));
+    },
+  };
+}
+
+test('a successor that fails to start in a reload is a crash, but no restart', async (t) => {
+  const { shop, reload, fail } = await shopWithFailingSuccessor(t);
+  const before = await shop.status();
+  await reload();
+  await fail();
+  const scrape = await shop.metrics();
+  assert.deepEqual((await shop.status()).workers, before.workers);
+  assert.equal(scrape.of('shop_worker_restarts_total'), 0);
+  assert.equal(scrape.of('shop_errors_total', { type: 'worker_crash' }), 1);
+  const [died] = logOf(shop).filter(({ msg }) => msg === 'worker died');
+  assert.ok(died?.workerPid);
+  assert.ok(!before.workers.some(({ pid }) => pid === died?.workerPid), 'the line names the successor');
+});
+
+test('a worker that dies while its successor fails to start is one restart', async (t) => {
+  const { shop, reload, fail } = await shopWithFailingSuccessor(t);
+  const [former, other] = (await shop.status()).workers;
+  await reload();
+  process.kill(former?.pid as number, 'SIGKILL');
+  await until('the place is filled', async () => {
+    const [now] = (await shop.status()).workers;
+    return now?.state === 'serving' && now.pid !== former?.pid;
+  });
+  await fail();
+  const [now, stillOther] = (await shop.status()).workers;
+  assert.equal(now?.restarts, 1);
+  assert.deepEqual(stillOther, other);
+  const scrape = await shop.metrics();
+  assert.equal(scrape.of('shop_worker_restarts_total', { reason: 'signal' }), 1);
+  assert.equal(scrape.of('shop_worker_restarts_total'), 1);
+  assert.equal(scrape.of('shop_errors_total', { type: 'worker_crash' }), 2);
 });
