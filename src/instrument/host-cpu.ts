@@ -10,7 +10,8 @@ export interface HostCpuTimes {
 
 /**
  * Keeps `shop_host_cpu_usage_ratio`: the part of the machine's cores that was busy over the last second, with
- * everything that runs on it. In a container that is the host, not the container's share.
+ * everything that runs on it. In a container that is the host, not the container's share. NaN while it is not known:
+ * before the second sample, and where the system doesn't count.
  */
 export function sampleHostCpu(usage: Gauge, read: () => Promise<HostCpuTimes> = readHostCpu): Sampler {
   const samples: HostCpuTimes[] = [];
@@ -20,7 +21,7 @@ export function sampleHostCpu(usage: Gauge, read: () => Promise<HostCpuTimes> = 
     samples.push(now);
     if (samples.length > SAMPLES_PER_SECOND) samples.shift();
     const elapsed = now.total - before.total;
-    if (elapsed > 0) usage.set(Math.min(1, Math.max(0, (now.busy - before.busy) / elapsed)));
+    usage.set(elapsed > 0 ? Math.min(1, Math.max(0, (now.busy - before.busy) / elapsed)) : Number.NaN);
   });
 }
 

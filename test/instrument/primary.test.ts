@@ -5,10 +5,10 @@ import { type AddressInfo, connect as connectTo, createServer, type Socket } fro
 import { type TestContext, test } from 'node:test';
 import type { Knex } from 'knex';
 import { connect } from '../../src/db/index.ts';
-import { parseProcStat } from '../../src/instrument/host-cpu.ts';
+import { parseProcStat, sampleHostCpu } from '../../src/instrument/host-cpu.ts';
 import { createPrimaryMetrics, type PrimaryMetrics, type WorkerState } from '../../src/instrument/primary.ts';
 import { createLog } from '../../src/log.ts';
-import { WorkerRegistry } from '../../src/metrics/index.ts';
+import { Gauge, WorkerRegistry } from '../../src/metrics/index.ts';
 import { queuedMs } from '../support/cpu-queue.ts';
 import { PATIENT, testDatabase } from '../support/database.ts';
 import { parseExposition, type Scrape } from '../support/exposition.ts';
@@ -218,6 +218,25 @@ test('the host CPU is a part of the whole machine', async (t) => {
   t.after(() => clearInterval(spinning));
   const usage = await until('some use', async () => (await scrape()).of('shop_host_cpu_usage_ratio'));
   assert.ok(usage > 0 && usage <= 1, String(usage));
+});
+
+test('the host CPU is unknown before the second sample, and where the system counts nothing', async (t) => {
+  const registry = new WorkerRegistry();
+  const usage = new Gauge({ name: 'usage', help: 'help', registers: [registry] });
+  const shown = async () => parseExposition(await registry.metrics()).of('usage');
+  let counted = { busy: 0, total: 0 };
+  let samples = 0;
+  const sampler = sampleHostCpu(usage, async () => {
+    samples++;
+    return counted;
+  });
+  t.after(() => sampler.stop());
+  await sampler.first;
+  assert.ok(Number.isNaN(await shown()));
+  await until('more samples', () => samples > 3);
+  assert.ok(Number.isNaN(await shown()), 'the system counts nothing');
+  counted = { busy: 30, total: 120 };
+  await until('a share', async () => (await shown()) === 0.25);
 });
 
 test('/proc/stat: idle and I/O wait are not busy, and guest time counts once', () => {
