@@ -63,13 +63,13 @@ export async function prepareDatabase(connection: DatabaseConnection, options: P
  * connection wait behind us while we wait for its first.
  */
 async function lockSchema(holder: pg.Client, patienceMs: number): Promise<void> {
-  const deadline = Date.now() + patienceMs;
+  const deadline = performance.now() + patienceMs;
   for (;;) {
     const { rows } = await holder.query<{ locked: boolean }>('select pg_try_advisory_lock($1) as locked', [
       SCHEMA_LOCK,
     ]);
     if (rows[0]?.locked) return;
-    if (Date.now() > deadline) {
+    if (performance.now() > deadline) {
       throw new Error(
         `Another process has been changing the database's schema for ${patienceMs / SECOND} s: see who in pg_stat_activity`,
       );

@@ -33,7 +33,7 @@ export interface WaitOptions {
  * @throws after `patienceMs`, or at once when waiting can't help: a wrong password, a database that does not exist
  */
 export async function waitForServer(connection: DatabaseConnection, options: WaitOptions): Promise<pg.Client> {
-  const deadline = Date.now() + options.patienceMs;
+  const deadline = performance.now() + options.patienceMs;
   for (let attempt = 1; ; attempt++) {
     const client = new pg.Client(clientConfig(connection, options.applicationName, options.deadlines));
     try {
@@ -44,7 +44,7 @@ export async function waitForServer(connection: DatabaseConnection, options: Wai
       void client.end().catch(() => {});
       const reason = error instanceof Error ? error.message || String(error) : String(error);
       if (!mayPass(error)) throw new Error(`The database refuses: ${reason}`, { cause: error });
-      if (Date.now() > deadline) {
+      if (performance.now() > deadline) {
         throw new Error(`The database did not answer within ${options.patienceMs / 1000} s: ${reason}`, {
           cause: error,
         });

@@ -34,7 +34,7 @@ interface Rival {
 export async function claimFolder(folder: string, log: Logger): Promise<() => Promise<void>> {
   const namespace = await processNamespace();
   const own = join(folder, `in-use-by-${process.pid}-${await processLife(process.pid)}-${namespace}`);
-  const deadline = Date.now() + LAST_HEARTBEAT_MS + HEARTBEAT_MS;
+  const deadline = performance.now() + LAST_HEARTBEAT_MS + HEARTBEAT_MS;
   for (let attempt = 1; ; attempt++) {
     await writeFile(own, '', { flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
       throw error.code === 'EEXIST' ? inUse(folder, process.pid) : error;
@@ -42,7 +42,7 @@ export async function claimFolder(folder: string, log: Logger): Promise<() => Pr
     const rival = await findRival(folder, own, namespace);
     if (!rival) return keepClaim(own);
     await rm(own, { force: true });
-    if (rival.unseen ? Date.now() > deadline : attempt >= ATTEMPTS) throw inUse(folder, rival.pid);
+    if (rival.unseen ? performance.now() > deadline : attempt >= ATTEMPTS) throw inUse(folder, rival.pid);
     if (rival.unseen && attempt === 1) log.info({ folder }, 'waiting to see whether another container uses the folder');
     // The rival may be claiming at this very moment and give way too: come back at different times.
     await delay(10 + Math.random() * 90);
@@ -74,10 +74,10 @@ async function findRival(folder: string, own: string, namespace: string): Promis
   return undefined;
 }
 
-/** Both times come from the clock of the folder's file system. */
+/** Both times come from the clock of the folder's file system; a time far ahead of ours is from before the clock was set. */
 async function beats(claim: string, own: string): Promise<boolean> {
   const [theirs, ours] = await Promise.all([stat(claim).catch(() => undefined), stat(own)]);
-  return theirs !== undefined && ours.mtimeMs - theirs.mtimeMs < LAST_HEARTBEAT_MS;
+  return theirs !== undefined && Math.abs(ours.mtimeMs - theirs.mtimeMs) < LAST_HEARTBEAT_MS;
 }
 
 function inUse(folder: string, pid: number): FolderInUseError {

@@ -47,8 +47,8 @@ export async function stopLeftover(cluster: string): Promise<number | undefined>
   if (!(await isRunning(cluster, left.pid))) return left.pid;
   for (const { signal, patienceMs } of STOPS) {
     signalIfThere(left.pid, signal);
-    const deadline = Date.now() + patienceMs;
-    while (Date.now() < deadline) {
+    const deadline = performance.now() + patienceMs;
+    while (performance.now() < deadline) {
       if (!(await isRunning(cluster, left.pid))) return undefined;
       await delay(POLL_MS);
     }

@@ -72,10 +72,10 @@ async function waitUntilReady(server: Server, options: ServerOptions, port: numb
   void server.ended.then((how) => {
     ending = how;
   });
-  const deadline = Date.now() + READY_DEADLINE_MS;
+  const deadline = performance.now() + READY_DEADLINE_MS;
   while (!(await provideDatabase(options, port))) {
     if (ending !== undefined) throw new Error(`it ended (${ending})`);
-    if (Date.now() > deadline) throw new Error(`it was not ready within ${READY_DEADLINE_MS / SECOND} s`);
+    if (performance.now() > deadline) throw new Error(`it was not ready within ${READY_DEADLINE_MS / SECOND} s`);
     await delay(READY_POLL_MS);
   }
 }
