@@ -11,6 +11,10 @@ export interface Config {
   readonly hangSeconds: number;
   /** At SIGTERM the shop says for so many seconds that it is not ready, and serves on, before it drains. */
   readonly drainDelaySeconds: number;
+  /** Both servers keep an idle connection this long. */
+  readonly keepAliveSeconds: number;
+  /** Readiness says nothing of the database, so that a balancer lets the shop's own page of an outage through. */
+  readonly readyWithoutDatabase: boolean;
   /** Absolute folder of the embedded database and of generated keys. */
   readonly dataDir: string;
   readonly shop: {
@@ -104,6 +108,8 @@ const environmentSchema = z.object({
   WORKERS: wholeNumber('the number of worker processes', 1, 512).optional(),
   WORKER_HANG_SECONDS: wholeNumber('the seconds after which a silent worker is replaced', 2, 3600).default(10),
   DRAIN_DELAY_SECONDS: wholeNumber('the seconds that balancers need to look elsewhere', 0, 600).default(0),
+  KEEP_ALIVE_SECONDS: wholeNumber('the seconds that an idle connection is kept', 1, 3600).default(75),
+  READY_WITHOUT_DATABASE: yesOrNo('false'),
   DATABASE_URL: z
     .string()
     .refine(
@@ -169,6 +175,8 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     workers,
     hangSeconds: env.WORKER_HANG_SECONDS,
     drainDelaySeconds: env.DRAIN_DELAY_SECONDS,
+    keepAliveSeconds: env.KEEP_ALIVE_SECONDS,
+    readyWithoutDatabase: env.READY_WITHOUT_DATABASE,
     dataDir: resolve(env.DATA_DIR),
     shop: {
       host: env.HOST,

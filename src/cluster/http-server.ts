@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
-import net, { type AddressInfo } from 'node:net';
+import net, { type AddressInfo, type Socket } from 'node:net';
+import { isLoopback, type Refusal, refusalOf } from './request-host.ts';
 
 const SECOND = 1000;
 
@@ -10,7 +11,6 @@ const LIMITS = {
   /** and the whole request, body included, in this. */
   requestTimeout: 15 * SECOND,
   connectionsCheckingInterval: 1 * SECOND,
-  keepAliveTimeout: 10 * SECOND,
   maxHeaderSize: 16 * 1024,
 };
 /**
@@ -36,7 +36,12 @@ const ANSWER_CHECK_MS = 1 * SECOND;
 const LINGER_MS = 1 * SECOND;
 const LINGER_BYTES = 1024 * 1024;
 
-/** An idle keep-alive connection is given this long to send one more request and be told to close. */
+/** The usual balancers keep an idle connection for 60 s: the side that closes it should be theirs. */
+const KEEP_ALIVE_SECONDS = 75;
+/**
+ * An idle connection stays open this much longer than its client was told: a request that was sent at the last moment
+ * is answered. A drain gives it as long, to send one more request and be told to close.
+ */
 const IDLE_GRACE_MS = 1000;
 const IDLE_CHECK_MS = 100;
 
@@ -46,6 +51,13 @@ export interface Address {
   port: number;
   /** Other processes take connections there too. Default false. */
   shared?: boolean;
+}
+
+export interface ListenOptions extends Address {
+  /** An idle connection is kept this long, and its client is told so (`Keep-Alive: timeout=75`). Default 75. */
+  keepAliveSeconds?: number;
+  /** When the address is the loopback, answer requests for names of the loopback only. Default false. */
+  refuseForeignHosts?: boolean;
 }
 
 export interface HttpServer {
@@ -62,15 +74,19 @@ export interface HttpServer {
  *
  * @throws Error that says what to do, when the address can't be had
  */
-export async function listen(handler: RequestListener, address: Address): Promise<HttpServer> {
+export async function listen(handler: RequestListener, options: ListenOptions): Promise<HttpServer> {
+  const { keepAliveSeconds = KEEP_ALIVE_SECONDS } = options;
   /** Since when; oldest first. */
   const answering = new Map<ServerResponse, number>();
   let draining = false;
-  const server = createServer(LIMITS, function track(request, response) {
+  let loopbackOnly = false;
+  const limits = { ...LIMITS, keepAliveTimeout: keepAliveSeconds * SECOND };
+  const server = createServer(limits, function track(request, response) {
     answering.set(response, performance.now());
     response.once('close', () => answering.delete(response));
-    // What nobody wanted to read is not waited for: Node.js would swallow all that comes until `requestTimeout`.
     response.once('finish', () => {
+      noteIdle(request.socket);
+      // What nobody wanted to read is not waited for: Node.js would swallow all that comes until `requestTimeout`.
       if (!request.complete) linger(request);
     });
     // With this Node.js ends a connection, after an answer with `Connection: close`. Of several requests on one, the last
@@ -80,11 +96,16 @@ export async function listen(handler: RequestListener, address: Address): Promis
       else linger(request);
     };
     if (draining) response.shouldKeepAlive = false;
-    handler(request, response);
+    const refusal = refusalOf(request, loopbackOnly);
+    if (refusal) refuse(response, refusal);
+    else handler(request, response);
   });
   server.maxRequestsPerSocket = REQUESTS_PER_CONNECTION;
-  if (address.shared) server.on('connection', standStill);
-  await listening(server, address);
+  const noteIdle = closeIdleConnections(server);
+  if (options.shared) server.on('connection', standStill);
+  await listening(server, options);
+  const { port, address } = server.address() as AddressInfo;
+  loopbackOnly = options.refuseForeignHosts === true && isLoopback(address);
 
   const cutting = setInterval(function cutThoseWhoTakeNothing() {
     const before = performance.now() - ANSWER_TIMEOUT_MS;
@@ -114,7 +135,55 @@ export async function listen(handler: RequestListener, address: Address): Promis
     server.close();
   }
 
-  return { port: (server.address() as AddressInfo).port, drain };
+  return { port, drain };
+}
+
+/**
+ * Closes idle connections after `keepAliveTimeout` and a grace. Node.js by itself cuts them in its turn for timers: it has
+ * not looked then at what arrived while it was busy, and a request that nobody read is answered with a reset.
+ *
+ * @returns to be called when a connection has sent an answer
+ */
+function closeIdleConnections(server: Server): (socket: Socket) => void {
+  /** How much a connection had read when it became idle. */
+  const idle = new WeakMap<Socket, { bytesRead: number; inGrace: boolean }>();
+
+  // With a listener here, Node.js leaves the closing to it.
+  server.on('timeout', function closeIdle(socket: Socket) {
+    const state = idle.get(socket);
+    if (!state) return;
+    if (!state.inGrace) {
+      state.inGrace = true;
+      socket.setTimeout(IDLE_GRACE_MS);
+      return;
+    }
+    // After what has arrived meanwhile has been read.
+    setImmediate(() => {
+      if (state.bytesRead === socket.bytesRead) {
+        socket.destroy();
+      } else {
+        // A request has begun. If it goes no further, `headersTimeout` answers; what was no request ends here next time.
+        state.bytesRead = socket.bytesRead;
+        socket.setTimeout(LIMITS.headersTimeout + LIMITS.connectionsCheckingInterval);
+      }
+    });
+  });
+
+  return function noteIdle(socket) {
+    idle.set(socket, { bytesRead: socket.bytesRead, inGrace: false });
+  };
+}
+
+function refuse(response: ServerResponse, { status, reason }: Refusal): void {
+  const text = `${reason}\n`;
+  response.writeHead(status, {
+    'Content-Type': 'text/plain; charset=utf-8',
+    'Content-Length': Buffer.byteLength(text),
+    'X-Content-Type-Options': 'nosniff',
+    'Cross-Origin-Resource-Policy': 'same-origin',
+    Connection: 'close',
+  });
+  response.end(text);
 }
 
 /** Ends a connection whose client goes on sending, when it has had time to read the answer. */

@@ -140,6 +140,7 @@ async function startPrimary(
   const ops = createOpsApp({
     log,
     token: config.metrics.token,
+    readyWithoutDatabase: config.readyWithoutDatabase,
     registry: clusterRegistry,
     status: () => ({
       primary: { pid: process.pid, startedAt, version },
@@ -147,8 +148,10 @@ async function startPrimary(
       database: { embedded, up: metrics.databaseUp() },
     }),
   });
-  const opsServer = resources.add(await listen(ops.callback(), config.metrics), (server) =>
-    server.drain(OPS_DRAIN_DEADLINE_MS),
+  const { keepAliveSeconds } = config;
+  const opsServer = resources.add(
+    await listen(ops.callback(), { ...config.metrics, keepAliveSeconds, refuseForeignHosts: true }),
+    (server) => server.drain(OPS_DRAIN_DEADLINE_MS),
   );
   const opsUrl = urlOf(config.metrics.host, opsServer.port, 'localhost');
   const metricsUrl = `${urlOf(config.metrics.host, opsServer.port, '127.0.0.1')}/metrics`;

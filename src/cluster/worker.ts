@@ -109,10 +109,12 @@ async function startWorker(
       metricsEndpoint: config.shop.metricsOnShopPort ? new URL(assignment.metricsUrl) : null,
       ready,
     },
-    { trustProxy: config.shop.trustProxy },
+    { trustProxy: config.shop.trustProxy, readyWithoutDatabase: config.readyWithoutDatabase },
   );
-  const server = resources.add(await listen(app.callback(), { ...config.shop, shared: config.workers > 1 }), (open) =>
-    open.drain(DRAIN_DEADLINE_MS),
+  const { keepAliveSeconds } = config;
+  const server = resources.add(
+    await listen(app.callback(), { ...config.shop, shared: config.workers > 1, keepAliveSeconds }),
+    (open) => open.drain(DRAIN_DEADLINE_MS),
   );
   return server.port;
 }

@@ -14,13 +14,15 @@ export interface OpsOptions {
   status(): Status;
   /** What `/metrics` and `/status` ask for as `Authorization: Bearer …`, or null. */
   token: string | null;
+  /** Be ready while the database is away, as the shop is then. */
+  readyWithoutDatabase: boolean;
   log: Logger;
 }
 
 const OPEN_METRICS = 'application/openmetrics-text';
 
 /** The primary's own HTTP application: metrics, status and health, no shop code. */
-export function createOpsApp({ registry, status, token, log }: OpsOptions): Koa {
+export function createOpsApp({ registry, status, token, readyWithoutDatabase, log }: OpsOptions): Koa {
   const squeeze = compress({
     // All that is answered here is text; koa-compress doesn't know that of OpenMetrics.
     filter: () => true,
@@ -29,6 +31,12 @@ export function createOpsApp({ registry, status, token, log }: OpsOptions): Koa 
     zstd: false,
     gzip: { level: constants.Z_BEST_SPEED },
   });
+
+  /** No page of another site may read or show what is answered here, nor take it for something else than it is. */
+  async function keepToOwnSite(ctx: Context, next: Next): Promise<void> {
+    ctx.set({ 'X-Content-Type-Options': 'nosniff', 'Cross-Origin-Resource-Policy': 'same-origin' });
+    await next();
+  }
 
   async function answerErrors(ctx: Context, next: Next): Promise<void> {
     try {
@@ -82,7 +90,7 @@ export function createOpsApp({ registry, status, token, log }: OpsOptions): Koa 
   router.get('/readyz', (ctx) => {
     const { database, workers } = status();
     const missing = [
-      ...(database.up ? [] : ['the database is not reachable']),
+      ...(database.up || readyWithoutDatabase ? [] : ['the database is not reachable']),
       ...(workers.some(({ state }) => state === 'serving') ? [] : ['no worker serves']),
     ];
     plain(ctx, missing.length === 0 ? 200 : 503, missing.join('; ') || 'ok');
@@ -90,6 +98,7 @@ export function createOpsApp({ registry, status, token, log }: OpsOptions): Koa 
 
   const app = new Koa();
   app.silent = true;
+  app.use(keepToOwnSite);
   app.use(answerErrors);
   app.use(compressIfAccepted);
   app.use(router.routes());

@@ -48,6 +48,8 @@ export interface AppDeps {
 export interface AppOptions {
   /** Believe `X-Forwarded-*` and `X-Request-Id`: right only behind a proxy that sets them itself. Default false. */
   trustProxy?: boolean;
+  /** `/readyz` says nothing of the database. Default false. */
+  readyWithoutDatabase?: boolean;
   /** When to refuse pages; default 100 in flight, or 10 that take longer than a second. */
   load?: LoadLimits;
   /** Milliseconds until a page that isn't ready becomes a 503; default 1900. */
@@ -62,7 +64,7 @@ const SPARE_CONNECTIONS = 2;
 /** The shop as a Koa application. Throws when a template doesn't compile. */
 export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestState> {
   const { database, metrics, log, rateLimiter, metricsEndpoint, ready } = deps;
-  const { trustProxy = false, load = LOAD, deadlineMs = 1_900 } = options;
+  const { trustProxy = false, readyWithoutDatabase = false, load = LOAD, deadlineMs = 1_900 } = options;
 
   const app = new Koa<RequestState>({ proxy: trustProxy, maxIpsCount: 1 });
   app.keys = [...deps.sessionKeys];
@@ -77,7 +79,7 @@ export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestS
   const router = createRouter({
     shop: { database, metrics, catalogue, checkouts, payments, log },
     pages,
-    ground: { assets, database, metricsEndpoint, ready },
+    ground: { assets, database, metricsEndpoint, ready, readyWithoutDatabase },
     beforeForms: [refuseCrossSite(), limitRate(rateLimiter, log), parseForm()],
     beforePages: [shedLoad(load), keepDeadline(deadlineMs, log), greetVisitor(database)],
   });

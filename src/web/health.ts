@@ -3,6 +3,15 @@ import { named } from '../db/named.ts';
 import { withDeadline } from '../deadline.ts';
 import type { WebContext } from './state.ts';
 
+/** What readiness depends on. */
+export interface Readiness {
+  readonly database: Knex;
+  /** Be ready while the database is away. */
+  readonly readyWithoutDatabase: boolean;
+  /** False while the worker starts or drains. */
+  ready(): boolean;
+}
+
 /** A database that needs longer for nothing serves no page in time; what asks for readiness seldom waits longer either. */
 const READY_DEADLINE_MS = 1_000;
 
@@ -11,13 +20,10 @@ export function showLive(ctx: WebContext): void {
   answer(ctx, 200, 'up');
 }
 
-/**
- * `GET /readyz`: this worker can serve.
- *
- * @param ready false while the worker starts or drains
- */
-export async function showReady(ctx: WebContext, database: Knex, ready: () => boolean): Promise<void> {
+/** `GET /readyz`: this worker can serve, or, where readiness leaves the database out, can answer at least. */
+export async function showReady(ctx: WebContext, { database, ready, readyWithoutDatabase }: Readiness): Promise<void> {
   if (!ready()) return answer(ctx, 503, 'starting or stopping');
+  if (readyWithoutDatabase) return answer(ctx, 200, 'ready');
   const asked = named(database.raw('select 1'), 'select', 'none');
   try {
     await withDeadline(asked, READY_DEADLINE_MS, () => new Error('too late'));

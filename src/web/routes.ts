@@ -1,17 +1,14 @@
-import type { Knex } from 'knex';
 import type { MeasuredRoute } from '../instrument/routes.ts';
 import { businessRoutes } from '../shop/routes.ts';
 import type { Assets } from './assets.ts';
-import { showLive, showReady } from './health.ts';
+import { type Readiness, showLive, showReady } from './health.ts';
 import { showMetrics } from './metrics-proxy.ts';
 import type { WebContext } from './state.ts';
 
 /** What the addresses that have no part in the business work with. */
-export interface Ground {
+export interface Ground extends Readiness {
   readonly assets: Assets;
-  readonly database: Knex;
   readonly metricsEndpoint: URL | null;
-  ready(): boolean;
 }
 
 /** An address that is asked for by machines: files, health, metrics. No session, no limits. */
@@ -23,7 +20,7 @@ export interface PlainRoute {
 export const plainRoutes: readonly PlainRoute[] = [
   { path: '/static/*path', handle: (ctx, { assets }) => assets.serve(ctx, ctx.params.path ?? '') },
   { path: '/livez', handle: showLive },
-  { path: '/readyz', handle: (ctx, { database, ready }) => showReady(ctx, database, ready) },
+  { path: '/readyz', handle: showReady },
   { path: '/metrics', handle: (ctx, { metricsEndpoint }) => showMetrics(ctx, metricsEndpoint) },
 ];
 

@@ -45,6 +45,8 @@ const MISTAKES: Array<[string, NodeJS.ProcessEnv, RegExp]> = [
   ['an unknown log level', { LOG_LEVEL: 'loud' }, /^ {2}LOG_LEVEL must be one of/],
   ['neither true nor false', { METRICS_ON_SHOP_PORT: 'yes' }, /^ {2}METRICS_ON_SHOP_PORT must be true or false/],
   ['a rate limit of none', { RATE_LIMIT: '0' }, /^ {2}RATE_LIMIT must be off, or/],
+  ['connections that are never idle', { KEEP_ALIVE_SECONDS: '0' }, /^ {2}KEEP_ALIVE_SECONDS must be the seconds/],
+  ['ready or not', { READY_WITHOUT_DATABASE: '1' }, /^ {2}READY_WITHOUT_DATABASE must be true or false/],
   ['a short session key', { SESSION_KEYS: 'short' }, /^ {2}SESSION_KEYS must be keys/],
   ['a token that no header carries', { METRICS_TOKEN: 'two words' }, /^ {2}METRICS_TOKEN must be a bearer token/],
   ['one port for both servers', { PORT: '9464' }, /^ {2}METRICS_PORT must differ from PORT/],

@@ -131,6 +131,26 @@ test('with a token, /metrics and /status want it on both ports', async (t) => {
   assert.doesNotMatch(await (await get(`${shop.opsUrl}/`)).text(), new RegExp(String(shop.pid)));
 });
 
+test('on the loopback, the primary answers to its names only, and no page of another site shows what it says', async (t) => {
+  const shop = await startCluster(t, { workers: 1 });
+  const ask = async (path: string, host: string) => {
+    const asked = request(`${shop.opsUrl}${path}`, { headers: { host }, setHost: false }).end();
+    const [response] = (await once(asked, 'response')) as [IncomingMessage];
+    return { status: response.statusCode, headers: response.headers, text: String(await buffer(response)) };
+  };
+  for (const path of ['/', '/metrics', '/status', '/livez', '/readyz', '/nowhere']) {
+    const refused = await ask(path, 'evil.example');
+    assert.equal(refused.status, 421, path);
+    assert.doesNotMatch(refused.text, /shop_|"workers"/);
+    const answered = await ask(path, 'localhost');
+    assert.notEqual(answered.status, 421, path);
+    for (const { headers } of [refused, answered]) {
+      assert.equal(headers['x-content-type-options'], 'nosniff', path);
+      assert.equal(headers['cross-origin-resource-policy'], 'same-origin', path);
+    }
+  }
+});
+
 test('METRICS_ON_SHOP_PORT=false closes the address on the shop’s port', async (t) => {
   const shop: RunningCluster = await startCluster(t, { workers: 1, env: { METRICS_ON_SHOP_PORT: 'false' } });
   assert.equal((await get(`${shop.shopUrl}/metrics`)).status, 404);

@@ -57,7 +57,16 @@ test('without a database, pages are a quick 503 that says when to come back, and
     const metrics = await cut.metrics();
     assert.equal(metrics.of('shop_errors_total', { type: 'database' }), pages.length);
     assert.equal(metrics.of('shop_errors_total'), pages.length);
+
+    // With readiness that leaves the database out, a balancer lets these pages through.
+    const reached = await shop.another({ database, options: { readyWithoutDatabase: true } });
+    assert.equal((await reached.visitor().get('/readyz')).status, 200);
   }
+});
+
+test('a worker that is ready without a database is not ready while it starts or stops', async (t) => {
+  const shop = await startShop(t, { ready: () => false, options: { readyWithoutDatabase: true } });
+  assert.equal((await shop.visitor().get('/readyz')).status, 503);
 });
 
 test('a database that is slow, or cuts its connections, costs 503 and nothing else', async (t) => {

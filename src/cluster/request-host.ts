@@ -1,0 +1,67 @@
+import type { IncomingMessage } from 'node:http';
+import { BlockList, isIPv6 } from 'node:net';
+
+/** Why a request is refused before any application sees it. */
+export interface Refusal {
+  readonly status: 400 | 421;
+  /** One sentence for the client. */
+  readonly reason: string;
+}
+
+const malformed = (reason: string): Refusal => ({ status: 400, reason });
+
+/** A name or an address, in brackets where it has colons, and a port (RFC 9110, section 7.2). */
+const HOST = /^(?:\[[\da-f:.]+\]|[\w.~!$&'()*+,;=%-]+)(?::\d*)?$/i;
+
+const loopback = new BlockList();
+loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+loopback.addAddress('::1', 'ipv6');
+
+/** Whether an address, without brackets, is this machine's own. */
+export function isLoopback(address: string): boolean {
+  return loopback.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
+}
+
+/**
+ * Refuses a request that doesn't say clearly which host it is for (RFC 9112, section 3.2): two programs that read it,
+ * as a proxy and the shop, could understand two different hosts.
+ *
+ * @param loopbackOnly also refuse every host that is not a name of the loopback. A page of another site whose name was
+ *   pointed at 127.0.0.1 reaches this machine with the reader's browser, but its requests carry that site's name
+ *   (DNS rebinding)
+ */
+export function refusalOf(request: IncomingMessage, loopbackOnly: boolean): Refusal | null {
+  const url = request.url ?? '';
+  const hosts = request.headersDistinct.host ?? [];
+  const [host = ''] = hosts;
+  if (hosts.length > 1) return malformed('A request has one Host header.');
+  if (host === '' ? request.httpVersion !== '1.0' : !isHost(host)) {
+    return malformed('The Host header must be a name or an address, and a port where needed.');
+  }
+  // The absolute form, which proxies use.
+  if (!url.startsWith('/') && url !== '*') {
+    const [scheme = ''] = /^https?:/i.exec(url) ?? [];
+    if (scheme === '' || !URL.canParse(url)) return malformed('The address of this request can not be read.');
+    if (host !== '' && new URL(url).host !== new URL(`${scheme}//${host}`).host) {
+      return malformed('The address and the Host header of this request name different hosts.');
+    }
+  }
+  if (loopbackOnly && host !== '' && !isLoopbackName(host)) {
+    return {
+      status: 421,
+      reason:
+        'This server listens on the loopback, so it answers to localhost and 127.0.0.1 only. To reach it by another name, set METRICS_HOST.',
+    };
+  }
+  return null;
+}
+
+function isHost(host: string): boolean {
+  return HOST.test(host) && URL.canParse(`http://${host}`);
+}
+
+function isLoopbackName(host: string): boolean {
+  const { hostname } = new URL(`http://${host}`);
+  const name = hostname.replace(/^\[|\]$|\.$/g, '');
+  return name === 'localhost' || isLoopback(name);
+}
