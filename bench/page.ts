@@ -63,7 +63,7 @@ const store = openStore({ directory: directory.path, worker: 1 });
 const metrics = createWorkerMetrics(new WorkerRegistry(store), {
   worker: '1',
   products: PRODUCTS,
-  routes: [{ method: 'GET', route: ROUTE }],
+  routes: [{ method: 'GET', route: ROUTE, statuses: [200] }],
   poolMax: 10,
 });
 const database = createTalkativeDatabase();

@@ -7,6 +7,7 @@ export const ERROR_TYPES = [
   'conflict',
   'forbidden',
   'payment_declined',
+  'rate_limited',
   'overload',
   'database',
   'internal',

@@ -5,15 +5,12 @@ export interface MeasuredRoute {
   readonly method: string;
   /** The template, `/detail/:id`. */
   readonly route: string;
+  /** Every status that it can answer, label `status_code`. */
+  readonly statuses: readonly number[];
 }
 
 /** Label `route` of a request that no route answers. */
 export const UNMATCHED = 'unmatched';
-
-/** Its ordinary success, label `status_code`: a POST answers with a redirect. */
-export function successStatus({ method }: MeasuredRoute): string {
-  return method === 'POST' ? '302' : '200';
-}
 
 /** Label `route` of a request: the matched template as @koa/router leaves it, never the path itself. */
 export function routeOf(ctx: DefaultContext): string {

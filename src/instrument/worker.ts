@@ -5,7 +5,7 @@ import { CHECKOUT_PHASES, ERROR_TYPES, ORDER_OUTCOMES, POOL_STATES, type WorkerM
 import { SHOP_OPERATIONS } from './operations.ts';
 import { cpuUsageGauge } from './process.ts';
 import { SPENT } from './request-clock.ts';
-import { type MeasuredRoute, successStatus, UNMATCHED } from './routes.ts';
+import { type MeasuredRoute, UNMATCHED } from './routes.ts';
 
 export interface WorkerMetricsOptions {
   /** Label of this process: its place number. */
@@ -142,10 +142,12 @@ function declareSeries(metrics: WorkerMetrics, { worker, products, routes, poolM
     for (const type of ERROR_TYPES) if (type !== 'worker_crash') metrics.errors.zero({ type, route });
     for (const spent of SPENT) metrics.requestTime.zero({ route, spent });
   }
-  for (const measured of routes) {
-    const labels = { method: measured.method, route: measured.route, status_code: successStatus(measured) };
-    metrics.httpRequestDuration.zero(labels);
-    metrics.httpResponseSize.zero(labels);
+  for (const { method, route, statuses } of routes) {
+    for (const status of statuses) {
+      const labels = { method, route, status_code: String(status) };
+      metrics.httpRequestDuration.zero(labels);
+      metrics.httpResponseSize.zero(labels);
+    }
   }
   for (const operation of SHOP_OPERATIONS) metrics.dbOperationDuration.zero(operation);
   for (const state of POOL_STATES) metrics.dbConnections.set({ state }, 0);

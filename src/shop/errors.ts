@@ -63,9 +63,12 @@ export const paymentDeclined = (message: string, options?: ShopErrorOptions) =>
 
 /** 429 @param retryAfterSeconds whole seconds until the next attempt may pass */
 export const tooManyRequests = (retryAfterSeconds: number) =>
-  new ShopError(429, 'overload', 'Recebemos muitos envios seguidos deste endereço. Espere um pouco e tente de novo.', {
-    headers: { 'Retry-After': String(retryAfterSeconds) },
-  });
+  new ShopError(
+    429,
+    'rate_limited',
+    'Recebemos muitos envios seguidos deste endereço. Espere um pouco e tente de novo.',
+    { headers: { 'Retry-After': String(retryAfterSeconds) } },
+  );
 
 /** 503: not now. @param type whose fault it is: `database`, or `overload` for everything that takes too long */
 export const unavailable = (

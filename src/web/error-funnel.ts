@@ -57,7 +57,7 @@ function answer(ctx: WebContext, error: ShopError, pages: Pages): void {
   } else {
     const { status, message } = error;
     const view = { status, heading: HEADINGS[status] ?? 'Algo deu errado', message };
-    if (error.type === 'overload') {
+    if (error.type === 'overload' || error.type === 'rate_limited') {
       // To say no must cost much less than to say yes: compressing alone would cost more than all the rest.
       ctx.compress = false;
       pages.showRefusal(ctx, view);

@@ -18,10 +18,10 @@ export interface MeasuredWorker {
 
 export const PRODUCTS = ['mochila-urbana', 'caneca-azul'];
 export const ROUTES: MeasuredRoute[] = [
-  { method: 'GET', route: '/' },
-  { method: 'GET', route: '/detail/:id' },
-  { method: 'POST', route: '/detail/:id' },
-  { method: 'GET', route: '/slow' },
+  { method: 'GET', route: '/', statuses: [200] },
+  { method: 'GET', route: '/detail/:id', statuses: [200, 404] },
+  { method: 'POST', route: '/detail/:id', statuses: [302, 429] },
+  { method: 'GET', route: '/slow', statuses: [200] },
 ];
 
 /** All metrics of a worker, on a registry of their own. */

@@ -33,8 +33,12 @@ test('every series that is known beforehand is there at 0', async () => {
     }
   }
   for (const name of ['http_request_duration_seconds', 'http_response_size_bytes']) {
-    known.push([`${name}_count`, { method: 'GET', route: '/detail/:id', status_code: '200' }]);
-    known.push([`${name}_count`, { method: 'POST', route: '/detail/:id', status_code: '302' }]);
+    for (const { method, route, statuses } of ROUTES) {
+      for (const status of statuses) {
+        known.push([`${name}_count`, { method, route, status_code: String(status) }]);
+        known.push([`${name}_bucket`, { method, route, status_code: String(status), le: '+Inf' }]);
+      }
+    }
   }
 
   for (const [name, labels] of known) assert.equal(scrape.of(name, labels), 0, `${name}${JSON.stringify(labels)}`);

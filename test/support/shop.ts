@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Writable } from 'node:stream';
@@ -86,16 +87,38 @@ async function serve(
     await new Promise((resolve) => server.close(resolve));
     if (!overrides.database) await database.destroy();
   });
+  const metricsText = async () => parseExposition(await registry.metrics());
+  t.after(async () => assertAnswersAreDeclared(await metricsText()));
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {
     origin,
     url: connection.url,
     knex,
     visitor: () => createVisitor(origin),
-    metrics: async () => parseExposition(await registry.metrics()),
+    metrics: metricsText,
     log: () => lines.join(''),
     another: (more = {}) => serve(t, connection, knex, more),
   };
+}
+
+/**
+ * Whatever a test made the shop answer, its series must have been there before. A HEAD answers as its GET would; a client
+ * that hung up, and a method that no address has, are no answers of a route.
+ */
+function assertAnswersAreDeclared({ samples }: Scrape): void {
+  const declared = new Set(
+    shopRoutes.flatMap(({ method, route, statuses }) => statuses.map((status) => `${method} ${route} ${status}`)),
+  );
+  const methods = new Set(shopRoutes.map(({ method }) => method));
+  const answers = samples
+    .filter(({ name, labels }) => name === 'http_request_duration_seconds_count' && labels.status_code !== '499')
+    .filter(({ labels: { method = '', route } }) => methods.has(method) || route !== 'unmatched')
+    .map(({ labels: { method, route, status_code } }) => {
+      const answered = method === 'HEAD' && route !== 'unmatched' ? 'GET' : method;
+      return `${answered} ${route} ${status_code}`;
+    });
+  const missing = answers.filter((answer) => !declared.has(answer));
+  assert.deepEqual(missing, [], 'STATUSES in src/web/routes.ts does not name these answers');
 }
 
 /** Everything that is stored, as text, except when a session was last seen: any page may note that anew. */

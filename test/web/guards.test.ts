@@ -62,7 +62,7 @@ test('too many posts of one address are told to wait, pages are not', async (t) 
   assert.ok(wait >= 1 && wait <= 60, String(wait));
   assert.equal((await visitor.get('/cart')).status, 200);
   assert.equal((await shop.knex('cart_items').first()).quantity, 3);
-  assert.equal((await shop.metrics()).of('shop_errors_total', { type: 'overload', route: '/add_to_cart/:id' }), 1);
+  assert.equal((await shop.metrics()).of('shop_errors_total', { type: 'rate_limited', route: '/add_to_cart/:id' }), 1);
 });
 
 test('behind a trusted proxy, each shopper has their own limit', async (t) => {

@@ -134,7 +134,7 @@ test('on the running shop, strangers get nowhere', async (t) => {
       answers.push(await post());
       const after = await Promise.all([1, 2].map((worker) => shop.metrics(`?worker=${worker}`)));
       const counts = after.map((scrape, i) =>
-        scrape.since(before[i] as typeof scrape).of('shop_errors_total', { type: 'overload', route }),
+        scrape.since(before[i] as typeof scrape).of('shop_errors_total', { type: 'rate_limited', route }),
       );
       return counts.every((count) => count > 0) && counts.reduce((sum, count) => sum + count) === refused().length;
     });
