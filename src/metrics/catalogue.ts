@@ -1,6 +1,7 @@
 import { type Description, type LabelTuple, sameShape } from './description.ts';
 import { slotsOf } from './layout.ts';
 import { SlotTable } from './slot-table.ts';
+import { copyTo } from './window.ts';
 
 /** One series of the whole cluster. */
 export interface Series {
@@ -27,21 +28,30 @@ export class Catalogue {
   /** What each merged value is. */
   readonly slots = new SlotTable();
   #values = new Float64Array(1024);
+  #rests = new Float64Array(1024);
   #slotsInUse = 0;
 
   /**
    * The merged values. Totals, counts and sums are those of all processes that ever lived; of a gauge it is
-   * `[how many living processes set it, value]`. Grows by being replaced: ask for it anew at each use.
+   * `[how many living processes know it, value]`. Grows by being replaced: ask for it anew at each use.
    */
   get values(): Float64Array {
     return this.#values;
+  }
+
+  /** What is too small for the merged values, by slot: see sums.ts. Replaced together with them. */
+  get rests(): Float64Array {
+    return this.#rests;
   }
 
   /** Forgets what gauges were: they are merged anew each time. */
   clearGauges(): void {
     for (const { description, series } of this.families.values()) {
       if (description.type !== 'gauge') continue;
-      for (const { slot } of series.values()) this.#values.fill(0, slot, slot + 2);
+      for (const { slot } of series.values()) {
+        this.#values.fill(0, slot, slot + 2);
+        this.#rests.fill(0, slot, slot + 2);
+      }
     }
   }
 
@@ -77,9 +87,9 @@ export class Catalogue {
     const first = this.#slotsInUse;
     this.#slotsInUse += slotsOf(description, chunk);
     if (this.#slotsInUse > this.#values.length) {
-      const grown = new Float64Array(Math.max(2 * this.#values.length, this.#slotsInUse));
-      grown.set(this.#values);
-      this.#values = grown;
+      const length = Math.max(2 * this.#values.length, this.#slotsInUse);
+      this.#values = copyTo(this.#values, length);
+      this.#rests = copyTo(this.#rests, length);
     }
     this.slots.add(description, first, chunk);
     return first;

@@ -69,12 +69,12 @@ export class ClusterStores {
     const nowMs = performance.now();
     const stores = own.map((store) => this.#readOwn(store));
     this.#catalogue.clearGauges();
-    const { values } = this.#catalogue;
+    const { values, rests } = this.#catalogue;
     for (const file of this.#files.values()) {
-      file.source.mergeGauges(values, file.values, false);
+      file.source.mergeGauges(values, rests, file.values, false);
       file.source.slots.windows.advance(nowMs, file.values);
     }
-    for (const { source, store } of stores) source.mergeGauges(values, store.values, true);
+    for (const { source, store } of stores) source.mergeGauges(values, rests, store.values, true);
     this.#catalogue.slots.windows.advance(nowMs, values);
     const { before } = this.#catalogue.slots.windows;
     return { families: [...this.#catalogue.families.values()], values, before, has: () => true };
@@ -89,10 +89,11 @@ export class ClusterStores {
     const files = [...this.#files.values()].filter((file) => file.name.worker === worker);
     if (files.length === 0) return null;
     const values = new Float64Array(this.#catalogue.values.length);
+    const rests = new Float64Array(this.#catalogue.values.length);
     const before = new Float64Array(this.#catalogue.values.length);
     for (const { source, values: own } of files) {
       source.addTotals(values, own);
-      source.mergeGauges(values, own, true);
+      source.mergeGauges(values, rests, own, true);
       source.addTotals(before, source.slots.windows.before);
     }
     const has = (series: Parameters<View['has']>[0]) => files.some(({ source }) => source.series.has(series));

@@ -5,7 +5,7 @@ import type { Description } from './description.ts';
 /** Merged values, ready to be printed. */
 export interface View {
   readonly families: readonly Family[];
-  /** Values by the slots of the series; a gauge's are `[how many processes set it, value]`. */
+  /** Values by the slots of the series; a gauge's are `[how many processes know it, value]`. */
   readonly values: Float64Array;
   /** What the bins of the summaries were when their windows began; slots beyond its end were 0. */
   readonly before: Float64Array;
@@ -51,7 +51,9 @@ function linesOf({ type, buckets = [], quantiles = [] }: Description): number {
 }
 
 function isShown({ values, has }: View, { type }: Description, series: Series): boolean {
-  return has(series) && (type !== 'gauge' || (values[series.slot] as number) > 0);
+  if (!has(series)) return false;
+  // Set by no process; where each has set it to NaN, that is shown.
+  return type !== 'gauge' || (values[series.slot] as number) > 0 || Number.isNaN(values[series.slot + 1]);
 }
 
 /** OpenMetrics names a counter's family without `_total`, and its samples with it. */

@@ -59,7 +59,7 @@ export class Histogram<T extends string = string> extends Instrument<T, number> 
     const slot = this.seriesAt(labels);
     const bucket = slot + 1 + this.#bucketOf(value);
     const { values } = this.store;
-    values[slot] = (values[slot] as number) + value;
+    this.store.add(slot, value);
     values[bucket] = (values[bucket] as number) + 1;
     this.touch(slot);
     this.touch(bucket);

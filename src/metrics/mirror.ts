@@ -54,9 +54,12 @@ export class Mirror {
    * @param telling index of the first value that only a reset makes smaller
    */
   #advance(slot: number, values: readonly number[], telling: number): void {
-    const isReset = values.some(
-      (value, i) => i >= telling && this.#keptOf(slot + i) + value < (this.#store.values[slot + i] as number),
-    );
+    const isReset = values.some((value, i) => {
+      const before = this.#store.values[slot + i] as number;
+      // A sum that was infinite, a total that was NaN, come back by a reset alone.
+      if (!Number.isFinite(before)) return Number.isFinite(value);
+      return i >= telling && this.#keptOf(slot + i) + value < before;
+    });
     for (const [i, value] of values.entries()) {
       if (isReset) this.#kept.set(slot + i, this.#store.values[slot + i] as number);
       this.#write(slot + i, this.#keptOf(slot + i) + value);

@@ -6,10 +6,12 @@ import { SlidingWindows } from './window.ts';
 export const SLOT = {
   /** Of a gauge, or unused. */
   free: 0,
-  /** A total or a count: never decreases. */
+  /** Of observations: finite, and never decreases. */
   count: 1,
-  /** The sum of a histogram's or a summary's observations: decreases when one is negative. */
+  /** The sum of a histogram's or a summary's observations: decreases when one is negative. May overflow to an infinity. */
   sum: 2,
+  /** A counter's: never decreases. May overflow; prom-client's own may be NaN. */
+  total: 3,
 } as const;
 
 /** What is known about each value of an array, by slot. */
@@ -27,7 +29,7 @@ export class SlotTable {
   add(description: Description, first: number, chunk: number | undefined): void {
     if (description.type === 'gauge') return;
     const length = slotsOf(description, chunk);
-    this.#setKinds(first, length, SLOT.count);
+    this.#setKinds(first, length, description.type === 'counter' ? SLOT.total : SLOT.count);
     // A histogram and a summary begin with their sum.
     const beginsWithSum = description.type !== 'counter' && chunk === undefined;
     if (beginsWithSum) this.#setKinds(first, 1, SLOT.sum);

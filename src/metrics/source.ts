@@ -3,6 +3,7 @@ import type { Catalogue, Family, Series } from './catalogue.ts';
 import type { DirectoryRecord, SeriesRecord } from './description.ts';
 import { slotsOf } from './layout.ts';
 import { SLOT, SlotTable } from './slot-table.ts';
+import { addTo, roundingError } from './sums.ts';
 
 /** Values that are added up one by one: a process' slots from `from` on to merged slots from `to` on. */
 interface Run {
@@ -76,7 +77,8 @@ export class Source {
   }
 
   /**
-   * Whether a count is below its last value, or something is no number: no writer does that, so the reading is damaged.
+   * Whether a value has changed as no writer changes it: a count or a total that is below its last value, noise that is
+   * no number. So the reading is damaged.
    *
    * @param now values as they were read; the process' slot 0 is at `offset`
    * @param last values as they were added the last time
@@ -86,9 +88,9 @@ export class Source {
     for (const { from, length } of this.#runs) {
       for (let slot = from; slot < from + length; slot++) {
         const at = offset + slot;
-        if (now[at] === last[at]) continue;
-        const growth = (now[at] as number) - (last[at] as number);
-        if (!Number.isFinite(growth) || (growth < 0 && kinds[slot] !== SLOT.sum)) return true;
+        if (!isSame(now[at] as number, last[at] as number) && !canFollow(now, last, at, kinds[slot] as number)) {
+          return true;
+        }
       }
     }
     return false;
@@ -104,15 +106,23 @@ export class Source {
    * @param damaged what `wentBack` said
    */
   addGrowth(now: Float64Array, last: Float64Array, offset: number, damaged: boolean): void {
-    const { values } = this.#catalogue;
+    const { values, rests } = this.#catalogue;
+    const { kinds } = this.slots;
     for (const { from, to, length } of this.#runs) {
       for (let i = 0; i < length; i++) {
         const at = offset + from + i;
-        if (now[at] === last[at]) continue;
-        const growth = (now[at] as number) - (last[at] as number);
+        const value = now[at] as number;
+        const before = last[at] as number;
+        if (isSame(value, before)) continue;
         // Observations below zero take from a sum; damage does so too.
-        if (damaged && !(growth > 0 && Number.isFinite(growth))) now[at] = last[at] as number;
-        else values[to + i] = (values[to + i] as number) + growth;
+        if (damaged && (value < before || !canFollow(now, last, at, kinds[from + i] as number))) {
+          now[at] = before;
+          continue;
+        }
+        const growth = value - before;
+        addTo(values, rests, to + i, growth);
+        const lost = roundingError(value, -before, growth);
+        if (lost !== 0 && Number.isFinite(lost)) addTo(values, rests, to + i, lost);
       }
     }
   }
@@ -125,40 +135,78 @@ export class Source {
   }
 
   /**
-   * Merges this process' gauges, each as it says. A merged gauge is `[how many processes set it, value]`. A process
-   * that set it to NaN knows nothing, and does not spoil what the others know.
+   * Merges this process' gauges, each as it says. A merged gauge is `[how many processes know it, value]`. A process
+   * that set it to NaN knows nothing, and does not spoil what the others know; where none knows, it is `[0, NaN]`.
    *
+   * @param rests of the merged values, see sums.ts
    * @param withOmitted also those that say `omit`: they are shown for one process alone
    */
-  mergeGauges(merged: Float64Array, values: Float64Array, withOmitted: boolean): void {
+  mergeGauges(merged: Float64Array, rests: Float64Array, values: Float64Array, withOmitted: boolean): void {
     for (const { from, to, family } of this.#gauges) {
       const { aggregator } = family.description;
       if (values[from] !== 1 || (aggregator === 'omit' && !withOmitted)) continue;
       const value = values[from + 1] as number;
-      const before = merged[to + 1] as number;
-      if (merged[to] === 0 || Number.isNaN(before)) {
-        merged[to] = 1;
-        merged[to + 1] = value;
-      } else if (!Number.isNaN(value)) {
-        merged[to] = (merged[to] as number) + 1;
-        merged[to + 1] = mergeTwo(aggregator, before, value);
+      const isFirst = merged[to] === 0;
+      if (Number.isNaN(value)) {
+        if (isFirst) merged[to + 1] = value;
+        continue;
       }
+      merged[to] = (merged[to] as number) + 1;
+      if (isFirst) merged[to + 1] = value;
+      else mergeInto(merged, rests, to + 1, aggregator, value);
     }
   }
 }
 
-function mergeTwo(aggregator: Aggregator, before: number, value: number): number {
+/** Merges a further process' value into a gauge. */
+function mergeInto(
+  merged: Float64Array,
+  rests: Float64Array,
+  slot: number,
+  aggregator: Aggregator,
+  value: number,
+): void {
+  const before = merged[slot] as number;
   switch (aggregator) {
     case 'min':
-      return Math.min(before, value);
+      merged[slot] = Math.min(before, value);
+      break;
     case 'max':
-      return Math.max(before, value);
-    case 'first':
-    case 'omit':
-      return before;
+      merged[slot] = Math.max(before, value);
+      break;
     case 'sum':
     case 'average':
       // The average is divided by their number where it is printed.
-      return before + value;
+      addTo(merged, rests, slot, value);
+      break;
+    case 'first':
+    case 'omit':
+      break;
   }
+}
+
+/** Unlike `===`, NaN is the same as NaN: a total that has become NaN stays so. */
+function isSame(a: number, b: number): boolean {
+  return a === b || (Number.isNaN(a) && Number.isNaN(b));
+}
+
+/**
+ * Whether a writer can have changed a value so. Totals and sums may leave the finite numbers, and never come back: a sum
+ * overflows, and prom-client's own counters take NaN.
+ */
+function canFollow(now: Float64Array, last: Float64Array, at: number, kind: number): boolean {
+  const value = now[at] as number;
+  const before = last[at] as number;
+  if (kind === SLOT.count) return value >= before && Number.isFinite(value);
+  if (Number.isNaN(value)) return isComputedNaN(now, at);
+  return kind === SLOT.sum ? Number.isFinite(before) : value >= before;
+}
+
+const SIGN_LESS = 0x7fff_ffff_ffff_ffffn;
+const QUIET_NAN = 0x7ff8_0000_0000_0000n;
+
+/** Processors and JavaScript engines compute one NaN, of either sign (IEEE 754-2019, 6.2.1); noise has other bits too. */
+function isComputedNaN(values: Float64Array, at: number): boolean {
+  const [bits = 0n] = new BigUint64Array(values.buffer, values.byteOffset + 8 * at, 1);
+  return (bits & SIGN_LESS) === QUIET_NAN;
 }

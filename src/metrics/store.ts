@@ -1,6 +1,8 @@
 import type { Description, DirectoryRecord, LabelTuple } from './description.ts';
 import { DEFAULT_CAPACITY, encodeRecord, slotsOf } from './layout.ts';
 import { type Span, StoreFile } from './store-file.ts';
+import { addTo } from './sums.ts';
+import { copyTo } from './window.ts';
 
 export interface OpenStoreOptions {
   /** Folder of this instance, made by the primary with `createStoreDirectory`. */
@@ -52,6 +54,8 @@ export function openStore({
  */
 export class Store {
   #values = new Float64Array(1024);
+  /** What is too small for the values, by slot: see sums.ts. In memory only: less than half of a value's last bit. */
+  #rests = new Float64Array(1024);
   /** The same memory: making a view at every write would cost as much as the write. */
   #bytes = new Uint8Array(this.#values.buffer);
   readonly records: DirectoryRecord[] = [];
@@ -115,6 +119,11 @@ export class Store {
     return slot;
   }
 
+  /** Adds to a total or a sum; the caller marks it as changed. */
+  add(slot: number, value: number): void {
+    addTo(this.#values, this.#rests, slot, value);
+  }
+
   /** Marks a value as changed: it is written in this turn of the event loop. */
   touch(slot: number): void {
     if (this.#file === null) return;
@@ -174,10 +183,10 @@ export class Store {
   #growTo(slots: number): void {
     if (slots <= this.#values.length) return;
     const length = Math.max(2 * this.#values.length, 2 ** Math.ceil(Math.log2(slots)));
-    const values = new Float64Array(length);
-    values.set(this.#values);
+    const values = copyTo(this.#values, length);
     this.#values = values;
     this.#bytes = new Uint8Array(values.buffer);
+    this.#rests = copyTo(this.#rests, length);
     const changed = new Uint8Array(length >> BLOCK_SHIFT);
     changed.set(this.#changed);
     this.#changed = changed;

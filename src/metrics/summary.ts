@@ -77,7 +77,7 @@ export class Summary<T extends string = string> extends Instrument<T, SummarySlo
     const series = this.seriesAt(labels);
     const bin = value === 0 ? series.slot + 1 : this.#binSlot(series, value);
     const { values } = this.store;
-    values[series.slot] = (values[series.slot] as number) + value;
+    this.store.add(series.slot, value);
     values[bin] = (values[bin] as number) + 1;
     this.touch(series.slot);
     this.touch(bin);

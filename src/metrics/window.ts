@@ -87,7 +87,7 @@ export class SlidingWindows {
   }
 }
 
-function copyTo(values: Float64Array<ArrayBuffer>, length: number): Float64Array<ArrayBuffer> {
+export function copyTo(values: Float64Array<ArrayBuffer>, length: number): Float64Array<ArrayBuffer> {
   const grown = new Float64Array(length);
   grown.set(values);
   return grown;
