@@ -5,7 +5,8 @@ import { type TestContext, test } from 'node:test';
 import type { Knex } from 'knex';
 import { pino } from 'pino';
 import { connect, type Deadlines } from '../../src/db/index.ts';
-import { PATIENT, testDatabase } from '../support/database.ts';
+import { testDatabase } from '../support/database.ts';
+import { PATIENT } from '../support/test-server.ts';
 import { until } from '../support/wait.ts';
 import { whenDone } from '../support/when-done.ts';
 

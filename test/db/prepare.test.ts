@@ -5,7 +5,8 @@ import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
 import { connect, prepareDatabase } from '../../src/db/index.ts';
 import { migrationSource } from '../../src/db/migrations/index.ts';
-import { PATIENT, testDatabase } from '../support/database.ts';
+import { testDatabase } from '../support/database.ts';
+import { PATIENT } from '../support/test-server.ts';
 import { whenDone } from '../support/when-done.ts';
 
 const log = pino({ level: 'silent' });

@@ -10,8 +10,9 @@ import { createPrimaryMetrics, type PrimaryMetrics, type WorkerState } from '../
 import { createLog } from '../../src/log.ts';
 import { Gauge, WorkerRegistry } from '../../src/metrics/index.ts';
 import { queuedMs } from '../support/cpu-queue.ts';
-import { PATIENT, testDatabase } from '../support/database.ts';
+import { testDatabase } from '../support/database.ts';
 import { parseExposition, type Scrape } from '../support/exposition.ts';
+import { PATIENT } from '../support/test-server.ts';
 import { until } from '../support/wait.ts';
 
 const log = createLog({ logLevel: 'silent' }, 'test');

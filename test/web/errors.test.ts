@@ -5,8 +5,8 @@ import { Writable } from 'node:stream';
 import { test } from 'node:test';
 import { pino } from 'pino';
 import type { PaymentGateway } from '../../src/shop/payment/gateway.ts';
-import { PATIENT } from '../support/database.ts';
 import { startShop } from '../support/shop.ts';
+import { PATIENT } from '../support/test-server.ts';
 import { CUSTOMER } from '../support/visitor.ts';
 import { until } from '../support/wait.ts';
 
