@@ -26,6 +26,17 @@ const BLOCK = 1 << BLOCK_SHIFT;
 /** Blocks that lie nearer than this are written together: a system call costs as much as copying some 8 KiB. */
 const GAP_BLOCKS = 16;
 
+/** Stores with a file. What is pending in them is written when the process exits. */
+const openStores = new Set<Store>();
+/** From then on no microtask and no timer runs any more: every change is written at once. */
+let exiting = false;
+
+/** Runs before the application's own exit handlers: what they count is written as they count it. */
+function writeAtExit(): void {
+  exiting = true;
+  for (const store of openStores) store.flush();
+}
+
 /**
  * Opens the store of this process: one file per life of a worker.
  *
@@ -50,7 +61,8 @@ export function openStore({
  * The values of one process' metrics: an array of float64, and a directory that tells which series they belong to.
  *
  * With a file, everything that changed in a turn of the event loop is written to it in the same turn, by a microtask
- * that the first change queues; what is touched lazily goes with it. Without one (`new Store()`), the values live in memory only.
+ * that the first change queues; what is touched lazily goes with it. What is pending when the process exits by itself
+ * is written then. Without a file (`new Store()`), the values live in memory only.
  */
 export class Store {
   #values = new Float64Array(1024);
@@ -78,6 +90,8 @@ export class Store {
     this.#file = file;
     if (file === null) return;
     file.rewrite(this.#bytes, 0);
+    if (openStores.size === 0) process.prependListener('exit', writeAtExit);
+    openStores.add(this);
     this.#heartbeat = setInterval(() => this.rewrite(), HEARTBEAT_MS).unref();
   }
 
@@ -135,7 +149,8 @@ export class Store {
   touchLazily(slot: number): void {
     if (this.#file === null) return;
     this.#mark(slot);
-    this.#lazyFlush ??= setTimeout(this.#flushLazily, LAZY_MS).unref();
+    if (exiting) this.flush();
+    else this.#lazyFlush ??= setTimeout(this.#flushLazily, LAZY_MS).unref();
   }
 
   /** Writes now what has changed; otherwise a microtask of this turn does. Call it before a synchronous answer. */
@@ -157,6 +172,7 @@ export class Store {
     clearTimeout(this.#lazyFlush);
     this.flush();
     this.#file?.close();
+    if (openStores.delete(this) && openStores.size === 0) process.off('exit', writeAtExit);
   }
 
   #mark(slot: number): void {
@@ -177,7 +193,8 @@ export class Store {
   #queueFlush(): void {
     if (this.#queued) return;
     this.#queued = true;
-    queueMicrotask(this.#flushTurn);
+    if (exiting) this.flush();
+    else queueMicrotask(this.#flushTurn);
   }
 
   #growTo(slots: number): void {
