@@ -32,7 +32,7 @@ export const HEADER = {
   directoryBytes: 5,
   /** When the worker last came round its event loop, in milliseconds since 1970; at least once a second. */
   heartbeat: 6,
-  /** Failed writes, and series that found no room, since the worker began. */
+  /** Failed writes, and series and observations that found no room, since the worker began. */
   failures: 7,
 } as const;
 

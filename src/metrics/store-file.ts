@@ -52,6 +52,11 @@ export class StoreFile {
     this.#header[HEADER.life] = name.life;
   }
 
+  /** Values that have their room in the file, and their place in its directory. */
+  get slotsWritten(): number {
+    return this.#header[HEADER.slots] as number;
+  }
+
   /** Adds a record to the directory in memory; the next `write` brings it to the file. */
   append(record: Buffer): void {
     const end = this.#directoryBytes + record.length;
@@ -69,6 +74,18 @@ export class StoreFile {
     this.#header[HEADER.failures] = (this.#header[HEADER.failures] ?? 0) + 1;
     if (!this.#failing) this.#onProblem(problem);
     this.#failing = true;
+  }
+
+  /**
+   * Counts what found no room in a full store.
+   *
+   * @param problem told at once; `null` when it has been told, then the next heartbeat carries the number
+   */
+  countRefusal(problem: Error | null): void {
+    this.#header[HEADER.failures] = (this.#header[HEADER.failures] ?? 0) + 1;
+    if (problem === null) return;
+    this.#onProblem(problem);
+    this.#writeHeaderAlone();
   }
 
   /**

@@ -9,9 +9,15 @@ export interface OpenStoreOptions {
   directory: string;
   /** Place number of this worker: letters, digits and `_`. A replacement takes its predecessor's. */
   worker: string | number;
-  /** Values that the file has room for, 8 bytes each of a sparse file. Default 1,048,576. */
+  /**
+   * Values that the file has room for, 8 bytes each of a sparse file. Default 1,048,576. A counter's series takes 1, a
+   * gauge's 2, that of a histogram of n buckets n + 2, a summary's 2 and 64 for each factor of 3.55 that its observations span.
+   */
   capacity?: number;
-  /** Told once when writing to the file begins to fail; the store goes on in memory and tries again every second. */
+  /**
+   * Told once when writing to the file begins to fail; the store goes on in memory and tries again every second. Told
+   * once for each metric that finds no room in a full store.
+   */
   onProblem?: (problem: Error) => void;
 }
 
@@ -80,7 +86,14 @@ export class Store {
     this.#lazyFlush = undefined;
     this.flush();
   };
+  /** Values that the file has room for. */
+  readonly #capacity: number;
+  /** Values in use, of those that the file has room for. */
   #slots = 0;
+  /** Values in use that the file has no room for; they lie behind its capacity. */
+  #slotsBeyond = 0;
+  /** Names of the metrics that have found no room. */
+  readonly #toldFull = new Set<string>();
   #changed = new Uint8Array(1024 >> BLOCK_SHIFT);
   #changedBlocks: number[] = [];
   #directoryChanged = false;
@@ -88,6 +101,7 @@ export class Store {
 
   constructor(file: StoreFile | null = null) {
     this.#file = file;
+    this.#capacity = file?.capacity ?? Number.POSITIVE_INFINITY;
     if (file === null) return;
     file.rewrite(this.#bytes, 0);
     if (openStores.size === 0) process.prependListener('exit', writeAtExit);
@@ -112,25 +126,86 @@ export class Store {
   }
 
   /**
+   * Makes room for the values of a series, for all of them or none: where the file has no room, they are in memory only.
+   *
    * @param metric number of the metric
-   * @param chunk a further chunk of bins of a summary's series
    * @returns the first of the series' values, all of them 0
    */
-  addSeries(metric: number, labels: LabelTuple, chunk?: number): number {
+  addSeries(metric: number, labels: LabelTuple): number {
+    const description = this.#description(metric);
+    const length = slotsOf(description, undefined);
+    if (this.#hasRoom(length)) return this.#take(metric, labels, length);
+    this.#tellFull(description, length, 'has a series in memory only');
+    return this.#takeMemory(length);
+  }
+
+  /**
+   * Makes room for a chunk of bins of a summary's series.
+   *
+   * Takes the room in the file at once, so that `hasRoomFor` tells whether there is any.
+   *
+   * @param series the first of the series' values
+   * @returns the first of the chunk's values; `null` when the series is in the file and the chunk finds no room there
+   */
+  addChunk(metric: number, labels: LabelTuple, series: number, chunk: number): number | null {
+    const description = this.#description(metric);
+    const length = slotsOf(description, chunk);
+    if (series >= this.#capacity) return this.#takeMemory(length);
+    if (!this.#hasRoom(length)) {
+      this.#tellFull(description, length, 'leaves out observations, in sum and count alike');
+      return null;
+    }
+    const first = this.#take(metric, labels, length, chunk);
+    this.flush();
+    return first;
+  }
+
+  /**
+   * Whether a change of a series and one of its chunk come into the file together: not while the disk has room for the
+   * series only.
+   */
+  hasRoomFor(series: number, chunk: number): boolean {
+    if (this.#file === null || chunk < this.#file.slotsWritten || series >= this.#file.slotsWritten) return true;
+    this.#file.countRefusal(null);
+    return false;
+  }
+
+  #description(metric: number): Description {
     const description = this.#descriptions[metric];
     if (description === undefined) throw new RangeError(`This store has no metric ${metric}`);
+    return description;
+  }
+
+  #hasRoom(length: number): boolean {
+    return this.#slots + length <= this.#capacity;
+  }
+
+  #take(metric: number, labels: LabelTuple, length: number, chunk?: number): number {
     const slot = this.#slots;
-    this.#slots += slotsOf(description, chunk);
+    this.#slots += length;
     this.#growTo(this.#slots);
-    if (this.#file !== null && this.#slots > this.#file.capacity) {
-      this.#file.countFailure(new Error(`The store is full: ${description.name} has a series in memory only`));
-      return slot;
-    }
     this.#addRecord({ kind: 'series', metric, labels, slot, ...(chunk !== undefined && { chunk }) });
     // Written even though they are 0: the room is taken now, so that a full disk can't refuse a later change.
     for (let at = slot; at < this.#slots; at += BLOCK) this.touch(at);
     this.touch(this.#slots - 1);
     return slot;
+  }
+
+  /** Beyond all that the file has room for. */
+  #takeMemory(length: number): number {
+    const slot = this.#capacity + this.#slotsBeyond;
+    this.#slotsBeyond += length;
+    this.#growTo(slot + length);
+    return slot;
+  }
+
+  /** Tells it once for each metric; what has no room is counted each time. */
+  #tellFull({ name }: Description, length: number, consequence: string): void {
+    const isTold = this.#toldFull.has(name);
+    this.#toldFull.add(name);
+    const enough = 2 ** Math.ceil(Math.log2(this.#slots + this.#slotsBeyond + length));
+    const advice = `openStore has a capacity of ${this.#capacity} values, give it ${enough} or more`;
+    this.#file?.countRefusal(isTold ? null : new Error(`The store is full: ${name} ${consequence}; ${advice}`));
   }
 
   /** Adds to a total or a sum; the caller marks it as changed. */

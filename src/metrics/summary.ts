@@ -76,6 +76,8 @@ export class Summary<T extends string = string> extends Instrument<T, SummarySlo
     }
     const series = this.seriesAt(labels);
     const bin = value === 0 ? series.slot + 1 : this.#binSlot(series, value);
+    // A full store or disk: an observation that has no bin may not be in the sum either.
+    if (bin === null) return;
     const { values } = this.store;
     this.store.add(series.slot, value);
     values[bin] = (values[bin] as number) + 1;
@@ -83,15 +85,19 @@ export class Summary<T extends string = string> extends Instrument<T, SummarySlo
     this.touch(bin);
   }
 
-  #binSlot(series: SummarySlots, value: number): number {
+  /** @returns `null` when a chunk of bins finds no room */
+  #binSlot(series: SummarySlots, value: number): number | null {
     const bin = binOf(Math.abs(value));
     const chunk = chunkOf(bin, value < 0);
-    let first = series.chunks.get(chunk);
-    if (first === undefined) {
-      first = this.store.addSeries(this.metric, series.labels, chunk);
-      series.chunks.set(chunk, first);
-    }
+    const first = series.chunks.get(chunk) ?? this.#addChunk(series, chunk);
+    if (first === null || !this.store.hasRoomFor(series.slot, first)) return null;
     return first + (bin % CHUNK_BINS);
+  }
+
+  #addChunk(series: SummarySlots, chunk: number): number | null {
+    const first = this.store.addChunk(this.metric, series.labels, series.slot, chunk);
+    if (first !== null) series.chunks.set(chunk, first);
+    return first;
   }
 
   protected createSeries(labels: LabelTuple): SummarySlots {

@@ -103,7 +103,8 @@ export class WorkerFile {
 
   #reportFailures(): void {
     const failures = this.#good[HEADER.failures] as number;
-    if (failures > this.#failures) this.#report('unwritable', `the worker failed to save ${failures} times`);
+    if (failures > this.#failures)
+      this.#report('unwritable', `the worker failed to write, or found its store full, ${failures} times`);
     this.#failures = failures;
   }
 

@@ -198,6 +198,8 @@ test('a disk that is full hurts nobody: values stay in memory, what has room is 
   assert.equal(inMemory, 2);
   const samples = parse(await registry.clusterMetrics());
   assert.equal(samples.of('early_total{n="0"}'), 2, 'what has its room goes on');
+  assert.equal(samples.of('took_seconds_count'), 2, 'an observation that finds no room for its bin is left out');
+  assert.equal(samples.of('took_seconds_sum'), 2, 'of the sum too');
   await until('the primary tells', async () => {
     const text = await registry.clusterMetrics();
     return parse(text).of('cluster_metrics_store_problems_total{kind="unwritable"}') === 1;
@@ -253,7 +255,9 @@ test('a store that is full keeps further series in memory', async (t) => {
   });
   for (let n = 0; n < 100; n++) counter.inc({ n });
   assert.equal((await counter.get()).values.length, 100);
-  assert.deepEqual(problems, ['The store is full: many_total has a series in memory only']);
+  assert.deepEqual(problems, [
+    'The store is full: many_total has a series in memory only; openStore has a capacity of 64 values, give it 128 or more',
+  ]);
 });
 
 test('without a folder to write to, a worker counts on, and its file comes when the folder does', async (t) => {

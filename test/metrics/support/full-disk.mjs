@@ -1,5 +1,5 @@
 // A worker whose files may not grow beyond `ulimit -f`, as on a full disk: counts on command and tells what it was told.
-import { Counter, Histogram, openStore, WorkerRegistry } from '../../../dist/src/metrics/index.js';
+import { Counter, Histogram, openStore, Summary, WorkerRegistry } from '../../../dist/src/metrics/index.js';
 
 const [directory, capacity] = process.argv.slice(2);
 const problems = [];
@@ -12,6 +12,8 @@ const store = openStore({
 const registers = [new WorkerRegistry(store)];
 const early = new Counter({ name: 'early_total', help: 'help', labelNames: ['n'], registers });
 early.inc({ n: 0 });
+const took = new Summary({ name: 'took_seconds', help: 'help', registers });
+took.observe(1);
 store.flush();
 
 process.on('message', async (command) => {
@@ -21,6 +23,8 @@ process.on('message', async (command) => {
     for (let i = 0; i < 5; i++) late.observe(0.1);
   } else {
     early.inc({ n: 0 });
+    took.observe(1);
+    took.observe(1000);
   }
   await null;
   process.send({ problems, inMemory: (await registers[0].getMetricsAsJSON())[0].values[0].value });
