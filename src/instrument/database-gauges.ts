@@ -1,5 +1,5 @@
 import { Gauge, type WorkerRegistry } from '../metrics/index.ts';
-import { SERVER_STATES, type ServerConnections, type Sessions } from './database-readings.ts';
+import { SERVER_STATES, type ShopReading } from './database-readings.ts';
 
 const WHOLE_SHOP =
   'the truth of the whole shop on every instance: across instances take max, never sum; NaN while the database does not tell';
@@ -9,10 +9,9 @@ const ROUGHLY = ', as noted every 15 seconds';
 
 export interface DatabaseGauges {
   readonly up: Gauge;
-  readonly showConnections: (connections: ServerConnections) => void;
-  readonly forgetConnections: () => void;
-  readonly showSessions: (sessions: Sessions) => void;
-  readonly forgetSessions: () => void;
+  readonly show: (reading: ShopReading) => void;
+  /** Makes all but `up` NaN. */
+  readonly forget: () => void;
 }
 
 /** The gauges that one sample of the database fills. */
@@ -46,17 +45,13 @@ export function databaseGauges(registry: WorkerRegistry): DatabaseGauges {
 
   return {
     up,
-    showConnections(connections) {
+    show({ connections, sessions }) {
       for (const state of SERVER_STATES) serverConnections.set({ state }, connections[state]);
+      activeSessions.set(sessions.active);
+      activeCartSessions.set(sessions.withCart);
     },
-    forgetConnections() {
+    forget() {
       for (const state of SERVER_STATES) serverConnections.set({ state }, Number.NaN);
-    },
-    showSessions({ active, withCart }) {
-      activeSessions.set(active);
-      activeCartSessions.set(withCart);
-    },
-    forgetSessions() {
       activeSessions.set(Number.NaN);
       activeCartSessions.set(Number.NaN);
     },

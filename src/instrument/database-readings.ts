@@ -1,4 +1,5 @@
 import type { Knex } from 'knex';
+import { named } from '../db/named.ts';
 
 /** Label `state` of `shop_db_server_connections`; `other` is what PostgreSQL has no common word for, or doesn't tell this user. */
 export const SERVER_STATES = ['active', 'idle', 'idle_in_transaction', 'idle_in_transaction_aborted', 'other'] as const;
@@ -39,19 +40,64 @@ export interface Sessions {
   withCart: number;
 }
 
+/** Label `table` of the queries on the kept counts: both tables are one count. */
+const COUNTS = 'session_counts';
+
+/**
+ * Reads how many sessions are active from the counts that triggers keep (migration 0004), to the second. Takes as long as
+ * 30 minutes have seconds, however many sessions there are.
+ */
 export async function readSessions(database: Knex): Promise<Sessions> {
-  const filledCart = database('carts')
-    .join('cart_items', 'cart_items.cart_id', 'carts.id')
-    .where('carts.session_id', database.ref('sessions.id'))
-    .where('carts.status', 'open');
-  return database
-    .select({
-      active: seenWithin(database, '5 minutes').count('*'),
-      withCart: seenWithin(database, '30 minutes').whereExists(filledCart).count('*'),
-    })
-    .first();
+  const { rows } = await named(
+    database.raw<{ rows: [Sessions] }>(
+      `select
+         coalesce(sum(sessions) filter (where second > second_of(now() - interval '5 minutes')), 0)::bigint as active,
+         coalesce(sum(with_cart), 0)::bigint as "withCart"
+       from (select * from session_counts union all select * from session_changes) as counted
+       where second > second_of(now() - interval '30 minutes')`,
+    ),
+    'select',
+    COUNTS,
+  );
+  return rows[0];
 }
 
-function seenWithin(database: Knex, interval: string): Knex.QueryBuilder {
-  return database('sessions').where('last_seen_at', '>', database.raw('now() - ?::interval', interval));
+/** Changes that one reading moves at most, so that it is done in time also after a bulk load. */
+const CHANGES_MOVED = 20_000;
+
+/** Moves what has changed into the counts, and removes what no gauge looks back on. One caller at a time. */
+export async function foldSessionChanges(database: Knex): Promise<void> {
+  await named(
+    database.raw(
+      `with moved as (
+         delete from session_changes
+         where ctid = any (array(select ctid from session_changes limit ${CHANGES_MOVED}))
+         returning *
+       ), forgotten as (
+         delete from session_counts where second < second_of(now() - interval '32 minutes')
+       )
+       insert into session_counts as kept (second, sessions, with_cart)
+       select second, sum(sessions), sum(with_cart) from moved
+       where second > second_of(now() - interval '31 minutes') group by second
+       on conflict (second) do update
+       set sessions = kept.sessions + excluded.sessions, with_cart = kept.with_cart + excluded.with_cart`,
+    ),
+    'update',
+    COUNTS,
+  );
+}
+
+/** Everything that the gauges read from the database, as it is kept in `gauge_readings`. */
+export interface ShopReading {
+  readonly connections: ServerConnections;
+  readonly sessions: Sessions;
+}
+
+/** Another shape of {@link ShopReading} is another reading: instances of two versions do not take each other's. */
+export const READING = 'shop gauges, version 1';
+
+/** Takes the reading anew; runs in the transaction that {@link sharedReading} opens. */
+export async function readShop(transaction: Knex.Transaction): Promise<ShopReading> {
+  await foldSessionChanges(transaction);
+  return { connections: await readServerConnections(transaction), sessions: await readSessions(transaction) };
 }

@@ -3,11 +3,14 @@ import { withDeadline } from '../deadline.ts';
 import type { Logger } from '../log.ts';
 import { SAMPLE_INTERVAL_MS, sampleRegularly, type WorkerRegistry } from '../metrics/index.ts';
 import { databaseGauges } from './database-gauges.ts';
-import { readServerConnections, readSessions } from './database-readings.ts';
+import { READING, readShop, type ShopReading } from './database-readings.ts';
+import { findReading, isFresh, type SharedReading, takeReading } from './shared-reading.ts';
 
 const SECOND_MS = 1000;
-/** With the interval between two samples, a gauge is a second old at most before it becomes unknown. */
+/** With the interval between two samples, a gauge of a database that falls silent becomes unknown within a second. */
 const GAUGE_DEADLINE_MS = SECOND_MS - SAMPLE_INTERVAL_MS;
+/** While a new reading takes too long, the latest one is shown, rather than nothing for ever. */
+const OLDEST_READING_MS = 10 * SECOND_MS;
 /** A database that is only slow is up. */
 const UP_DEADLINE_MS = SECOND_MS;
 
@@ -20,14 +23,15 @@ export interface DatabaseState {
 }
 
 /**
- * Keeps the gauges that are read from the database. What isn't told in time is NaN, never an old value. A scrape shows
- * the last sample and waits for nothing.
+ * Keeps the gauges that are read from the database, from a reading that all instances share. They are NaN while the
+ * database does not answer. A scrape shows the last sample and waits for nothing.
  *
  * @param database whose own waits have deadlines: they end the queries that nobody waits for any more
  */
 export function sampleDatabase(registry: WorkerRegistry, database: Knex, log: Logger): DatabaseState {
   const gauges = databaseGauges(registry);
   let up: boolean | undefined;
+  let reads = true;
 
   function noteUp(isUp: boolean, error?: unknown): void {
     if (!isUp && up !== false) log.error({ err: error }, 'the database does not answer');
@@ -36,19 +40,45 @@ export function sampleDatabase(registry: WorkerRegistry, database: Knex, log: Lo
     gauges.up.set(isUp ? 1 : 0);
   }
 
+  function noteReading(error?: unknown): void {
+    if (error && reads) log.warn({ err: error }, 'the gauges could not be read anew from the database');
+    reads = !error;
+  }
+
+  /** The latest reading, or a new one where that is due and comes in time. */
+  async function newestReading(latest: SharedReading<ShopReading> | null): Promise<SharedReading<ShopReading> | null> {
+    if (latest && isFresh(latest)) return latest;
+    const startedMs = performance.now();
+    const taken = takeReading(database, READING, readShop);
+    underWay.push(taken);
+    try {
+      const reading = await inTime(taken, GAUGE_DEADLINE_MS);
+      noteReading();
+      if (reading) return reading;
+    } catch (error) {
+      noteReading(error);
+    }
+    return latest && { ...latest, ageMs: latest.ageMs + performance.now() - startedMs };
+  }
+
+  let underWay: Promise<unknown>[] = [];
   const sampler = sampleRegularly(async function sampleState() {
-    const connections = readServerConnections(database);
-    const sessions = readSessions(database);
+    const found = findReading<ShopReading>(database, READING);
+    underWay = [found];
     await Promise.all([
-      inTime(connections, UP_DEADLINE_MS).then(
+      inTime(found, UP_DEADLINE_MS).then(
         () => noteUp(true),
         (error: unknown) => noteUp(false, error),
       ),
-      inTime(connections, GAUGE_DEADLINE_MS).then(gauges.showConnections, gauges.forgetConnections),
-      inTime(sessions, GAUGE_DEADLINE_MS).then(gauges.showSessions, gauges.forgetSessions),
+      inTime(found, GAUGE_DEADLINE_MS)
+        .then(newestReading)
+        .then(
+          (newest) => (newest && newest.ageMs <= OLDEST_READING_MS ? gauges.show(newest.reading) : gauges.forget()),
+          gauges.forget,
+        ),
     ]);
     // Not before the last has ended: a database in trouble is not asked more and more.
-    await Promise.allSettled([connections, sessions]);
+    await Promise.allSettled(underWay);
   });
 
   return { up: () => up === true, first: sampler.first, stop: sampler.stop };

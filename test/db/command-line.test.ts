@@ -21,10 +21,10 @@ async function knexCommand(command: string, env: NodeJS.ProcessEnv): Promise<str
 test('migrates, rolls back and seeds the database of the environment', async (t) => {
   const { url, knex } = await testDatabase(t);
   const env = { DATABASE_URL: url, NODE_ENV: 'production' };
-  assert.match(await knexCommand('migrate:status', env), /1 Completed.*0001-shop.*No Pending/s);
+  assert.match(await knexCommand('migrate:status', env), /[1-9]\d* Completed.*0001-shop.*No Pending/s);
   assert.match(await knexCommand('migrate:rollback', env), /Batch 1 rolled back: 1 migrations/);
   assert.equal(await knex.schema.hasTable('products'), false);
-  assert.match(await knexCommand('migrate:status', env), /1 Pending.*0001-shop/s);
+  assert.match(await knexCommand('migrate:status', env), /[1-9]\d* Pending.*0001-shop/s);
   assert.match(await knexCommand('migrate:latest', env), /Batch 1 run: 1 migrations/);
   assert.match(await knexCommand('seed:run', env), /Ran 1 seed files/);
   assert.deepEqual(await knex('products').count({ products: '*' }).first(), { products: 24 });

@@ -4,10 +4,10 @@ import { once } from 'node:events';
 import { type AddressInfo, connect as connectTo, createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import type { Knex } from 'knex';
+import { pino } from 'pino';
 import { connect } from '../../src/db/index.ts';
 import { parseProcStat, sampleHostCpu } from '../../src/instrument/host-cpu.ts';
 import { createPrimaryMetrics, type PrimaryMetrics, type WorkerState } from '../../src/instrument/primary.ts';
-import { createLog } from '../../src/log.ts';
 import { Gauge, WorkerRegistry } from '../../src/metrics/index.ts';
 import { queuedMs } from '../support/cpu-queue.ts';
 import { testDatabase } from '../support/database.ts';
@@ -15,7 +15,7 @@ import { parseExposition, type Scrape } from '../support/exposition.ts';
 import { PATIENT } from '../support/test-server.ts';
 import { until } from '../support/wait.ts';
 
-const log = createLog({ logLevel: 'silent' }, 'test');
+const log = pino({ level: 'silent' });
 const REASONS = ['exit', 'signal'] as const;
 const MINUTE_MS = 60_000;
 /** Far less than the database is waited for. */
@@ -29,7 +29,12 @@ interface MeasuredPrimary {
 }
 
 /** A primary's metrics on a database of its own. */
-async function measuredPrimary(t: TestContext, url: string): Promise<MeasuredPrimary> {
+async function measuredPrimary(
+  t: TestContext,
+  url: string,
+  onLog: (line: string) => void = () => {},
+): Promise<MeasuredPrimary> {
+  const log = pino({}, { write: onLog });
   const database = connect({ url }, { poolMax: 2, applicationName: 'test primary', log });
   t.after(() => database.destroy());
   const registry = new WorkerRegistry();
@@ -187,6 +192,25 @@ for (const trouble of ['cut', 'hold'] as const) {
     await until('and known', async () => (await scrape()).of('shop_active_sessions') === 0);
   });
 }
+
+test('while the counts can not be read, the latest are shown, and the database is up', async (t) => {
+  const { url, knex } = await testDatabase(t);
+  const lines: string[] = [];
+  const { primary, scrape } = await measuredPrimary(t, url, (line) => lines.push(line));
+  await addSession(knex, {});
+  await until('one session', async () => (await scrape()).of('shop_active_sessions') === 1);
+
+  const hold = await knex.transaction();
+  await hold.raw('lock table session_counts in access exclusive mode');
+  await until('a reading that failed', () => lines.some((line) => line.includes('the gauges could not be read')));
+  const meanwhile = await scrape();
+  assert.equal(meanwhile.of('shop_active_sessions'), 1);
+  assert.equal(meanwhile.of('shop_db_up'), 1);
+  assert.equal(primary.databaseUp(), true);
+  await hold.commit();
+  await addSession(knex, {});
+  await until('two sessions', async () => (await scrape()).of('shop_active_sessions') === 2);
+});
 
 test('workers show in their states, and their restarts and crashes count', async (t) => {
   const { url } = await testDatabase(t);
