@@ -1,32 +1,50 @@
 import { randomBytes } from 'node:crypto';
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { StartError } from '../start-error.ts';
+
+/** A line of the file; the same minimum as for `SESSION_KEYS`. */
+const KEY = /^[\x21-\x7e]{16,}$/;
 
 /**
  * Reads the keys that sign session cookies, made at the first start and kept in `dataDir`, so that a restart
  * logs nobody out.
  *
  * @returns newest first
+ * @throws {StartError} naming the file and the remedy, when it can't be read or is damaged
  */
 export async function keptSessionKeys(dataDir: string): Promise<readonly string[]> {
   const file = join(dataDir, 'session-keys');
+  const keys = await readOrMake(dataDir, file).catch((error: Error) => {
+    throw new StartError(
+      `The session keys can't be kept in ${file} (${error.message}): set SESSION_KEYS, or DATA_DIR to a folder that this user can write.`,
+      { cause: error },
+    );
+  });
+  if (keys.length === 0 || !keys.every((key) => KEY.test(key))) {
+    throw new StartError(
+      `${file} is damaged: each line must be a key of at least 16 characters. Bring it back from a backup; or remove it, and a new one is made (visitors lose their carts).`,
+    );
+  }
+  return keys;
+}
+
+async function readOrMake(dataDir: string, file: string): Promise<string[]> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   await writeOnce(file, `${randomBytes(32).toString('base64url')}\n`);
-  const keys = (await readFile(file, 'utf8')).split('\n').filter(Boolean);
-  if (keys.length === 0)
-    throw new Error(`${file} holds no key: remove it, and a new one is made (visitors lose their carts)`);
-  return keys;
+  const lines = (await readFile(file, 'utf8')).split('\n');
+  return lines.map((line) => line.trim()).filter(Boolean);
 }
 
 /** Whole or not at all, and never over a file that is there: of two that start at once, both read the same. */
 async function writeOnce(file: string, text: string): Promise<void> {
   const draft = `${file}.${process.pid}`;
-  await writeFile(draft, text, { mode: 0o600 });
   try {
+    await writeFile(draft, text, { mode: 0o600, flush: true });
     await link(draft, file);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   } finally {
-    await rm(draft);
+    await rm(draft, { force: true });
   }
 }

@@ -8,6 +8,8 @@ import { projectRoot } from '../../src/paths.ts';
 import { allGone, assertKept, keep, startOwner, temporaryFolder } from '../support/embedded.ts';
 
 const NOBODY = 65_534;
+/** As OpenShift gives each container one. */
+const NAMELESS = 54_321;
 /** These tests change who they are, which root alone can. */
 const skip = process.getuid?.() === 0 ? false : 'only root can become someone else';
 
@@ -19,6 +21,14 @@ async function without(t: TestContext, ...programs: string[]): Promise<NodeJS.Pr
     await chmod(join(folder, program), 0o755);
   }
   return { PATH: folder + delimiter + process.env.PATH };
+}
+
+/** Becomes someone else who can still read the project, wherever it is. */
+function withCapability(uid: number): string[] {
+  return [
+    ...['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups'],
+    ...['--securebits=+no_setuid_fixup', '--inh-caps=+dac_override', '--ambient-caps=+dac_override', '--'],
+  ];
 }
 
 const owner = async (folder: string) => (await stat(join(folder, 'postgres'))).uid;
@@ -73,13 +83,7 @@ test('a normal user needs nothing, and is told when root was there before', { sk
   const folder = await temporaryFolder(t);
   await chown(folder, NOBODY, NOBODY);
   // Nobody may read the project, wherever it is; to the program this is a normal user.
-  const asNobody = {
-    prefix: [
-      ...['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'],
-      ...['--securebits=+no_setuid_fixup', '--inh-caps=+dac_override', '--ambient-caps=+dac_override', '--'],
-    ],
-    env: { HOME: folder, TMPDIR: folder },
-  };
+  const asNobody = { prefix: withCapability(NOBODY), env: { HOME: folder, TMPDIR: folder } };
   const first = await startOwner(t, folder, asNobody);
   await keep(first.connection);
   await first.end('SIGKILL');
@@ -98,4 +102,22 @@ test('a normal user needs nothing, and is told when root was there before', { sk
   if (spawnSync(setpriv, rest).status === 0) {
     await assert.rejects(startOwner(t, folder, plain), /can't be written by this user \(uid 65534\)/);
   }
+});
+
+test('a user without a name runs it where user namespaces are allowed, and is told what to do elsewhere', {
+  skip,
+}, async (t) => {
+  const folder = await temporaryFolder(t);
+  await chown(folder, NAMELESS, NAMELESS);
+  const nameless = { prefix: withCapability(NAMELESS), env: { HOME: '/', TMPDIR: folder } };
+  const first = await startOwner(t, folder, nameless);
+  await keep(first.connection);
+  await first.end('SIGTERM');
+  assert.equal(await owner(folder), NAMELESS);
+  const second = await startOwner(t, folder, nameless);
+  await assertKept(second.connection);
+  await second.end('SIGTERM');
+
+  const forbidden = { ...nameless, env: { ...nameless.env, ...(await without(t, 'unshare')) } };
+  await assert.rejects(startOwner(t, folder, forbidden), /uid 54321 is not in \/etc\/passwd.*set DATABASE_URL/s);
 });

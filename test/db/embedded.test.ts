@@ -3,7 +3,16 @@ import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { join, relative } from 'node:path';
 import { test } from 'node:test';
-import { allGone, assertKept, keep, query, startEmbedded, startOwner, temporaryFolder } from '../support/embedded.ts';
+import {
+  allGone,
+  asSuperuser,
+  assertKept,
+  keep,
+  query,
+  startEmbedded,
+  startOwner,
+  temporaryFolder,
+} from '../support/embedded.ts';
 
 test('starts from nothing in any folder, keeps its data, and is reached by its password on the loopback alone', async (t) => {
   const folder = await temporaryFolder(t);
@@ -21,7 +30,7 @@ test('starts from nothing in any folder, keeps its data, and is reached by its p
     await assert.rejects(query({ ...connection, host: address }, 'select 1'), { code: 'ECONNREFUSED' });
   }
   const [settings] = await query(
-    connection,
+    await asSuperuser(connection, data),
     `select current_setting('server_encoding') as encoding, current_setting('unix_socket_directories') as sockets,
             current_setting('server_version_num')::int / 10000 as major`,
   );

@@ -15,7 +15,7 @@ const STOREYS = [
   ['instrument'],
   ['metrics', 'db'],
   ['log', 'paths', 'deadline'],
-  ['config'],
+  ['config', 'start-error'],
 ];
 
 interface Import {

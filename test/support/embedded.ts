@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
 import pg from 'pg';
 import { pino } from 'pino';
+import { superuserConnection } from '../../src/db/embedded/server.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/db/index.ts';
 import { projectRoot } from '../../src/paths.ts';
 import { until } from './wait.ts';
@@ -43,6 +44,12 @@ export async function startEmbedded(
   const postgres = await startEmbeddedPostgres({ dataDir, log: pino({ level: 'silent' }), settings });
   whenDone(t, () => postgres.stop());
   return { ...postgres, connection: postgres.connection as Connection };
+}
+
+/** The way in of the embedded server's own management, where the shop's role has too few rights. */
+export async function asSuperuser(connection: Connection, dataDir: string): Promise<Connection> {
+  const password = await readFile(join(dataDir, 'postgres-password'), 'utf8');
+  return superuserConnection(connection.port, password);
 }
 
 /** Puts something in, to be found later by {@link assertKept}. */

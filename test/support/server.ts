@@ -6,7 +6,7 @@ import { pino } from 'pino';
 import { findAccount } from '../../src/db/embedded/account.ts';
 import { findBinaries } from '../../src/db/embedded/binaries.ts';
 import { clusterPaths, provideCluster } from '../../src/db/embedded/cluster-folder.ts';
-import { serverConnection, startServer } from '../../src/db/embedded/server.ts';
+import { startServer, superuserConnection } from '../../src/db/embedded/server.ts';
 import type { Server } from '../../src/db/embedded/watcher.ts';
 import { prepareDatabase } from '../../src/db/index.ts';
 import { postmasterPid, temporaryFolder } from './embedded.ts';
@@ -63,7 +63,7 @@ export async function startOwnServer(t: TestContext): Promise<OwnServer> {
   whenDone(t, stop);
   whenDone(t, thaw);
 
-  const { host, user, database } = serverConnection(port, password);
+  const { host, user, database } = superuserConnection(port, password);
   const url = `postgres://${user}:${password}@${host}:${port}/${database}`;
   await prepareDatabase({ url }, { log: pino({ level: 'error' }) });
 

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { connect, prepareDatabase, startEmbeddedPostgres } from '../../src/db/index.ts';
+import { asSuperuser, type Connection } from './embedded.ts';
 
 /** Says only what a failing test's reader needs. */
 export const log = pino({ level: 'error' });
@@ -63,8 +64,7 @@ export async function startTestServer(): Promise<{
     // Nothing here needs to outlive the machine.
     settings: { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', max_connections: '300' },
   });
-  const { connection } = postgres;
-  if ('url' in connection) throw new Error('the embedded server has no URL');
+  const connection = await asSuperuser(postgres.connection as Connection, dataDir);
   const { host, port, user, password, database } = connection;
   const serverUrl = new URL(`postgres://${user}:${password}@${host}:${port}/${database}`);
   const admin = connect(connection, { poolMax: 1, applicationName: 'test', log, deadlines: PATIENT });

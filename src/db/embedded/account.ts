@@ -1,6 +1,8 @@
 import { execFile } from 'node:child_process';
 import { readFile, stat } from 'node:fs/promises';
+import { userInfo } from 'node:os';
 import { promisify } from 'node:util';
+import { StartError } from '../../start-error.ts';
 
 const run = promisify(execFile);
 const PROBE_DEADLINE_MS = 10_000;
@@ -19,12 +21,13 @@ export interface Account {
 type Candidate = Omit<Account, 'version'>;
 
 /**
- * Finds an account under which `postgres` really starts and can use the folder: our own, or for root
+ * Finds an account under which `postgres` really starts and can use the folder: our own; or for root, and for a user id
+ * without a name, as OpenShift gives one to each container, which initdb refuses,
  *
- * 1. a user namespace in which root is called `nobody`: PostgreSQL is content, and to the system its files are root's,
- *    so it can enter `/root`. Forbidden in Docker's default profile;
- * 2. the account `nobody`, with the capability to use files that are not its own (`CAP_DAC_OVERRIDE`), which Docker's
- *    default root has.
+ * 1. a user namespace in which we are called `nobody`: PostgreSQL is content, and to the system its files are ours,
+ *    so root can enter `/root`. Forbidden in Docker's default profile;
+ * 2. for root, the account `nobody`, with the capability to use files that are not its own (`CAP_DAC_OVERRIDE`), which
+ *    Docker's default root has.
  *
  * @param postgres absolute path of the program
  * @param folder the data folder, which must exist
@@ -41,9 +44,10 @@ export async function findAccount(postgres: string, folder: string, cluster: str
       failures.push(`${[...candidate.prefix, postgres].join(' ')}: ${stderr?.trim() || message}`);
     }
   }
-  throw new Error(
-    `The embedded PostgreSQL can't run here. Run the shop as a normal user, or set DATABASE_URL to a PostgreSQL server. What was tried:\n${failures.join('\n')}`,
-  );
+  const fault = hasName()
+    ? "The embedded PostgreSQL can't run here. Run the shop as a normal user"
+    : `The embedded PostgreSQL can't run as a user without a name (uid ${process.getuid?.()} is not in /etc/passwd). Run the shop as a user that has one`;
+  throw new StartError(`${fault}, or set DATABASE_URL to a PostgreSQL server. What was tried:\n${failures.join('\n')}`);
 }
 
 async function candidates(cluster: string): Promise<Candidate[]> {
@@ -52,18 +56,19 @@ async function candidates(cluster: string): Promise<Candidate[]> {
   const owner = await stat(cluster).catch(() => undefined);
   if (uid !== 0) {
     if (owner && owner.uid !== uid) {
-      throw new Error(
+      throw new StartError(
         `${cluster} belongs to another user (uid ${owner.uid}): was the shop started as root before? Run it as that user, give the folder back with chown -R, or set DATA_DIR to another folder.`,
       );
     }
-    return [{ uid, gid, prefix: [] }];
+    if (hasName()) return [{ uid, gid, prefix: [] }];
   }
   const nobody = await findNobody();
   const namespace: Candidate = {
-    uid: 0,
-    gid: 0,
+    uid,
+    gid,
     prefix: ['unshare', '--user', `--map-user=${nobody.uid}`, `--map-group=${nobody.gid}`, '--'],
   };
+  if (uid !== 0) return [namespace];
   return owner && owner.uid !== 0 ? [unprivileged(owner), namespace] : [namespace, unprivileged(nobody)];
 }
 
@@ -72,6 +77,15 @@ function unprivileged({ uid, gid }: { uid: number; gid: number }): Candidate {
   // PostgreSQL looks for its own programs with access(2), which leaves capabilities aside unless this bit is set.
   const keep = ['--securebits=+no_setuid_fixup', '--inh-caps=+dac_override', '--ambient-caps=+dac_override'];
   return { uid, gid, prefix: ['setpriv', ...ids, ...keep, '--'] };
+}
+
+/** Does the system know a name for our user id? */
+function hasName(): boolean {
+  try {
+    return userInfo().username !== '';
+  } catch {
+    return false;
+  }
 }
 
 /** initdb wants its account to have a name, so a number alone won't do. */

@@ -1,6 +1,7 @@
 import { access, readFile, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { z } from 'zod';
+import { StartError } from '../../start-error.ts';
 
 export interface Binaries {
   /** Absolute paths. */
@@ -22,7 +23,7 @@ export async function findBinaries(): Promise<Binaries> {
   try {
     found = await import(name);
   } catch (error) {
-    throw new Error(
+    throw new StartError(
       `The embedded PostgreSQL (${name}) is not installed. Run "npm ci" without --omit=optional; if there is no such package for this platform, set DATABASE_URL to a PostgreSQL server.`,
       { cause: error },
     );
@@ -45,7 +46,7 @@ async function completeLinks(packageFolder: string): Promise<void> {
       await symlink(relative(dirname(target), source), link);
     } catch (error) {
       if (await exists(link)) continue;
-      throw new Error(
+      throw new StartError(
         `The embedded PostgreSQL lacks ${link}, because npm did not run its install script. Run "npm rebuild", or set DATABASE_URL to a PostgreSQL server.`,
         { cause: error },
       );

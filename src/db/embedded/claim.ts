@@ -2,17 +2,19 @@ import { readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../../log.ts';
+import { StartError } from '../../start-error.ts';
 import { processLife, processNamespace } from './processes.ts';
 
 const SECOND = 1000;
 const ATTEMPTS = 5;
-const CLAIM = /^in-use-by-(\d+)-([0-9a-f]+)-(\d+)$/;
+/** Process id, its life, the namespace of its id, and the folder's inode: a copy of the folder has another. */
+const CLAIM = /^in-use-by-(\d+)-([0-9a-f]+)-(\d+)(?:-(\d+))?$/;
 /** A process that we can't see, as another container's on the same volume, shows by these that it lives. */
 const HEARTBEAT_MS = SECOND;
 const LAST_HEARTBEAT_MS = 5 * SECOND;
 
 /** The data folder belongs to another process that is alive. */
-export class FolderInUseError extends Error {
+export class FolderInUseError extends StartError {
   override readonly name = 'FolderInUseError';
 }
 
@@ -33,13 +35,15 @@ interface Rival {
  */
 export async function claimFolder(folder: string, log: Logger): Promise<() => Promise<void>> {
   const namespace = await processNamespace();
-  const own = join(folder, `in-use-by-${process.pid}-${await processLife(process.pid)}-${namespace}`);
+  // Not the device: containers and hosts may number one file system differently.
+  const ino = String((await stat(folder, { bigint: true })).ino);
+  const own = join(folder, `in-use-by-${process.pid}-${await processLife(process.pid)}-${namespace}-${ino}`);
   const deadline = performance.now() + LAST_HEARTBEAT_MS + HEARTBEAT_MS;
   for (let attempt = 1; ; attempt++) {
     await writeFile(own, '', { flag: 'wx' }).catch((error: NodeJS.ErrnoException) => {
       throw error.code === 'EEXIST' ? inUse(folder, process.pid) : error;
     });
-    const rival = await findRival(folder, own, namespace);
+    const rival = await findRival(folder, own, namespace, ino);
     if (!rival) return keepClaim(own);
     await rm(own, { force: true });
     if (rival.unseen ? performance.now() > deadline : attempt >= ATTEMPTS) throw inUse(folder, rival.pid);
@@ -60,15 +64,15 @@ function keepClaim(own: string): () => Promise<void> {
   };
 }
 
-async function findRival(folder: string, own: string, namespace: string): Promise<Rival | undefined> {
+async function findRival(folder: string, own: string, namespace: string, ino: string): Promise<Rival | undefined> {
   for (const name of await readdir(folder)) {
     const claim = join(folder, name);
-    const [, pid, life, theirs] = CLAIM.exec(name) ?? [];
+    const [, pid, life, theirs, theirFolder = ino] = CLAIM.exec(name) ?? [];
     if (pid === undefined || claim === own) continue;
     const unseen = theirs !== namespace;
-    if (unseen ? await beats(claim, own) : (await processLife(Number(pid))) === life) {
-      return { pid: Number(pid), unseen };
-    }
+    const alive = async () => (unseen ? beats(claim, own) : (await processLife(Number(pid))) === life);
+    // What came along when the folder was copied says who uses the original.
+    if (theirFolder === ino && (await alive())) return { pid: Number(pid), unseen };
     await rm(claim, { force: true });
   }
   return undefined;

@@ -3,15 +3,16 @@ import { randomBytes } from 'node:crypto';
 import { chown, lchown, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { StartError } from '../../start-error.ts';
 import type { Account } from './account.ts';
 import { type Binaries, serverEnvironment } from './binaries.ts';
+import { SUPERUSER } from './roles.ts';
 
 const run = promisify(execFile);
 const INITDB_DEADLINE_MS = 120_000;
 const UNFINISHED = 'postgres-unfinished-';
-
-/** The database's superuser, whom the shop uses. */
-export const USER = 'fake_shop';
+/** Also one that a person has set. */
+const PASSWORD = /^[\x21-\x7e]{8,}$/;
 
 /** Where in the data folder things are. */
 export interface ClusterPaths {
@@ -39,27 +40,50 @@ export function clusterPaths(folder: string): ClusterPaths {
  * looks like a database.
  *
  * @returns the superuser's password, generated once and readable by our user alone
- * @throws when the files are of another major version, or their password is lost
+ * @throws {StartError} naming the file and the remedy, when the files are damaged, of another major version, or their
+ *   password is lost
  */
 export async function provideCluster(paths: ClusterPaths, binaries: Binaries, account: Account): Promise<string> {
   await removeUnfinished(paths.folder);
-  const version = await readText(join(paths.cluster, 'PG_VERSION'));
   const password = await readText(paths.password);
-  if (version === undefined) return createCluster(paths, binaries, account, password);
-
-  const major = account.version.split('.')[0];
-  if (version !== major) {
-    throw new Error(
-      `${paths.cluster} was made by PostgreSQL ${version}, this is ${account.version}. Move its data with ${version}'s pg_dump, or remove the folder to start with an empty shop.`,
+  if (password !== undefined && !PASSWORD.test(password)) {
+    throw new StartError(
+      `${paths.password} is damaged: it holds no password. Bring it back from a backup, or remove it and ${paths.cluster} to start with an empty shop.`,
     );
   }
+  if (await isEmpty(paths.cluster)) return createCluster(paths, binaries, account, password);
+
+  await checkVersion(paths.cluster, account.version);
   if (password === undefined) {
-    throw new Error(
+    throw new StartError(
       `${paths.password} is gone, and with it the way into ${paths.cluster}. Bring it back, or remove the folder to start with an empty shop.`,
     );
   }
   if ((await stat(paths.cluster)).uid !== account.uid) await chownAll(paths.cluster, account);
   return password;
+}
+
+/** @param program version of the program that is to run on these files, as `18.4` */
+async function checkVersion(cluster: string, program: string): Promise<void> {
+  const file = join(cluster, 'PG_VERSION');
+  const found = await readText(file);
+  const major = program.split('.')[0];
+  if (found === major) return;
+  const complete = (await readdir(cluster)).includes('global');
+  if (found === undefined && !complete) {
+    throw new StartError(
+      `${cluster} holds something else than a database: move it away, or set DATA_DIR to another folder.`,
+    );
+  }
+  if (found !== undefined && /^\d+(\.\d+)?$/.test(found)) {
+    throw new StartError(
+      `${cluster} was made by PostgreSQL ${found}, this is ${program}. Move its data with ${found}'s pg_dump, or remove the folder to start with an empty shop.`,
+    );
+  }
+  const fault = found === undefined ? 'is gone' : 'is damaged: it holds no version number';
+  throw new StartError(
+    `${file} ${fault}. Bring ${cluster} back from a backup; if nothing else in it was touched, this is enough: echo ${major} > '${file}'`,
+  );
 }
 
 async function createCluster(
@@ -78,7 +102,7 @@ async function createCluster(
     ...account.prefix,
     binaries.initdb,
     `--pgdata=${unfinished}`,
-    `--username=${USER}`,
+    `--username=${SUPERUSER}`,
     `--pwfile=${paths.password}`,
     '--auth=scram-sha-256',
     '--encoding=UTF8',
@@ -92,19 +116,11 @@ async function createCluster(
   } catch (error) {
     await rm(unfinished, { recursive: true, force: true });
     const { stderr } = error as { stderr?: string };
-    throw new Error(`PostgreSQL could not make its files in ${paths.folder}: ${stderr?.trim() ?? ''}`, {
+    throw new StartError(`PostgreSQL could not make its files in ${paths.folder}: ${stderr?.trim() ?? ''}`, {
       cause: error,
     });
   }
-  try {
-    await rename(unfinished, paths.cluster);
-  } catch (error) {
-    await rm(unfinished, { recursive: true, force: true });
-    throw new Error(
-      `${paths.cluster} holds something else than a database: move it away, or set DATA_DIR to another folder.`,
-      { cause: error },
-    );
-  }
+  await rename(unfinished, paths.cluster);
   return password;
 }
 
@@ -116,9 +132,9 @@ async function removeUnfinished(folder: string): Promise<void> {
   }
 }
 
-/** A file that is there is complete, even after a crash. */
+/** A file that is there is complete, even after a crash or a loss of power. */
 async function writeWhole(path: string, text: string): Promise<void> {
-  await writeFile(`${path}.new`, text, { mode: 0o600 });
+  await writeFile(`${path}.new`, text, { mode: 0o600, flush: true });
   await rename(`${path}.new`, path);
 }
 
@@ -126,8 +142,27 @@ async function readText(path: string): Promise<string | undefined> {
   try {
     return (await readFile(path, 'utf8')).trim();
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return undefined;
+    throw new StartError(
+      `${path} can't be read (${message}): give it back to this user (uid ${process.getuid?.()}), or set DATA_DIR to another folder.`,
+      { cause: error },
+    );
+  }
+}
+
+async function isEmpty(folder: string): Promise<boolean> {
+  try {
+    return (await readdir(folder)).length === 0;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return true;
+    throw new StartError(
+      `${folder} can't be used as a folder (${message}): move it away, or set DATA_DIR to another one.`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DatabaseConnection } from '../../config.ts';
 import type { Logger } from '../../log.ts';
+import { StartError } from '../../start-error.ts';
 import { findAccount } from './account.ts';
 import { findBinaries } from './binaries.ts';
 import { claimFolder } from './claim.ts';
@@ -69,7 +70,7 @@ async function provideFolder(dataDir: string): Promise<string> {
     return await realpath(dataDir);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    throw new Error(
+    throw new StartError(
       code === 'EACCES' || code === 'EPERM'
         ? `${dataDir} can't be written by this user (uid ${process.getuid?.()}): was the shop started as root before? Give the folder back with chown -R, or set DATA_DIR to another folder.`
         : `${dataDir} can't be used as a folder (${message}): set DATA_DIR to another one.`,

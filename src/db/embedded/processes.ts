@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readFile, readlink } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
@@ -15,6 +15,15 @@ export async function commandLine(pid: number): Promise<string | undefined> {
       ? (await read(`/proc/${pid}/cmdline`))?.replaceAll('\0', ' ')
       : await ps(pid, 'command=');
   return line?.trim() || undefined;
+}
+
+/** Ids of all processes that we can see. */
+export async function processIds(): Promise<number[]> {
+  const names =
+    process.platform === 'linux'
+      ? await readdir('/proc')
+      : (await run('ps', ['-axo', 'pid='])).stdout.split('\n').map((line) => line.trim());
+  return names.filter((name) => /^\d+$/.test(name)).map(Number);
 }
 
 /**

@@ -1,10 +1,13 @@
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
+import { StartError } from '../../start-error.ts';
 import { clientConfig } from '../connect.ts';
 import type { Account } from './account.ts';
 import type { Binaries } from './binaries.ts';
-import { type ClusterPaths, USER } from './cluster-folder.ts';
+import type { ClusterPaths } from './cluster-folder.ts';
+import { isRunning, readPostmaster } from './postmaster.ts';
+import { DATABASE, provideRole, SHOP_ROLE, SUPERUSER, shopPassword } from './roles.ts';
 import { type Server, watchServer } from './watcher.ts';
 
 const SECOND = 1000;
@@ -12,20 +15,30 @@ const SECOND = 1000;
 const READY_DEADLINE_MS = 120 * SECOND;
 const READY_POLL_MS = 20;
 const LOG_LIMIT_BYTES = 1_000_000;
-const DATABASE = 'fake_shop';
+/** Of what the server said, in an error's message; the rest is in its log file. */
+const QUOTED_LENGTH = 2000;
+const START_DEADLINES = {
+  connect: 5 * SECOND,
+  statement: 30 * SECOND,
+  answer: 30 * SECOND,
+  idleInTransaction: 30 * SECOND,
+};
+/** SQLSTATE `invalid_password`. */
+const WRONG_PASSWORD = '28P01';
 const HOST = '127.0.0.1';
 
 export interface ServerOptions {
   readonly paths: ClusterPaths;
   readonly binaries: Binaries;
   readonly account: Account;
+  /** The superuser's. */
   readonly password: string;
   /** PostgreSQL's settings (its manual, "Server Configuration") over the defaults here. */
   readonly settings: Readonly<Record<string, string>>;
 }
 
-/** The server did not get ready; the message ends with what it said. */
-export class ServerStartError extends Error {
+/** The server did not get ready; the message ends with what it said last. */
+export class ServerStartError extends StartError {
   override readonly name = 'ServerStartError';
   /** Someone else has the port. */
   readonly portTaken: boolean;
@@ -33,7 +46,8 @@ export class ServerStartError extends Error {
   readonly formerStillThere: boolean;
 
   constructor(cause: unknown, logged: string) {
-    super(`PostgreSQL did not start: ${cause instanceof Error ? cause.message : cause}\n${logged}`.trim(), { cause });
+    const said = logged.length > QUOTED_LENGTH ? `…${logged.slice(-QUOTED_LENGTH)}` : logged;
+    super(`PostgreSQL did not start: ${cause instanceof Error ? cause.message : cause}\n${said}`.trim(), { cause });
     this.portTaken = logged.includes('could not create any TCP/IP sockets');
     this.formerStillThere = /pre-existing shared memory block|lock file "postmaster.pid" already exists/.test(logged);
   }
@@ -60,6 +74,7 @@ export async function startServer(options: ServerOptions, port: number, stalePid
       return server;
     } catch (error) {
       await server.stop();
+      if (error instanceof StartError) throw error;
       throw new ServerStartError(error, await logged(log, logStart));
     }
   } finally {
@@ -97,38 +112,56 @@ function serverCommand({ account, binaries, paths, settings }: ServerOptions, po
 
 /** @returns false while the server can't take a connection yet */
 async function provideDatabase({ paths, password }: ServerOptions, port: number): Promise<boolean> {
-  const client = new pg.Client(
-    clientConfig({ host: HOST, port, user: USER, password, database: 'postgres' }, 'fake-shop start', {
-      connect: 5 * SECOND,
-      statement: 30 * SECOND,
-      answer: 30 * SECOND,
-      idleInTransaction: 30 * SECOND,
-    }),
-  );
-  client.on('error', () => {});
+  const asSuperuser = (database: string) => openClient({ ...superuserConnection(port, password), database });
+  let client: pg.Client;
   try {
-    await client.connect();
-  } catch {
+    client = await asSuperuser('postgres');
+  } catch (error) {
+    if ((error as { code?: string }).code === WRONG_PASSWORD && (await isOurs(paths.cluster, port))) {
+      throw new StartError(
+        `${paths.password} does not hold the password of the database in ${paths.cluster}: bring the right file back, or remove both to start with an empty shop.`,
+        { cause: error },
+      );
+    }
     return false;
   }
   try {
-    const { rows } = await client.query<{ folder: string; there: boolean }>(
-      `select current_setting('data_directory') as folder,
-              exists(select from pg_database where datname = $1) as there`,
-      [DATABASE],
-    );
+    const { rows } = await client.query<{ folder: string }>(`select current_setting('data_directory') as folder`);
     // Some other server that took the port in this very moment.
     if (rows[0]?.folder !== paths.cluster) return false;
-    if (!rows[0].there) await client.query(`create database ${DATABASE}`);
+    await provideRole(client, () => asSuperuser(DATABASE), password);
     return true;
   } finally {
     await client.end();
   }
 }
 
-/** How to reach a server that {@link startServer} started. */
-export function serverConnection(port: number, password: string) {
-  return { host: HOST, port, user: USER, password, database: DATABASE };
+async function openClient(connection: ReturnType<typeof superuserConnection>): Promise<pg.Client> {
+  const client = new pg.Client(clientConfig(connection, 'fake-shop start', START_DEADLINES));
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    return client;
+  } catch (error) {
+    void client.end().catch(() => {});
+    throw error;
+  }
+}
+
+/** Is it our server that answers on this port? */
+async function isOurs(cluster: string, port: number): Promise<boolean> {
+  const postmaster = await readPostmaster(cluster);
+  return postmaster?.port === port && postmaster.ready && isRunning(cluster, postmaster.pid);
+}
+
+/** How the shop reaches a server that {@link startServer} started. */
+export function serverConnection(port: number, superuserPassword: string) {
+  return { host: HOST, port, user: SHOP_ROLE, password: shopPassword(superuserPassword), database: DATABASE };
+}
+
+/** How the server is managed, and nothing else done. */
+export function superuserConnection(port: number, password: string) {
+  return { host: HOST, port, user: SUPERUSER, password, database: DATABASE };
 }
 
 async function logged(log: FileHandle, from: number): Promise<string> {

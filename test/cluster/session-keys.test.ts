@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { keptSessionKeys } from '../../src/cluster/session-keys.ts';
+import { temporaryFolder } from '../support/cluster.ts';
+
+test('keys are made once, kept for this user alone, and the same at the next start', async (t) => {
+  const folder = join(await temporaryFolder(t), 'new');
+  const [made, read] = await Promise.all([keptSessionKeys(folder), keptSessionKeys(folder)]);
+  assert.deepEqual(made, read);
+  assert.equal(made.length, 1);
+  assert.equal((await stat(join(folder, 'session-keys'))).mode & 0o777, 0o600);
+});
+
+test('a damaged file is told with its name and the remedy, and stays as it is', async (t) => {
+  const folder = await temporaryFolder(t);
+  const file = join(folder, 'session-keys');
+  const whole = 'a-key-of-enough-characters';
+  for (const damage of [
+    '',
+    '\n\n',
+    'short\n',
+    '\0'.repeat(44),
+    `${whole}\0\0\0`,
+    `${whole}\n\0\0\n`,
+    '\uFFFD\uFFFD\uFFFD'.repeat(9),
+  ]) {
+    await writeFile(file, damage);
+    await assert.rejects(keptSessionKeys(folder), (error: Error) => {
+      assert.ok(error.message.startsWith(`${file} is damaged:`), error.message);
+      assert.match(error.message, /remove it, and a new one is made/);
+      assert.ok(!error.message.includes(whole), "a key is nobody else's business");
+      return true;
+    });
+  }
+  await writeFile(file, `${whole}\nan-older-key-than-that\n`);
+  assert.deepEqual(await keptSessionKeys(folder), [whole, 'an-older-key-than-that']);
+});
+
+test('a place that can hold no file is told with the variables that help', async (t) => {
+  const folder = await temporaryFolder(t);
+  await assert.rejects(
+    keptSessionKeys('/dev/null/data'),
+    /^StartError: .*\/dev\/null\/data.*SESSION_KEYS, or DATA_DIR/,
+  );
+  await mkdir(join(folder, 'session-keys'));
+  await assert.rejects(keptSessionKeys(folder), /session-keys.*SESSION_KEYS, or DATA_DIR/);
+  await rm(join(folder, 'session-keys'), { recursive: true });
+  await keptSessionKeys(folder);
+});
