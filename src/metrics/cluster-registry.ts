@@ -1,4 +1,4 @@
-import cluster, { type Worker } from 'node:cluster';
+import cluster, { type ClusterSettings, type Worker } from 'node:cluster';
 import { AggregatorRegistry, Registry as PromRegistry, type Registry, type RegistryContentType } from 'prom-client';
 import { ClusterStores, type LiveWorker } from './cluster-stores.ts';
 import { countSamples, type View } from './exposition.ts';
@@ -44,6 +44,8 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
   readonly #onExit = (worker: Worker) => {
     if (worker.process.pid !== undefined) this.fold(worker.process.pid);
   };
+  /** Comes before each fork too, before the worker's code runs. */
+  readonly #onSetup = (settings: ClusterSettings) => this.#stores.giveTo(settings);
   #scrape: Promise<Scrape> | null = null;
 
   constructor({
@@ -66,6 +68,8 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
     ];
     this.#tick = setInterval(() => this.#gather(true), TICK_MS).unref();
     cluster.on('exit', this.#onExit);
+    cluster.on('setup', this.#onSetup);
+    this.#onSetup(cluster.settings);
   }
 
   /**
@@ -98,6 +102,7 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
   close(): void {
     clearInterval(this.#tick);
     cluster.off('exit', this.#onExit);
+    cluster.off('setup', this.#onSetup);
     this.#stores.close();
   }
 
@@ -115,7 +120,9 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
     this.#stores.read(thorough);
     this.#self.setWorkers(this.#stores.workers());
     const view = this.#stores.merge(this.#own.map(({ store }) => store));
+    // Known only now, and it shows in this very scrape.
     this.#self.setSeries(countSamples(view));
+    this.#stores.remergeGauges(this.#self.registry.store);
     return view;
   }
 }

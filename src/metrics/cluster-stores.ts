@@ -3,10 +3,11 @@ import { join } from 'node:path';
 import { Catalogue } from './catalogue.ts';
 import type { View } from './exposition.ts';
 import { parseStoreFileName, type StoreName } from './layout.ts';
-import { Problems, type StoreProblem } from './problems.ts';
-import { isRunning, pidExists } from './process-identity.ts';
+import { Problems, type Report, type StoreProblem } from './problems.ts';
+import { isRunning, pidExists, sharedClockMs } from './process-identity.ts';
 import { Source } from './source.ts';
 import type { Store } from './store.ts';
+import { giveFolder, type Owner } from './store-directory.ts';
 import { WorkerFile } from './worker-file.ts';
 
 /** A living worker. */
@@ -58,9 +59,9 @@ export class ClusterStores {
   read(thorough: boolean): void {
     this.#scan();
     for (const [path, file] of this.#files) {
-      const { pid, startTime } = file.name;
-      if (thorough ? !isRunning(pid, startTime) : !pidExists(pid)) this.#fold(path, file);
-      else file.read();
+      const { thread, startTime } = file.name;
+      if (thorough ? !isRunning(thread, startTime) : !pidExists(thread)) this.#fold(path, file);
+      else this.#read(path, file);
     }
   }
 
@@ -68,6 +69,7 @@ export class ClusterStores {
   merge(own: readonly Store[]): View {
     const nowMs = performance.now();
     const stores = own.map((store) => this.#readOwn(store));
+    this.#catalogue.settleShapes();
     this.#catalogue.clearGauges();
     const { values, rests } = this.#catalogue;
     for (const file of this.#files.values()) {
@@ -77,7 +79,15 @@ export class ClusterStores {
     for (const { source, store } of stores) source.mergeGauges(values, rests, store.values, true);
     this.#catalogue.slots.windows.advance(nowMs, values);
     const { before } = this.#catalogue.slots.windows;
-    return { families: [...this.#catalogue.families.values()], values, before, has: () => true };
+    return { families: this.#catalogue.families(), values, before, has: () => true };
+  }
+
+  /** Merges a store of this process' own once more, whose gauges no other process has: they have changed since `merge`. */
+  remergeGauges(own: Store): void {
+    const { source } = this.#readOwn(own);
+    const { values, rests } = this.#catalogue;
+    source.clearGauges(values, rests);
+    source.mergeGauges(values, rests, own.values, true);
   }
 
   /**
@@ -97,12 +107,23 @@ export class ClusterStores {
       source.addTotals(before, source.slots.windows.before);
     }
     const has = (series: Parameters<View['has']>[0]) => files.some(({ source }) => source.series.has(series));
-    return { families: [...this.#catalogue.families.values()], values, before, has };
+    const families = this.#catalogue.families((family) => files.some(({ source }) => source.has(family)));
+    return { families, values, before, has };
+  }
+
+  /** Lets workers that run as another user write into the folder. */
+  giveTo(owner: Owner): void {
+    try {
+      giveFolder(this.#directory, owner);
+    } catch (error) {
+      const message = `the workers' user can't be given the folder: ${(error as Error).message}`;
+      this.#problems.report({ kind: 'unwritable', file: this.#directory, message });
+    }
   }
 
   /** The living workers, by place. */
   workers(): LiveWorker[] {
-    const now = Date.now();
+    const now = sharedClockMs();
     return [...this.#files.values()]
       .filter((file) => file.heartbeatMs > 0)
       .map(({ name, heartbeatMs }) => ({
@@ -157,28 +178,41 @@ export class ClusterStores {
       this.#problems.report({ kind: 'foreign', file: path, message: 'its name is no name of a store' });
     } else if (!young) {
       this.#open(path, name);
-    } else if (!isRunning(name.pid, name.startTime)) {
+    } else if (!isRunning(name.thread, name.startTime)) {
       this.#remove(path);
     }
   }
 
   #open(path: string, name: StoreName): void {
     try {
-      const file = new WorkerFile(path, name, this.#catalogue, (kind, message) =>
-        this.#problems.report({ kind, file: path, message }),
-      );
+      const file = new WorkerFile(path, name, this.#catalogue, this.#reportFor(path));
       this.#files.set(path, file);
       // A first reading, so that whatever happens to the file next, its values are known.
-      file.read();
+      this.#read(path, file);
     } catch (error) {
       this.#problems.report({ kind: 'unreadable', file: path, message: (error as Error).message });
-      if (!hasNoRoom(error) && !isRunning(name.pid, name.startTime)) this.#remove(path);
+      if (!hasNoRoom(error) && !isRunning(name.thread, name.startTime)) this.#remove(path);
     }
+  }
+
+  #reportFor(path: string): Report {
+    return (kind, message, metric) =>
+      this.#problems.report({ kind, file: path, message, ...(metric !== undefined && { metric }) });
+  }
+
+  #read(path: string, file: WorkerFile): void {
+    file.read();
+    if (file.isClosed) this.#letGo(path, file);
   }
 
   /** The last reading adds the last growth; then nothing is left to do. */
   #fold(path: string, file: WorkerFile): void {
     file.read();
+    this.#letGo(path, file);
+  }
+
+  #letGo(path: string, file: WorkerFile): void {
+    file.source.release();
     file.close();
     this.#files.delete(path);
     this.#remove(path);
@@ -197,13 +231,11 @@ export class ClusterStores {
   #readOwn(store: Store): OwnStore {
     let own = this.#own.get(store);
     if (own === undefined) {
-      own = { store, source: new Source(this.#catalogue), records: 0, last: new Float64Array(0) };
+      const source = new Source(this.#catalogue, true, this.#reportFor(this.#directory));
+      own = { store, source, records: 0, last: new Float64Array(0) };
       this.#own.set(store, own);
     }
-    for (const record of store.records.slice(own.records)) {
-      const problem = own.source.add(record, store.values.length);
-      if (problem !== null) this.#problems.report({ kind: 'conflict', file: this.#directory, message: problem });
-    }
+    for (const record of store.records.slice(own.records)) own.source.add(record, store.values.length);
     own.records = store.records.length;
     const now = store.values.slice();
     const last = new Float64Array(now.length);

@@ -40,11 +40,14 @@ export interface SeriesRecord {
 
 export type DirectoryRecord = MetricRecord | SeriesRecord;
 
-/** Two descriptions of one name can be merged when everything that shapes the values is the same. */
-export function sameShape(a: Description, b: Description): boolean {
-  return shape(a) === shape(b);
-}
-
-function shape({ help: _, ...rest }: Description): string {
-  return JSON.stringify(Object.entries(rest).sort());
+/**
+ * What keeps the values of two metrics of one name from being added. All else that may differ only tells how they are
+ * shown: help, order of the labels, quantiles, length of the window, how gauges merge.
+ *
+ * @returns `null` when nothing does
+ */
+export function shapeDifference(a: Description, b: Description): 'type' | 'label names' | 'buckets' | null {
+  if (a.type !== b.type) return 'type';
+  if ([...a.labelNames].sort().join() !== [...b.labelNames].sort().join()) return 'label names';
+  return a.buckets?.join() === b.buckets?.join() ? null : 'buckets';
 }

@@ -30,11 +30,14 @@ export const HEADER = {
   slots: 4,
   /** Bytes of the directory that are complete. Written after everything that they name. */
   directoryBytes: 5,
-  /** When the worker last came round its event loop, in milliseconds since 1970; at least once a second. */
+  /** When the worker last came round its event loop, by `sharedClockMs`, at least once a second; at last `CLOSED`. */
   heartbeat: 6,
   /** Failed writes, and series and observations that found no room, since the worker began. */
   failures: 7,
 } as const;
+
+/** The heartbeat of a store that its worker has closed. */
+export const CLOSED = -1;
 
 /** Values that one store file can hold: 8 MiB of sparse file. */
 export const DEFAULT_CAPACITY = 1 << 20;
@@ -128,19 +131,28 @@ export interface StoreName {
   /** Place number of the worker. */
   readonly worker: string;
   readonly pid: number;
-  /** When the process started, in the system's own unit, or 0: tells a process from a later one with its pid. */
+  /** The system's number of the thread that opened it; of a main thread, and where the system tells none, the pid. */
+  readonly thread: number;
+  /** When the thread started, in the system's own unit, or 0: tells it from a later one with its number. */
   readonly startTime: number;
   readonly life: number;
 }
 
-export function storeFileName({ worker, pid, startTime, life }: StoreName): string {
-  return `${worker}-${pid}-${startTime}-${life.toString(36)}.store`;
+export function storeFileName({ worker, pid, thread, startTime, life }: StoreName): string {
+  const owner = thread === pid ? pid : `${pid}.${thread}`;
+  return `${worker}-${owner}-${startTime}-${life.toString(36)}.store`;
 }
 
 /** @returns `null` when it is no name of a store file */
 export function parseStoreFileName(name: string): StoreName | null {
-  const match = /^(\w{1,64})-(\d{1,10})-(\d{1,15})-([0-9a-z]{1,10})\.store$/.exec(name);
+  const match = /^(\w{1,64})-(\d{1,10})(?:\.(\d{1,10}))?-(\d{1,15})-([0-9a-z]{1,10})\.store$/.exec(name);
   if (match === null) return null;
-  const [, worker = '', pid, startTime, life = ''] = match;
-  return { worker, pid: Number(pid), startTime: Number(startTime), life: Number.parseInt(life, 36) };
+  const [, worker = '', pid, thread = pid, startTime, life = ''] = match;
+  return {
+    worker,
+    pid: Number(pid),
+    thread: Number(thread),
+    startTime: Number(startTime),
+    life: Number.parseInt(life, 36),
+  };
 }

@@ -1,7 +1,7 @@
 /**
  * What can be wrong with a store file:
  * `foreign` no store of this instance; `torn` damaged or cut short; `unreadable` the system refuses to read it;
- * `vanished` removed while its worker lives; `conflict` a metric that has another shape elsewhere;
+ * `vanished` removed while its worker lives; `conflict` a metric that has another shape elsewhere, each told when it is met;
  * `unwritable` its worker could not write all of it.
  */
 export const PROBLEM_KINDS = ['foreign', 'torn', 'unreadable', 'vanished', 'conflict', 'unwritable'] as const;
@@ -9,15 +9,20 @@ export type ProblemKind = (typeof PROBLEM_KINDS)[number];
 
 export interface StoreProblem {
   readonly kind: ProblemKind;
-  /** Path of the file. */
+  /** Path of the file, or of the folder. */
   readonly file: string;
+  /** Of a conflict: the metric's name. */
+  readonly metric?: string;
   readonly message: string;
 }
 
-/** Tells each problem of each file once, not once per scrape. */
+/** Takes a problem of one file. @param metric of a conflict: its name */
+export type Report = (kind: ProblemKind, message: string, metric?: string) => void;
+
+/** Tells each kind of problem of each file once, not once per scrape; of a conflict, each metric. */
 export class Problems {
   readonly #tell: (problem: StoreProblem) => void;
-  readonly #told = new Map<string, Set<ProblemKind>>();
+  readonly #told = new Map<string, Set<string>>();
 
   constructor(tell: (problem: StoreProblem) => void) {
     this.#tell = tell;
@@ -29,8 +34,9 @@ export class Problems {
       kinds = new Set();
       this.#told.set(problem.file, kinds);
     }
-    if (kinds.has(problem.kind)) return;
-    kinds.add(problem.kind);
+    const kind = `${problem.kind} ${problem.metric ?? ''}`;
+    if (kinds.has(kind)) return;
+    kinds.add(kind);
     this.#tell(problem);
   }
 

@@ -33,7 +33,7 @@ export class SelfMetrics {
     });
     this.#problems = new Counter({
       name: `${prefix}store_problems_total`,
-      help: 'Problems with store files, each file once per kind',
+      help: 'Problems with store files, each file once per kind; of kind conflict, each metric whose shape differs between processes',
       labelNames: ['kind'],
       registers,
     });

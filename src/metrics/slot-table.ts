@@ -26,16 +26,17 @@ export class SlotTable {
   }
 
   /** The values from `first` on belong to a series of this metric, or to one chunk of it. */
-  add(description: Description, first: number, chunk: number | undefined): void {
+  add(metric: { readonly description: Description }, first: number, chunk: number | undefined): void {
+    const { description } = metric;
     if (description.type === 'gauge') return;
     const length = slotsOf(description, chunk);
     this.#setKinds(first, length, description.type === 'counter' ? SLOT.total : SLOT.count);
     // A histogram and a summary begin with their sum.
     const beginsWithSum = description.type !== 'counter' && chunk === undefined;
     if (beginsWithSum) this.#setKinds(first, 1, SLOT.sum);
-    if (description.maxAgeSeconds === undefined) return;
+    if (description.type !== 'summary') return;
     const skip = beginsWithSum ? 1 : 0;
-    this.windows.add(description.maxAgeSeconds, first + skip, length - skip);
+    this.windows.add(metric, first + skip, length - skip);
   }
 
   #setKinds(first: number, length: number, kind: number): void {

@@ -1,7 +1,8 @@
 import type { Aggregator } from 'prom-client';
 import type { Catalogue, Family, Series } from './catalogue.ts';
-import type { DirectoryRecord, SeriesRecord } from './description.ts';
+import type { Description, DirectoryRecord, SeriesRecord } from './description.ts';
 import { slotsOf } from './layout.ts';
+import type { Report } from './problems.ts';
 import { SLOT, SlotTable } from './slot-table.ts';
 import { addTo, roundingError } from './sums.ts';
 
@@ -10,6 +11,12 @@ interface Run {
   from: number;
   to: number;
   length: number;
+}
+
+/** A metric of one process. */
+interface Metric {
+  readonly description: Description;
+  readonly family: Family;
 }
 
 interface GaugeValue {
@@ -25,45 +32,69 @@ export class Source {
   /** The series that the process has. */
   readonly series = new Set<Series>();
   readonly #catalogue: Catalogue;
-  readonly #families: (Family | null)[] = [];
+  readonly #isOwn: boolean;
+  readonly #report: Report;
+  readonly #metrics: Metric[] = [];
+  readonly #families = new Set<Family>();
   readonly #runs: Run[] = [];
   readonly #gauges: GaugeValue[] = [];
 
-  constructor(catalogue: Catalogue) {
+  /** @param isOwn whether the process is the primary itself */
+  constructor(catalogue: Catalogue, isOwn: boolean, report: Report) {
     this.#catalogue = catalogue;
+    this.#isOwn = isOwn;
+    this.#report = report;
   }
 
   /**
-   * Takes a record of the store's directory.
+   * Takes a record of the store's directory; a wrong one is reported and left out.
    *
    * @param slotsInUse values that the store has in use
-   * @returns what is wrong with the record, or `null`; a wrong record is left out
    */
-  add(record: DirectoryRecord, slotsInUse: number): string | null {
+  add(record: DirectoryRecord, slotsInUse: number): void {
     if (record.kind === 'metric') {
-      const family = this.#catalogue.family(record.description);
-      this.#families.push(family);
-      return family === null ? `${record.description.name} has another type, labels or buckets elsewhere` : null;
+      this.#addMetric(record.description);
+      return;
     }
-    const family = this.#families[record.metric];
-    if (family === undefined) return `a series names the unknown metric ${record.metric}`;
-    if (family === null) return null;
-    const end = record.slot + slotsOf(family.description, record.chunk);
-    if (record.slot < 0 || end > slotsInUse) return `${family.description.name} points beyond the values`;
-    this.#addSeries(family, record);
-    return null;
+    const metric = this.#metrics[record.metric];
+    if (metric === undefined) {
+      this.#report('torn', `a series names the unknown metric ${record.metric}`);
+      return;
+    }
+    const { description } = metric;
+    const end = record.slot + slotsOf(description, record.chunk);
+    if (record.slot < 0 || end > slotsInUse) this.#report('torn', `${description.name} points beyond the values`);
+    else this.#addSeries(metric, record);
   }
 
-  #addSeries(family: Family, { labels, slot: from, chunk }: SeriesRecord): void {
-    const series = this.#catalogue.series(family, labels);
+  /** Whether the process has the metric in this shape. */
+  has(family: Family): boolean {
+    return this.#families.has(family);
+  }
+
+  /** The process has ended. */
+  release(): void {
+    for (const { family } of this.#metrics) family.workers--;
+  }
+
+  #addMetric(description: Description): void {
+    const { family, conflict } = this.#catalogue.family(description, this.#isOwn);
+    this.#metrics.push({ description, family });
+    this.#families.add(family);
+    if (conflict !== null) this.#report('conflict', conflict, description.name);
+  }
+
+  #addSeries(metric: Metric, { labels, slot: from, chunk }: SeriesRecord): void {
+    const { description, family } = metric;
+    const series = this.#catalogue.series(family, description.labelNames, labels);
     this.series.add(series);
-    if (family.description.type === 'gauge') {
+    if (description.type === 'gauge') {
       this.#gauges.push({ from, to: series.slot, family });
       return;
     }
     const to = chunk === undefined ? series.slot : this.#catalogue.chunk(family, series, chunk);
-    this.#addRun({ from, to, length: slotsOf(family.description, chunk) });
-    this.slots.add(family.description, from, chunk);
+    this.#addRun({ from, to, length: slotsOf(description, chunk) });
+    this.slots.add(metric, from, chunk);
   }
 
   /** Most processes declare their series in the same order, so neighbours stay neighbours and runs are long. */
@@ -131,6 +162,14 @@ export class Source {
   addTotals(merged: Float64Array, values: Float64Array): void {
     for (const { from, to, length } of this.#runs) {
       for (let i = 0; i < length; i++) merged[to + i] = (merged[to + i] as number) + (values[from + i] ?? 0);
+    }
+  }
+
+  /** Forgets what this process' gauges were among the merged ones. @param rests of the merged values */
+  clearGauges(merged: Float64Array, rests: Float64Array): void {
+    for (const { to } of this.#gauges) {
+      merged.fill(0, to, to + 2);
+      rests.fill(0, to, to + 2);
     }
   }
 

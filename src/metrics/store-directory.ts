@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isRunning, pidNamespace, startTimeOf } from './process-identity.ts';
@@ -8,6 +8,12 @@ export interface StoreDirectoryOptions {
   name?: string;
   /** Where to make it, the best place first. Default `/dev/shm`, then the system's folder for temporary files. */
   parents?: readonly string[];
+  /**
+   * User and group of the workers, where they are not this process' own. What `cluster.setupPrimary` is told,
+   * `ClusterRegistry` sees to.
+   */
+  uid?: number;
+  gid?: number;
   /** Told about each place that could not be used, and about each dead instance's folder that could not be removed. */
   onProblem?: (problem: Error) => void;
 }
@@ -18,6 +24,15 @@ export interface StoreDirectory {
   /** Removes the folder and what is in it. */
   remove(): void;
 }
+
+/** A user and a group, where they are not those of this process. */
+export interface Owner {
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
+}
+
+/** chown(2): an id that stays as it is. */
+const KEEP = -1;
 
 /** A place without room for this much is full. */
 const ROOM_BYTES = 1 << 20;
@@ -31,6 +46,8 @@ const ROOM_BYTES = 1 << 20;
 export function createStoreDirectory({
   name = 'metrics',
   parents = ['/dev/shm', tmpdir()],
+  uid,
+  gid,
   onProblem = () => {},
 }: StoreDirectoryOptions = {}): StoreDirectory {
   if (!/^\w{1,64}$/.test(name))
@@ -39,7 +56,7 @@ export function createStoreDirectory({
   for (const parent of parents) {
     try {
       clearDead(parent, name, onProblem);
-      const path = make(parent, name);
+      const path = make(parent, name, { uid, gid });
       return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
     } catch (error) {
       problems.push(error as Error);
@@ -49,13 +66,19 @@ export function createStoreDirectory({
   throw new AggregateError(problems, `No place for the metrics' stores: ${parents.join(', ')}`);
 }
 
-function make(parent: string, name: string): string {
-  const owner = `${name}-${process.pid}-${startTimeOf(process.pid)}-${pidNamespace()}-`;
-  const path = mkdtempSync(join(parent, owner));
+/** Makes a folder another user's, so that workers that run as that user can write into it. @throws without the right to */
+export function giveFolder(path: string, { uid, gid }: Owner): void {
+  if (uid !== undefined) chownSync(path, uid, gid ?? KEEP);
+}
+
+function make(parent: string, name: string, owner: Owner): string {
+  const prefix = `${name}-${process.pid}-${startTimeOf(process.pid)}-${pidNamespace()}-`;
+  const path = mkdtempSync(join(parent, prefix));
   const probe = join(path, 'probe');
   try {
     writeFileSync(probe, Buffer.alloc(ROOM_BYTES));
     rmSync(probe);
+    giveFolder(path, owner);
     return path;
   } catch (error) {
     rmSync(path, { recursive: true, force: true });

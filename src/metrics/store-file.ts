@@ -1,8 +1,8 @@
 import { randomInt } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { directoryStart, HEADER, HEADER_BYTES, MAGIC_WORD, storeFileName, WORD_BYTES } from './layout.ts';
-import { startTimeOf } from './process-identity.ts';
+import { CLOSED, directoryStart, HEADER, HEADER_BYTES, MAGIC_WORD, storeFileName, WORD_BYTES } from './layout.ts';
+import { ownThread, sharedClockMs, startTimeOf } from './process-identity.ts';
 
 export interface StoreFileOptions {
   /** Folder of this instance, see `createStoreDirectory`; made if it is gone. */
@@ -41,7 +41,8 @@ export class StoreFile {
   #directoryBytes = 0;
 
   constructor({ directory, worker, capacity, onProblem }: StoreFileOptions) {
-    const name = { worker, pid: process.pid, startTime: startTimeOf(process.pid), life: randomInt(2 ** 48 - 1) };
+    const thread = ownThread();
+    const name = { worker, pid: process.pid, thread, startTime: startTimeOf(thread), life: randomInt(2 ** 48 - 1) };
     this.capacity = capacity;
     this.path = join(directory, storeFileName(name));
     this.#directoryFolder = directory;
@@ -109,8 +110,20 @@ export class StoreFile {
 
   /** Writes everything again, and the heartbeat: a file that was damaged or could not be written is whole then. */
   rewrite(values: Uint8Array, slots: number): void {
+    if (!this.#closed) this.#writeAll(values, slots, sharedClockMs());
+  }
+
+  /** Writes everything for the last time, and that it is so: the primary need not wait for the process' end. */
+  close(values: Uint8Array, slots: number): void {
     if (this.#closed) return;
-    this.#header[HEADER.heartbeat] = Date.now();
+    this.#writeAll(values, slots, CLOSED);
+    if (this.#fd !== null) closeSync(this.#fd);
+    this.#fd = null;
+    this.#closed = true;
+  }
+
+  #writeAll(values: Uint8Array, slots: number, heartbeat: number): void {
+    this.#header[HEADER.heartbeat] = heartbeat;
     try {
       this.#fd ??= this.#create();
       this.#writeValues(this.#fd, values, { first: 0, end: slots });
@@ -120,12 +133,6 @@ export class StoreFile {
       this.countFailure(error as Error);
       this.#writeHeaderAlone();
     }
-  }
-
-  close(): void {
-    if (this.#fd !== null) closeSync(this.#fd);
-    this.#fd = null;
-    this.#closed = true;
   }
 
   /** Under another name until the header is there, so that no reader meets an empty file. */

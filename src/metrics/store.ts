@@ -16,7 +16,7 @@ export interface OpenStoreOptions {
   capacity?: number;
   /**
    * Told once when writing to the file begins to fail; the store goes on in memory and tries again every second. Told
-   * once for each metric that finds no room in a full store.
+   * once for each metric that finds no room in a full store. By default, a process warning tells.
    */
   onProblem?: (problem: Error) => void;
 }
@@ -55,7 +55,7 @@ export function openStore({
   directory,
   worker,
   capacity = DEFAULT_CAPACITY,
-  onProblem = () => {},
+  onProblem = (problem) => process.emitWarning(problem),
 }: OpenStoreOptions): Store {
   if (!/^\w{1,64}$/.test(String(worker))) {
     throw new TypeError(`A worker's place is letters, digits and _: ${JSON.stringify(worker)}`);
@@ -241,12 +241,11 @@ export class Store {
     this.#file?.rewrite(this.#bytes, this.#slots);
   }
 
-  /** Writes what has changed and lets go of the file. It stays for the primary, which adds it to its sums. */
+  /** Writes everything and lets go of the file. The primary adds it to its sums and removes it. */
   close(): void {
     clearInterval(this.#heartbeat);
     clearTimeout(this.#lazyFlush);
-    this.flush();
-    this.#file?.close();
+    this.#file?.close(this.#bytes, this.#slots);
     if (openStores.delete(this) && openStores.size === 0) process.off('exit', writeAtExit);
   }
 

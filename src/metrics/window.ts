@@ -1,6 +1,14 @@
+import type { Description } from './description.ts';
+
+/** A summary; the length of its window is what its description says just then. */
+interface Windowed {
+  readonly description: Description;
+}
+
 /** The bins that changed within one step, and by how much. */
 interface Step {
-  readonly atMs: number;
+  /** When it began: what changed in it may be as old as that. */
+  readonly fromMs: number;
   readonly slots: Int32Array;
   readonly growth: Float64Array;
 }
@@ -8,11 +16,13 @@ interface Step {
 interface Window {
   readonly ranges: [first: number, length: number][];
   readonly steps: Step[];
-  stepAtMs: number;
+  /** When the last step ended; `null` before the first. */
+  stepAtMs: number | null;
 }
 
-/** A window moves on in so many steps, so it is at most 1/60 longer than asked for. */
+/** A window moves on in so many steps, of a second at least, and is at most one of them longer than asked for. */
 const STEPS = 60;
+const SHORTEST_STEP_MS = 1000;
 
 /**
  * What the ever-growing counts of bins were when the window began: the window's own counts are the difference.
@@ -20,7 +30,7 @@ const STEPS = 60;
  * Keeps the changes of each step, not copies of all bins, so an idle series costs nothing.
  */
 export class SlidingWindows {
-  readonly #windows = new Map<number, Window>();
+  readonly #windows = new Map<Windowed, Window>();
   #before = new Float64Array(0);
   #last = new Float64Array(0);
 
@@ -29,37 +39,49 @@ export class SlidingWindows {
     return this.#before;
   }
 
-  /** The slots from `first` on are counts of bins with a window of this length. */
-  add(maxAgeSeconds: number, first: number, length: number): void {
-    let window = this.#windows.get(maxAgeSeconds);
+  /** The slots from `first` on are counts of this summary's bins. */
+  add(summary: Windowed, first: number, length: number): void {
+    let window = this.#windows.get(summary);
     if (window === undefined) {
-      window = { ranges: [], steps: [], stepAtMs: Number.NEGATIVE_INFINITY };
-      this.#windows.set(maxAgeSeconds, window);
+      window = { ranges: [], steps: [], stepAtMs: null };
+      this.#windows.set(summary, window);
     }
     window.ranges.push([first, length]);
   }
 
+  /** The summary's slots may be used for something else. */
+  remove(summary: Windowed): void {
+    for (const [first, length] of this.#windows.get(summary)?.ranges ?? []) {
+      this.#before.fill(0, first, first + length);
+      this.#last.fill(0, first, first + length);
+    }
+    this.#windows.delete(summary);
+  }
+
   /**
-   * Takes a step where one is due, and lets go of what is too old.
+   * Takes a step where one is due, and lets go of what may be too old. Where nobody has looked for longer than a window
+   * lasts, there is no telling how old the growth is: the window begins anew.
    *
    * @param nowMs on a clock that never goes back
    * @param counts by slot, as they are now
    */
   advance(nowMs: number, counts: Float64Array): void {
     this.#growTo(counts.length);
-    for (const [maxAgeSeconds, window] of this.#windows) {
-      const ageMs = maxAgeSeconds * 1000;
-      if (nowMs - window.stepAtMs < ageMs / STEPS) continue;
+    for (const [{ description }, window] of this.#windows) {
+      const ageMs = (description.maxAgeSeconds ?? 0) * 1000;
+      const fromMs = window.stepAtMs ?? nowMs;
+      if (window.stepAtMs !== null && nowMs - fromMs < ageMs / STEPS) continue;
       window.stepAtMs = nowMs;
-      const step = this.#step(nowMs, window, counts);
+      const step = this.#step(fromMs, window, counts);
       if (step.slots.length > 0) window.steps.push(step);
-      while (window.steps[0] !== undefined && nowMs - window.steps[0].atMs >= ageMs) {
+      const oldestMs = nowMs - ageMs - Math.max(ageMs / STEPS, SHORTEST_STEP_MS);
+      while (window.steps[0] !== undefined && window.steps[0].fromMs <= oldestMs) {
         this.#forget(window.steps.shift() as Step);
       }
     }
   }
 
-  #step(atMs: number, { ranges }: Window, counts: Float64Array): Step {
+  #step(fromMs: number, { ranges }: Window, counts: Float64Array): Step {
     const slots: number[] = [];
     const growth: number[] = [];
     for (const [first, length] of ranges) {
@@ -71,7 +93,7 @@ export class SlidingWindows {
         this.#last[slot] = counts[slot] as number;
       }
     }
-    return { atMs, slots: Int32Array.from(slots), growth: Float64Array.from(growth) };
+    return { fromMs, slots: Int32Array.from(slots), growth: Float64Array.from(growth) };
   }
 
   #forget({ slots, growth }: Step): void {

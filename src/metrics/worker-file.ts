@@ -1,6 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import type { Catalogue } from './catalogue.ts';
 import {
+  CLOSED,
   decodeRecords,
   directoryStart,
   HEADER,
@@ -9,12 +10,10 @@ import {
   type StoreName,
   WORD_BYTES,
 } from './layout.ts';
-import type { ProblemKind } from './problems.ts';
+import type { Report } from './problems.ts';
 import { Source } from './source.ts';
 
 const HEADER_WORDS = HEADER_BYTES / WORD_BYTES;
-
-type Report = (kind: ProblemKind, message: string) => void;
 
 /**
  * A worker's store as the primary sees it. Keeps the file open, so that removing it takes nothing away, and keeps the
@@ -37,10 +36,11 @@ export class WorkerFile {
 
   /** @throws when the system can't open the file */
   constructor(path: string, name: StoreName, catalogue: Catalogue, report: Report) {
-    // A pipe that lies among the stores would else be waited for until somebody writes to it (open(2)).
-    this.#fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    // A pipe that lies among the stores would else be waited for until it is written to, a link be followed to wherever a
+    // worker of fewer rights may not look (open(2)).
+    this.#fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
     this.name = name;
-    this.source = new Source(catalogue);
+    this.source = new Source(catalogue, false, report);
     this.#report = report;
   }
 
@@ -49,9 +49,14 @@ export class WorkerFile {
     return this.#good.subarray(HEADER_WORDS);
   }
 
-  /** When the worker last came round its event loop, in milliseconds since 1970; 0 when nothing could be read. */
+  /** When the worker last came round its event loop, by `sharedClockMs`; 0 when nothing could be read. */
   get heartbeatMs(): number {
     return this.#good[HEADER.heartbeat] as number;
+  }
+
+  /** Whether its worker has closed it: nothing will change any more. */
+  get isClosed(): boolean {
+    return this.heartbeatMs === CLOSED;
   }
 
   /** Brings the values up to date, and the merged ones with them; tells what it meets, never throws. */
@@ -161,10 +166,7 @@ export class WorkerFile {
     const found = bytes.subarray(0, readSync(this.#fd, bytes, 0, length, start));
     const { records, bytesRead } = decodeRecords(found);
     this.#directoryRead += bytesRead;
-    for (const record of records) {
-      const problem = this.source.add(record, this.#words - HEADER_WORDS);
-      if (problem !== null) this.#report('conflict', problem);
-    }
+    for (const record of records) this.source.add(record, this.#words - HEADER_WORDS);
     if (bytesRead < length) this.#report('torn', 'the directory is damaged');
   }
 }

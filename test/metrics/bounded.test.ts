@@ -3,10 +3,8 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
-import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { countOpenFiles, heapInUse } from './support/memory.ts';
 import { openCluster } from './support/stores.ts';
 
 const MANY_LIVES = fileURLToPath(new URL('support/many-lives.mjs', import.meta.url));
@@ -14,21 +12,6 @@ const LIVES = 100;
 const PLACES = 8;
 /** One kept life would take some 6 KB in the primary, 900 of them more than 5 MB. */
 const MEMORY_LIMIT_BYTES = 4_000_000;
-
-setFlagsFromString('--expose-gc');
-const collectGarbage = runInNewContext('gc') as () => void;
-
-/** The least of several looks: what was freed is handed back only some turns after the collection. */
-async function heapInUse(): Promise<number> {
-  let least = Number.POSITIVE_INFINITY;
-  for (let look = 0; look < 5; look++) {
-    await setImmediate();
-    collectGarbage();
-    const { heapUsed, arrayBuffers } = process.memoryUsage();
-    least = Math.min(least, heapUsed + arrayBuffers);
-  }
-  return least;
-}
 
 test('a thousand lives leave no series, no file and no memory', { timeout: 60_000 }, async (t) => {
   const cluster = openCluster(t, 0);
@@ -57,7 +40,3 @@ test('a thousand lives leave no series, no file and no memory', { timeout: 60_00
   const grown = (await heapInUse()) - memory;
   assert.ok(grown < MEMORY_LIMIT_BYTES, `${grown} bytes for ${9 * LIVES} deaths`);
 });
-
-function countOpenFiles(): number {
-  return process.platform === 'linux' ? readdirSync('/proc/self/fd').length : 0;
-}

@@ -74,6 +74,7 @@ test('a file name is read as it was written', () => {
   const name = fc.record({
     worker: fc.stringMatching(/^\w{1,64}$/),
     pid: fc.nat(),
+    thread: fc.nat(),
     startTime: fc.nat(),
     life: fc.integer({ min: 0, max: 2 ** 48 }),
   });

@@ -1,4 +1,6 @@
-// Opens as many stores as it is told, each the life of a worker, counts one act in each, and waits to be killed.
+// A process or a thread that opens as many stores as it is told, each the life of a worker, counts one act in each, and
+// waits for its end.
+import { parentPort } from 'node:worker_threads';
 import { Counter, Gauge, openStore, Summary, WorkerRegistry } from '../../../dist/src/metrics/index.js';
 
 const [directory, lives, places] = process.argv.slice(2);
@@ -11,5 +13,6 @@ for (let life = 0; life < Number(lives); life++) {
   new Summary({ ...common, name: 'took_seconds' }).observe(0.1);
   store.flush();
 }
-process.send('ready');
+parentPort?.postMessage('ready');
+process.send?.('ready');
 setInterval(() => {}, 1000);
