@@ -22,9 +22,9 @@ export interface Config {
     /** 0 asks the system for a free port. */
     readonly port: number;
     readonly metricsOnShopPort: boolean;
-    /** Believe `X-Forwarded-For`, `-Proto` and `-Host`, and `X-Request-Id`: right only behind a proxy that sets them. */
-    readonly trustProxy: boolean;
-    /** Form posts a minute from one address, over all workers; `null` when off. */
+    /** Proxies in front whose `X-Forwarded-For`, `-Proto` and `-Host`, and `X-Request-Id`, are believed; 0 for none. */
+    readonly trustProxy: number;
+    /** Form posts a minute from one address, over all instances; `null` when off. */
     readonly rateLimit: number | null;
     /** Newest first. `null`: generate them and keep them in `dataDir`. */
     readonly sessionKeys: readonly string[] | null;
@@ -87,6 +87,8 @@ const text = z.string();
 
 const RATE_LIMIT = 'off, or the form posts a minute that one address may send';
 
+const PROXIES = 'true (one proxy), false, or how many proxies are in front';
+
 const yesOrNo = (otherwise: 'true' | 'false') =>
   z
     .enum(['true', 'false'], { error: 'must be true or false' })
@@ -104,7 +106,11 @@ const environmentSchema = z.object({
     .regex(/^[\w.~+/=-]+$/, 'must be a bearer token: letters, digits and -._~+/= (RFC 6750)')
     .optional(),
   METRICS_ON_SHOP_PORT: yesOrNo('true'),
-  TRUST_PROXY: yesOrNo('false'),
+  TRUST_PROXY: z
+    .union([z.literal('true').transform(() => 1), z.literal('false').transform(() => 0), wholeNumber(PROXIES, 0, 32)], {
+      error: `must be ${PROXIES}, a whole number from 0 to 32`,
+    })
+    .default(0),
   WORKERS: wholeNumber('the number of worker processes', 1, 512).optional(),
   WORKER_HANG_SECONDS: wholeNumber('the seconds after which a silent worker is replaced', 2, 3600).default(10),
   DRAIN_DELAY_SECONDS: wholeNumber('the seconds that balancers need to look elsewhere', 0, 600).default(0),

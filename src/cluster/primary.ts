@@ -2,7 +2,6 @@ import cluster from 'node:cluster';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { RateLimiterClusterMaster } from 'rate-limiter-flexible';
 import { type Config, type DatabaseConnection, databaseEnvironment, readConfig } from '../config.ts';
 import { connect, keepHouse, prepareDatabase, startEmbeddedPostgres } from '../db/index.ts';
 import { createPrimaryMetrics } from '../instrument/primary.ts';
@@ -159,8 +158,6 @@ async function startPrimary(
   // Workers take connections themselves. What the primary hands to a worker that dies before it has taken it would never
   // be answered and never be closed; and when many come at once, they wait twice as long in its queue.
   cluster.schedulingPolicy = cluster.SCHED_NONE;
-  // Counts the form posts of all workers; it listens to their messages from here on.
-  new RateLimiterClusterMaster();
   supervisor = createSupervisor({
     workers: config.workers,
     hangSeconds: config.hangSeconds,

@@ -1,5 +1,4 @@
 import type { Knex } from 'knex';
-import { RateLimiterCluster } from 'rate-limiter-flexible';
 import { type Config, readConfig } from '../config.ts';
 import { connect } from '../db/index.ts';
 import { instrumentKnex } from '../instrument/knex.ts';
@@ -7,7 +6,7 @@ import { sampleProcess } from '../instrument/process.ts';
 import { createWorkerMetrics } from '../instrument/worker.ts';
 import { createLog, type Logger } from '../log.ts';
 import { openStore, WorkerRegistry } from '../metrics/index.ts';
-import { createApp, isDatabaseFailure, shopRoutes } from '../web/index.ts';
+import { createApp, createRateLimiter, isDatabaseFailure, shopRoutes } from '../web/index.ts';
 import { keepDefaultMetrics } from './default-metrics.ts';
 import { listen } from './http-server.ts';
 import { type Assignment, type PrimaryMessage, readAssignment, type WorkerMessage } from './messages.ts';
@@ -17,9 +16,6 @@ import { type ReleaseStack, releaseStack } from './release.ts';
 /** Requests in flight get this long to finish; the primary waits a little longer before it kills. */
 const DRAIN_DEADLINE_MS = 7_000;
 const HEARTBEAT_MS = 1_000;
-const RATE_LIMIT_WINDOW_SECONDS = 60;
-/** The primary answers in a millisecond; when it does not, a form post is not made to wait for it. */
-const RATE_LIMIT_TIMEOUT_MS = 500;
 
 /** A worker's whole life: serves the shop until it is told to go. It ends by itself when the primary is gone. */
 export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
@@ -74,6 +70,7 @@ async function startWorker(
 ): Promise<number> {
   const worker = String(assignment.place);
   const { poolMax } = config.database;
+  const { rateLimit } = config.shop;
   if (!config.database.connection || !config.shop.sessionKeys) {
     throw new Error('The primary hands every worker a database and session keys');
   }
@@ -105,7 +102,7 @@ async function startWorker(
       metrics,
       log,
       sessionKeys: config.shop.sessionKeys,
-      rateLimiter: rateLimiter(config),
+      rateLimiter: rateLimit === null ? null : createRateLimiter({ database, posts: rateLimit, log }),
       metricsEndpoint: config.shop.metricsOnShopPort ? new URL(assignment.metricsUrl) : null,
       ready,
     },
@@ -131,16 +128,6 @@ async function findProducts(database: Knex, log: Logger): Promise<string[]> {
     log.warn({ err: error }, 'the database does not answer: this worker serves without it');
     return [];
   }
-}
-
-function rateLimiter({ shop }: Config): RateLimiterCluster | null {
-  if (shop.rateLimit === null) return null;
-  return new RateLimiterCluster({
-    keyPrefix: 'forms',
-    points: shop.rateLimit,
-    duration: RATE_LIMIT_WINDOW_SECONDS,
-    timeoutMs: RATE_LIMIT_TIMEOUT_MS,
-  });
 }
 
 /** @param told called when the message is on its way; without the primary this process ends anyway */

@@ -9,7 +9,7 @@ export const NO_TABLE = 'none';
 
 const TABLES: Record<string, readonly string[]> = {
   select: ['sessions', 'categories', 'products', 'carts', 'cart_items', 'orders', 'order_items', NO_TABLE],
-  insert: ['sessions', 'cart_items', 'orders', 'order_items'],
+  insert: ['rate_limits', 'sessions', 'cart_items', 'orders', 'order_items'],
   update: ['products', 'carts', 'cart_items'],
   delete: ['cart_items'],
   begin: [NO_TABLE],

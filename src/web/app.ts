@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import type { Knex } from 'knex';
 import Koa from 'koa';
-import type { RateLimiterAbstract } from 'rate-limiter-flexible';
 import { timeRequests } from '../instrument/http.ts';
 import type { WorkerMetrics } from '../instrument/metrics.ts';
 import type { Logger } from '../log.ts';
@@ -16,9 +15,11 @@ import { compressBodies } from './compression.ts';
 import { refuseCrossSite } from './cross-site.ts';
 import { handleErrors } from './error-funnel.ts';
 import { parseForm } from './form.ts';
+import { readForwarded } from './forwarded.ts';
 import { keepDeadline, type LoadLimits, shedLoad } from './limits.ts';
 import { createPages } from './pages.ts';
 import { limitRate } from './rate-limit.ts';
+import type { RateLimiter } from './rate-limiter.ts';
 import { identifyRequest } from './request-id.ts';
 import { logBrokenResponses, logRequests } from './request-log.ts';
 import { createRouter, refuseMethod } from './router.ts';
@@ -36,7 +37,7 @@ export interface AppDeps {
   /** Newest first: it signs, all verify. */
   sessionKeys: readonly string[];
   /** Form posts per address; null: no limit. */
-  rateLimiter: RateLimiterAbstract | null;
+  rateLimiter: RateLimiter | null;
   /** The primary's `/metrics`; null: this port has none. */
   metricsEndpoint: URL | null;
   /** Whether this worker takes new requests: false while it starts and drains. */
@@ -46,8 +47,11 @@ export interface AppDeps {
 }
 
 export interface AppOptions {
-  /** Believe `X-Forwarded-*` and `X-Request-Id`: right only behind a proxy that sets them itself. Default false. */
-  trustProxy?: boolean;
+  /**
+   * How many proxies are in front, whose `X-Forwarded-*` and `X-Request-Id` are believed: right only when they set them
+   * themselves. `true` is one; default none.
+   */
+  trustProxy?: number | boolean;
   /** `/readyz` says nothing of the database. Default false. */
   readyWithoutDatabase?: boolean;
   /** When to refuse pages; default 100 in flight, or 10 that take longer than a second. */
@@ -66,7 +70,8 @@ export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestS
   const { database, metrics, log, rateLimiter, metricsEndpoint, ready } = deps;
   const { trustProxy = false, readyWithoutDatabase = false, load = LOAD, deadlineMs = 1_900 } = options;
 
-  const app = new Koa<RequestState>({ proxy: trustProxy, maxIpsCount: 1 });
+  const proxies = Number(trustProxy);
+  const app = new Koa<RequestState>({ proxy: proxies > 0, maxIpsCount: proxies });
   app.keys = [...deps.sessionKeys];
   app.on('error', logBrokenResponses(log));
 
@@ -80,11 +85,12 @@ export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestS
     shop: { database, metrics, catalogue, checkouts, payments, log },
     pages,
     ground: { assets, database, metricsEndpoint, ready, readyWithoutDatabase },
-    beforeForms: [refuseCrossSite(), limitRate(rateLimiter, log), parseForm()],
+    beforeForms: [refuseCrossSite(), limitRate(rateLimiter), parseForm()],
     beforePages: [shedLoad(load), keepDeadline(deadlineMs, log), greetVisitor(database)],
   });
 
   app.use(timeRequests(metrics));
+  app.use(readForwarded(proxies));
   app.use(identifyRequest());
   app.use(logRequests(log));
   app.use(secureHeaders());

@@ -33,12 +33,12 @@ export function sessionCookie(app: Koa<RequestState>): WebMiddleware {
   );
 }
 
-/** Makes sure that the visitor has a session with a row, and notes that they are here. */
+/** Makes sure that the visitor has a session with a row, and notes that they are here, if they may post (`limitRate`). */
 export function greetVisitor(database: Knex): WebMiddleware {
   return async function greetVisitor(ctx, next) {
     const session = sessionOf(ctx);
     const known = session.id;
-    const visited = known === undefined ? null : await visit(database, known);
+    const [visited] = await Promise.all([known === undefined ? null : visit(database, known), ctx.state.admission]);
     const id = known ?? randomUUID();
     if (!visited) await storeSession(database, id);
     session.id = id;

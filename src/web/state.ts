@@ -7,6 +7,8 @@ export interface RequestState {
   requestId: string;
   /** The visitor's session, once its row is stored. */
   visitor?: { id: string; cartCount: number };
+  /** Rejects with a 429 when the address posts too often; nothing may be done for a post before. */
+  admission?: Promise<void>;
   /** Why the request was answered with an error. */
   failure?: ShopError;
 }

@@ -22,6 +22,11 @@ test('an empty value counts as unset', () => {
   assert.equal(readConfig({ PORT: '', DATABASE_URL: '' }).shop.port, 5000);
 });
 
+test('proxies in front are none, one, or so many', () => {
+  const proxies = (value: string) => readConfig({ TRUST_PROXY: value }).shop.trustProxy;
+  assert.deepEqual(['', 'false', 'true', '0', '1', '2', '32'].map(proxies), [0, 0, 1, 0, 1, 2, 32]);
+});
+
 test('a database is named by its URL or by its parts', () => {
   const url = 'postgres://ana:secret@db:5433/shop';
   assert.deepEqual(readConfig({ DATABASE_URL: url }).database.connection, { url });
@@ -44,6 +49,8 @@ const MISTAKES: Array<[string, NodeJS.ProcessEnv, RegExp]> = [
   ['parts without a host', { DB_NAME: 'shop' }, /^ {2}DB_HOST is missing/],
   ['an unknown log level', { LOG_LEVEL: 'loud' }, /^ {2}LOG_LEVEL must be one of/],
   ['neither true nor false', { METRICS_ON_SHOP_PORT: 'yes' }, /^ {2}METRICS_ON_SHOP_PORT must be true or false/],
+  ['proxies by name', { TRUST_PROXY: 'nginx' }, /^ {2}TRUST_PROXY must be true \(one proxy\), false, or how many/],
+  ['fewer proxies than none', { TRUST_PROXY: '-1' }, /^ {2}TRUST_PROXY must be/],
   ['a rate limit of none', { RATE_LIMIT: '0' }, /^ {2}RATE_LIMIT must be off, or/],
   ['connections that are never idle', { KEEP_ALIVE_SECONDS: '0' }, /^ {2}KEEP_ALIVE_SECONDS must be the seconds/],
   ['ready or not', { READY_WITHOUT_DATABASE: '1' }, /^ {2}READY_WITHOUT_DATABASE must be true or false/],

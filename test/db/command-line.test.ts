@@ -22,10 +22,10 @@ test('migrates, rolls back and seeds the database of the environment', async (t)
   const { url, knex } = await testDatabase(t);
   const env = { DATABASE_URL: url, NODE_ENV: 'production' };
   assert.match(await knexCommand('migrate:status', env), /[1-9]\d* Completed.*0001-shop.*No Pending/s);
-  assert.match(await knexCommand('migrate:rollback', env), /Batch 1 rolled back: 1 migrations/);
+  assert.match(await knexCommand('migrate:rollback', env), /Batch 1 rolled back: \d+ migrations/);
   assert.equal(await knex.schema.hasTable('products'), false);
   assert.match(await knexCommand('migrate:status', env), /[1-9]\d* Pending.*0001-shop/s);
-  assert.match(await knexCommand('migrate:latest', env), /Batch 1 run: 1 migrations/);
+  assert.match(await knexCommand('migrate:latest', env), /Batch 1 run: \d+ migrations/);
   assert.match(await knexCommand('seed:run', env), /Ran 1 seed files/);
   assert.deepEqual(await knex('products').count({ products: '*' }).first(), { products: 24 });
 });
@@ -33,7 +33,7 @@ test('migrates, rolls back and seeds the database of the environment', async (t)
 test('uses the embedded database that is running, and starts it for itself when none is', async (t) => {
   const folder = await temporaryFolder(t);
   const env = { DATA_DIR: folder };
-  assert.match(await knexCommand('migrate:latest', env), /Batch 1 run: 1 migrations/);
+  assert.match(await knexCommand('migrate:latest', env), /Batch 1 run: \d+ migrations/);
 
   const shop = await startOwner(t, folder);
   assert.match(await knexCommand('seed:run', env), /Ran 1 seed files/);

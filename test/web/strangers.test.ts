@@ -141,9 +141,9 @@ test('on the running shop, strangers get nowhere', async (t) => {
     for (const { headers } of refused()) assert.match(headers.get('retry-after') ?? '', /^([1-9]|[1-5]\d|60)$/);
     const passed = answers.filter(({ status }) => status === 302).length;
     assert.equal(passed + refused().length, answers.length);
-    // Whom a primary that stands still does not answer in time passes too, and the log says so.
-    const unanswered = shop.output().split('the rate limiter failed').length - 1;
-    assert.ok(passed >= LIMIT && passed <= LIMIT + unanswered, `${passed} passed, ${unanswered} unanswered`);
+    // A machine so busy that a count takes half a second lets each worker decide by itself, and the log says so.
+    const undecided = shop.output().includes('count of form posts failed') ? 2 : 0;
+    assert.ok(passed >= LIMIT && passed <= LIMIT * (1 + undecided), `${passed} passed`);
     assert.equal((await shop.visitor().post('/add_to_cart/1', { quantity: 1 }, from('10.0.0.6'))).status, 302);
   });
 

@@ -1,0 +1,48 @@
+import { isIP } from 'node:net';
+import ipaddr from 'ipaddr.js';
+import type { WebContext, WebMiddleware } from './state.ts';
+
+/** Headers in which each proxy may append what it was asked. Koa reads `X-Forwarded-For` by its own `maxIpsCount`. */
+const APPENDED = ['x-forwarded-host', 'x-forwarded-proto'];
+
+/**
+ * Leaves of `X-Forwarded-Host` and `-Proto` what the outermost trusted proxy says, where Koa would take the first entry,
+ * which a client can write itself: with `proxies` proxies that is the entry that many from the right, and the leftmost
+ * where there are fewer, as a proxy that only hands on what it got appends nothing.
+ *
+ * @param proxies trusted proxies in front; with 0, Koa reads none of these headers
+ */
+export function readForwarded(proxies: number): WebMiddleware {
+  return async function readForwarded(ctx, next) {
+    if (proxies > 0) {
+      for (const name of APPENDED) {
+        const entries = ctx.get(name).split(',');
+        ctx.req.headers[name] = entries.at(-Math.min(proxies, entries.length))?.trim();
+      }
+    }
+    await next();
+  };
+}
+
+/** Of an IPv6 address these groups name a network; the rest its owner chooses freely (RFC 4291, section 2.5.4). */
+const NETWORK_GROUPS = 4;
+
+/** An address in brackets, or an IPv4 address, with a port that is new for every connection; quoted as in RFC 7239. */
+const WITH_PORT = /^"?(?:\[(?<v6>[^\]]*)\]|(?<v4>[\d.]+))(?::\w*)?"?$/;
+
+/**
+ * What a client is counted under: its IPv4 address, or the network of its IPv6 address. A proxy that does not say who its
+ * client is (`unknown`, nothing, no address) is counted as the client itself.
+ */
+export function clientOf(ctx: Pick<WebContext, 'ip' | 'socket'>): string {
+  return ownerOf(ctx.ip) ?? ownerOf(ctx.socket.remoteAddress ?? '') ?? 'unknown';
+}
+
+function ownerOf(text: string): string | null {
+  const { v6, v4 } = WITH_PORT.exec(text)?.groups ?? {};
+  const [address = ''] = (v6 ?? v4 ?? text).split('%', 1);
+  if (isIP(address) === 0) return null;
+  // Makes of an IPv4 address that is written as IPv6 (::ffff:203.0.113.10) the IPv4 address.
+  const parsed = ipaddr.process(address);
+  return parsed instanceof ipaddr.IPv6 ? `${parsed.parts.slice(0, NETWORK_GROUPS).join(':')}::/64` : parsed.toString();
+}
