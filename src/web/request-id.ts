@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { holdsCardNumber } from '../shop/payment/card-numbers.ts';
 import type { WebMiddleware } from './state.ts';
 
 /** What a proxy's request ids look like; anything else could be an attempt to forge log lines. */
@@ -11,8 +12,13 @@ const SANE = /^[\w.:-]{8,64}$/;
 export function identifyRequest(): WebMiddleware {
   return async function identifyRequest(ctx, next) {
     const given = ctx.app.proxy ? ctx.get('X-Request-Id') : '';
-    ctx.state.requestId = SANE.test(given) ? given : randomUUID();
+    ctx.state.requestId = isSane(given) ? given : randomUUID();
     ctx.set('X-Request-Id', ctx.state.requestId);
     await next();
   };
+}
+
+function isSane(id: string): boolean {
+  // Among the digits of random letters and digits, a card's number is easily found.
+  return SANE.test(id) && (/[a-z]/i.test(id) || !holdsCardNumber(id));
 }

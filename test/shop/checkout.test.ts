@@ -175,6 +175,39 @@ test('every mistake in the form is named, and nothing changes', async (t) => {
   assert.equal((await shop.metrics()).of('shop_errors_total', { type: 'validation' }), wrong.length * 2 + 2);
 });
 
+test("a card's number in any stored field is refused, and shown nowhere", async (t) => {
+  const shop = await startShop(t);
+  const { shopper, cart } = await withCart(shop);
+  const before = await dump(shop.knex);
+  const strays: Record<string, string>[] = [
+    { address2: '4242 4242 4242 4242 12/30 123' },
+    { address2: '99424242424242424212' },
+    { mobile: '378282246310005' },
+    { mobile: '4242424242424242' },
+    { card_name: 'ANA SOUZA 4242.4242.4242.4242' },
+    { city: '4242/4242/4242/4242' },
+    { state: '4242  4242  4242  4242' },
+    { country: '4242\u00a04242\u00a04242\u00a04242' },
+    { zip: '4222222222222', country: 'Chile' },
+    { address1: 'Rua 10, ４２４２ ４２４２ ４２４２ ４２４２', address2: '' },
+    { last_name: '٤٢٤٢٤٢٤٢٤٢٤٢٤٢٤٢' },
+    { first_name: 'Ana 4242 4242', last_name: '4242 4242 Souza' },
+    { address1: 'Rua das Flores, 10 - 424242', address2: '4242424242, fundos' },
+  ];
+  for (const stray of strays) {
+    const names = Object.keys(stray).filter((name) => /\p{Nd}/u.test(stray[name] as string));
+    const form = { ...CUSTOMER, cart, ...stray };
+    const html = await shopper.post('/checkout', form);
+    assert.equal(html.status, 422, JSON.stringify(stray));
+    for (const name of names) assert.ok(!html.text.includes(stray[name] as string), name);
+    assert.match(html.text, /número de um cartão/);
+    const json = await shopper.post('/checkout', form, { accept: 'application/json' });
+    assert.deepEqual(Object.keys(JSON.parse(json.text).error.fields), names);
+  }
+  assert.equal(await dump(shop.knex), before);
+  assert.equal((await shopper.post('/checkout', { ...CUSTOMER, cart })).status, 302);
+});
+
 test('plausible addresses and spellings of a card are taken', async (t) => {
   const shop = await startShop(t);
   const plausible: Record<string, string>[] = [

@@ -65,3 +65,13 @@ test('a search that no form sends is refused', async (t) => {
   }
   assert.equal((await shop.visitor().get('/shop?q=&category=&sort=&page=')).status, 200);
 });
+
+test("a card's number is not looked for, and not shown", async (t) => {
+  const shop = await startShop(t);
+  for (const q of ['4242 4242 4242 4242', 'fone ４２４２-４２４２-４２４２-４２４２']) {
+    const page = await shop.visitor().get(`/shop?q=${encodeURIComponent(q)}`);
+    assert.equal(page.status, 422);
+    assert.ok(!page.text.includes(q) && !page.text.includes(encodeURIComponent(q)));
+  }
+  assert.ok(!shop.log().includes('4242'));
+});

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { invalid } from '../errors.ts';
 import { line } from '../input.ts';
+import { holdsCardNumber } from '../payment/card-numbers.ts';
 
 /** What a shopper looks for. */
 export interface Search {
@@ -67,6 +68,8 @@ export function parseSearch(query: Readonly<Record<string, unknown>>): Search {
     throw invalid('Não entendemos essa busca. Confira o texto, a ordem e o número da página.');
   }
   const { q, category, sort, page } = parsed.data;
+  // The page would show it, and every link on it would carry it on.
+  if (holdsCardNumber(q)) throw invalid('Isso parece o número de um cartão, por isso não o procuramos.');
   return { q, words: q.split(/\s+/).filter(Boolean).slice(0, MAX_WORDS), category, sort: sort ?? DEFAULT_SORT, page };
 }
 

@@ -3,6 +3,7 @@ import { EMPTY, line } from '../input.ts';
 import { parseExpiry, passesLuhn } from '../payment/card.ts';
 import type { Card } from '../payment/gateway.ts';
 import { CHECKOUT_FIELDS, type CheckoutField } from '../views.ts';
+import { fieldsWithStrayCards } from './stray-cards.ts';
 
 /** Who orders, and where the parcel goes. */
 export interface Customer {
@@ -27,42 +28,31 @@ const SECRET_FIELDS: ReadonlySet<string> = new Set(['card_number', 'expiry_date'
 
 const BRAZIL = /^(br|bra|bra[sz]il)$/i;
 
-/** As a card's number is written: the digits in groups, or not. */
-const LONG_NUMBER = /\d(?:[ -]?\d){12,18}/g;
+const STRAY_CARD = 'Parece o número de um cartão. Ele só vai no campo do cartão.';
 
-/** What is stored with the order: never a card's number that was typed into the wrong field. */
-const stored = (max: number) =>
-  line(max).refine((text) => {
-    const numbers: readonly string[] = text.match(LONG_NUMBER) ?? [];
-    return !numbers.some((number) => passesLuhn(number.replace(/[ -]/g, '')));
-  }, 'Parece o número de um cartão. Ele só vai no campo do cartão.');
-
-const required = (max: number) => stored(max).min(1, EMPTY);
-
-const cardField = (max: number) => line(max).min(1, EMPTY);
+const required = (max: number) => line(max).min(1, EMPTY);
 
 const checkoutSchema = z
   .object({
     first_name: required(100),
     last_name: required(100),
     email: required(254).pipe(z.email('Digite um e-mail como nome@exemplo.com.br.')),
-    // A telephone number is as long as a card's.
     mobile: line(30).regex(/^\+?(?:[ ().-]*\d){8,15}[ ().-]*$/, 'Digite o celular com DDD, como (11) 91234-5678.'),
     address1: required(255),
-    address2: stored(255).default(''),
+    address2: line(255).default(''),
     city: required(100),
     state: required(60),
     country: required(60).default('Brasil'),
     zip: required(20),
-    card_name: cardField(100),
-    card_number: cardField(40)
+    card_name: required(100),
+    card_number: required(40)
       .transform((text) => text.replace(/[ -]/g, ''))
       .refine((digits) => /^\d{13,19}$/.test(digits) && passesLuhn(digits), 'Esse número de cartão não é válido.'),
-    expiry_date: cardField(12)
+    expiry_date: required(12)
       .transform(parseExpiry)
       .refine((expires) => expires !== null, 'Digite a validade como MM/AA.')
       .refine((expires) => expires === null || expires.getTime() > Date.now(), 'Esse cartão está vencido.'),
-    cvv: cardField(10).regex(/^\d{3,4}$/, 'O código tem 3 ou 4 números.'),
+    cvv: required(10).regex(/^\d{3,4}$/, 'O código tem 3 ou 4 números.'),
   })
   .refine(({ country, zip }) => !BRAZIL.test(country) || /^\d{5}-?\d{3}$/.test(zip), {
     path: ['zip'],
@@ -77,9 +67,11 @@ const checkoutSchema = z
 /** Reads a posted checkout form; every wrong field gets one message. */
 export function parseCheckout(form: Readonly<Record<string, unknown>>): ParsedCheckout {
   const parsed = checkoutSchema.safeParse(form);
-  if (!parsed.success) {
+  const strays = fieldsWithStrayCards(form);
+  if (!parsed.success || strays.size > 0) {
     const errors: FieldErrors = {};
-    for (const { path, message } of parsed.error.issues) errors[path[0] as CheckoutField] ??= message;
+    for (const field of strays) errors[field] = STRAY_CARD;
+    for (const { path, message } of parsed.error?.issues ?? []) errors[path[0] as CheckoutField] ??= message;
     return { ok: false, errors };
   }
   const fields = parsed.data;
@@ -106,12 +98,13 @@ export function parseCheckout(form: Readonly<Record<string, unknown>>): ParsedCh
   };
 }
 
-/** What the form shows again after a mistake. */
+/** What the form shows again after a mistake: nothing of a card, wherever it was typed. */
 export function typedBefore(form: Readonly<Record<string, unknown>>): Partial<Record<CheckoutField, string>> {
   const typed: Partial<Record<CheckoutField, string>> = {};
+  const strays = fieldsWithStrayCards(form);
   for (const field of CHECKOUT_FIELDS) {
     const value = form[field];
-    if (typeof value === 'string' && !SECRET_FIELDS.has(field)) typed[field] = value;
+    if (typeof value === 'string' && !SECRET_FIELDS.has(field) && !strays.has(field)) typed[field] = value;
   }
   return typed;
 }

@@ -1,3 +1,5 @@
+const ZERO = '0'.charCodeAt(0);
+
 /**
  * The check digit of card numbers (ISO/IEC 7812-1, annex B).
  *
@@ -5,10 +7,10 @@
  */
 export function passesLuhn(digits: string): boolean {
   let sum = 0;
-  for (let i = 0; i < digits.length; i++) {
-    const digit = Number(digits[digits.length - 1 - i]);
-    const doubled = i % 2 === 0 ? digit : digit * 2;
-    sum += doubled > 9 ? doubled - 9 : doubled;
+  for (let i = digits.length - 1, doubles = false; i >= 0; i--, doubles = !doubles) {
+    const digit = digits.charCodeAt(i) - ZERO;
+    const value = doubles ? digit * 2 : digit;
+    sum += value > 9 ? value - 9 : value;
   }
   return sum % 10 === 0;
 }
