@@ -1,9 +1,12 @@
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
+import pg from 'pg';
 import { z } from 'zod';
 
 /** Everything that the environment decides, read once at start. */
 export interface Config {
+  /** What was read in another way than its writer may expect, a sentence each; the primary logs it. */
+  readonly warnings: readonly string[];
   readonly production: boolean;
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
   readonly workers: number;
@@ -45,7 +48,7 @@ export interface Config {
   };
 }
 
-/** Where a PostgreSQL server listens; a URL in libpq's form or its parts. */
+/** Where a PostgreSQL server listens; a URL in any form that pg reads, or its parts. */
 export type DatabaseConnection =
   | { readonly url: string }
   | {
@@ -85,6 +88,49 @@ const port = wholeNumber('a TCP port', 0, 65_535);
 const host = z.string().regex(/^[\w.:%-]+$/, 'must be an address or a host name');
 const text = z.string();
 
+const DATABASE_URLS = /^(postgres(ql)?:\/\/|socket:|\/)/;
+
+/**
+ * The URL with every stray `%` and space escaped: pg would take the escapes beside one for text.
+ *
+ * @returns what pg reads; never tells a password
+ */
+function readDatabaseUrl(given: string, context: z.RefinementCtx): string {
+  // A path is the socket's folder, and after a space the database's name.
+  const url = given.startsWith('/') ? given : escapeStrays(given);
+  try {
+    if (!DATABASE_URLS.test(url)) throw new Error('another protocol');
+    new pg.Client({ connectionString: url });
+    return url;
+  } catch (error) {
+    const { code, path } = error as NodeJS.ErrnoException;
+    const message =
+      path === undefined
+        ? 'must look like postgres://user:password@host:5432/name, with : / ? # @ and % in the user and the password written %3A %2F %3F %23 %40 and %25'
+        : `names ${path}, which can not be read (${code})`;
+    context.addIssue({ code: 'custom', message });
+    return z.NEVER;
+  }
+}
+
+/** In the user and the password, `%` also begins no escape when no text in UTF-8 comes out. */
+function escapeStrays(url: string): string {
+  const [, protocol = '', account = '', rest = url] = /^(\w+:\/\/)([^/]*@)?(.*)$/s.exec(url) ?? [];
+  const strays = (text: string) => text.replace(/%(?![0-9a-f]{2})/gi, '%25').replaceAll(' ', '%20');
+  const [user = '', ...password] = strays(account).split(':');
+  const readable = [user, password.join(':')].map((part) => (isDecodable(part) ? part : part.replaceAll('%', '%25')));
+  return protocol + readable.slice(0, password.length > 0 ? 2 : 1).join(':') + strays(rest);
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 const RATE_LIMIT = 'off, or the form posts a minute that one address may send';
 
 const PROXIES = 'true (one proxy), false, or how many proxies are in front';
@@ -116,14 +162,11 @@ const environmentSchema = z.object({
   DRAIN_DELAY_SECONDS: wholeNumber('the seconds that balancers need to look elsewhere', 0, 600).default(0),
   KEEP_ALIVE_SECONDS: wholeNumber('the seconds that an idle connection is kept', 1, 3600).default(75),
   READY_WITHOUT_DATABASE: yesOrNo('false'),
-  DATABASE_URL: z
+  DATABASE_URL: z.string().transform(readDatabaseUrl).optional(),
+  DB_HOST: z
     .string()
-    .refine(
-      (value) => /^postgres(ql)?:\/\//.test(value) && URL.canParse(value),
-      'must look like postgres://user:password@host:5432/name',
-    )
+    .regex(/^(\/.*|[\w.:%-]+)$/, "must be an address, a host name, or the folder of the server's socket")
     .optional(),
-  DB_HOST: host.optional(),
   DB_PORT: wholeNumber('a TCP port', 1, 65_535).optional(),
   DB_USER: text.optional(),
   DB_PASSWORD: text.optional(),
@@ -153,7 +196,9 @@ const environmentSchema = z.object({
  * @throws {ConfigError} with every mistake at once
  */
 export function readConfig(environment: NodeJS.ProcessEnv): Config {
-  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+  const { given, warnings } = withoutServiceLinks(
+    Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== '')),
+  );
   const parsed = environmentSchema.safeParse(given);
   const problems = parsed.success
     ? []
@@ -176,6 +221,7 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
 
   const env = parsed.data;
   return {
+    warnings,
     production: env.NODE_ENV === 'production',
     logLevel: env.LOG_LEVEL,
     workers,
@@ -194,6 +240,23 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     },
     metrics: { host: env.METRICS_HOST, port: env.METRICS_PORT, token: env.METRICS_TOKEN ?? null },
     database: { connection: databaseConnection(env), poolMax: env.DB_POOL_MAX, embeddedConnections },
+  };
+}
+
+const PORTS = ['PORT', 'METRICS_PORT', 'DB_PORT'];
+
+/**
+ * Kubernetes puts the address of each service of the namespace into every container's environment: of one that is called
+ * `db`, as `DB_PORT=tcp://10.96.12.3:5432`. (Its manual, "Accessing the Service", "Environment Variables")
+ */
+function withoutServiceLinks(environment: Record<string, string | undefined>) {
+  const links = PORTS.filter((name) => /^(tcp|udp|sctp):\/\//i.test(environment[name] ?? ''));
+  return {
+    given: Object.fromEntries(Object.entries(environment).filter(([name]) => !links.includes(name))),
+    warnings: links.map(
+      (name) =>
+        `${name}=${environment[name]} is ignored: it is Kubernetes' link to a service, not a setting of the shop. Set enableServiceLinks: false in the pod's spec`,
+    ),
   };
 }
 

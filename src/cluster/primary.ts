@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Config, type DatabaseConnection, databaseEnvironment, readConfig } from '../config.ts';
-import { connect, keepHouse, prepareDatabase, startEmbeddedPostgres } from '../db/index.ts';
+import { applicationName, connect, keepHouse, PRIMARY, prepareDatabase, startEmbeddedPostgres } from '../db/index.ts';
 import { createPrimaryMetrics } from '../instrument/primary.ts';
 import { createLog, type Logger } from '../log.ts';
 import { ClusterRegistry, createStoreDirectory, WorkerRegistry } from '../metrics/index.ts';
@@ -23,8 +23,8 @@ const SECOND = 1000;
 /** Requests in flight get this long to finish when the shop stops. */
 const DRAIN_DEADLINE_MS = 8 * SECOND;
 const OPS_DRAIN_DEADLINE_MS = 1 * SECOND;
-/** The samplers run two queries at a time, beside which old sessions are removed. */
-const PRIMARY_POOL_MAX = 3;
+/** The samplers run three queries at a time, beside which old sessions are removed. */
+const PRIMARY_POOL_MAX = 4;
 /** A sample that takes longer than a second counts as none, and the next is taken soon after. */
 const PRIMARY_DEADLINES = {
   acquire: SECOND,
@@ -42,6 +42,7 @@ const PRIMARY_DEADLINES = {
 export async function runPrimary(environment: NodeJS.ProcessEnv): Promise<void> {
   const config = readConfig(environment);
   const log = createLog(config, 'primary');
+  for (const warning of config.warnings) log.warn(warning);
   const resources = releaseStack((error) => log.error({ err: error }, 'a resource failed to close'));
   let supervisor: Supervisor | null = null;
   let stopping = false;
@@ -95,11 +96,15 @@ async function startPrimary(
   // First, since it says what to do about a folder of another user.
   const { connection, embedded } = await provideDatabase(config, log, resources);
   const sessionKeys = config.shop.sessionKeys ?? (await keptSessionKeys(config.dataDir));
-  await prepareDatabase(connection, { log });
+  const {
+    workers: places,
+    database: { poolMax },
+  } = config;
+  await prepareDatabase(connection, { log, connections: places * poolMax + PRIMARY_POOL_MAX });
   const database = resources.add(
     connect(connection, {
       poolMax: PRIMARY_POOL_MAX,
-      applicationName: 'fake-shop primary',
+      applicationName: applicationName(PRIMARY),
       log,
       deadlines: PRIMARY_DEADLINES,
     }),

@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 import { type Config, readConfig } from '../config.ts';
-import { connect } from '../db/index.ts';
+import { applicationName, connect } from '../db/index.ts';
 import { instrumentKnex } from '../instrument/knex.ts';
 import { sampleProcess } from '../instrument/process.ts';
 import { createWorkerMetrics } from '../instrument/worker.ts';
@@ -82,7 +82,7 @@ async function startWorker(
   const database = resources.add(
     connect(config.database.connection, {
       poolMax,
-      applicationName: `fake-shop worker ${worker}`,
+      applicationName: applicationName(`worker ${worker}`, process.ppid),
       log,
     }),
     (knex) => knex.destroy(),

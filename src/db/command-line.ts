@@ -1,15 +1,20 @@
+import type { Socket } from 'node:net';
 import { resolve } from 'node:path';
 import type { Knex } from 'knex';
-import type pg from 'pg';
+import pg from 'pg';
 import { type DatabaseConnection, readConfig } from '../config.ts';
 import { createLog } from '../log.ts';
 import { projectRoot } from '../paths.ts';
 import { clientConfig } from './connect.ts';
+import { postgresDialect } from './dialect.ts';
 import { startEmbeddedPostgres } from './embedded/index.ts';
 import { findRunningPostgres } from './embedded/running.ts';
-import { migrationSource } from './migrations/index.ts';
+import { migrationsFor } from './migrations/index.ts';
+import { mayPass, refusal } from './refusals.ts';
 import { SCHEMA_DEADLINES, SCHEMA_LOCK } from './schema-lock.ts';
 import { seedSource } from './seeds.ts';
+
+const APPLICATION_NAME = 'fake-shop knex';
 
 /**
  * What knex's command line works on: the database that the shop would use. When that is the embedded one and no shop is
@@ -19,13 +24,14 @@ import { seedSource } from './seeds.ts';
  * @throws {ConfigError} when it has mistakes
  */
 export async function commandLineConfig(environment: NodeJS.ProcessEnv): Promise<Knex.Config> {
+  const connection = await findDatabase(environment);
+  const applied = await keepShopsFromMigrating(connection);
   return {
-    client: 'pg',
-    connection: clientConfig(await findDatabase(environment), 'knex', SCHEMA_DEADLINES),
+    client: postgresDialect({ deadlines: SCHEMA_DEADLINES }),
+    connection: clientConfig(connection, APPLICATION_NAME, SCHEMA_DEADLINES),
     acquireConnectionTimeout: SCHEMA_DEADLINES.acquire,
-    // One connection: a second would wait for the lock behind a starting shop, which waits for the first.
-    pool: { min: 0, max: 1, afterCreate: keepShopsFromMigrating },
-    migrations: { migrationSource },
+    pool: { min: 0, max: 1 },
+    migrations: { migrationSource: migrationsFor(applied) },
     seeds: { seedSource },
   };
 }
@@ -44,6 +50,28 @@ async function findDatabase(environment: NodeJS.ProcessEnv): Promise<DatabaseCon
   return (await startEmbeddedPostgres({ dataDir: config.dataDir, log })).connection;
 }
 
-function keepShopsFromMigrating(client: pg.Client, done: (error?: Error) => void): void {
-  client.query('select pg_advisory_lock_shared($1)', [SCHEMA_LOCK]).then(() => done(), done);
+/**
+ * Shares the schema's lock until this process ends, in a transaction that stays open: a pooler would give the lock of a
+ * session to others.
+ *
+ * @returns the migrations that the database has
+ */
+async function keepShopsFromMigrating(connection: DatabaseConnection): Promise<string[]> {
+  const client = new pg.Client(clientConfig(connection, APPLICATION_NAME, SCHEMA_DEADLINES));
+  try {
+    await client.connect();
+  } catch (error) {
+    throw mayPass(error) ? error : new Error(refusal(error, connection), { cause: error });
+  }
+  client.on('error', () => {});
+  // Does not keep the process alive.
+  (client.connection.stream as Socket).unref();
+  await client.query(
+    `begin; set local statement_timeout = ${SCHEMA_DEADLINES.statement}; set local idle_in_transaction_session_timeout = 0`,
+  );
+  await client.query('select pg_advisory_xact_lock_shared($1)', [SCHEMA_LOCK]);
+  const { rows } = await client.query<{ known: boolean }>(`select to_regclass('knex_migrations') is not null as known`);
+  if (!rows[0]?.known) return [];
+  const applied = await client.query<{ name: string }>('select name from knex_migrations order by id');
+  return applied.rows.map(({ name }) => name);
 }

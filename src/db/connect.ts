@@ -2,6 +2,7 @@ import knex, { type Knex } from 'knex';
 import pg from 'pg';
 import type { DatabaseConnection } from '../config.ts';
 import type { Logger } from '../log.ts';
+import { postgresDialect } from './dialect.ts';
 
 const SECOND = 1000;
 
@@ -11,7 +12,7 @@ export interface Deadlines {
   readonly acquire: number;
   /** For the server to take a new connection. */
   readonly connect: number;
-  /** For one statement, kept by the server. */
+  /** For one statement: the server ends it, asked from here or, in a transaction, by itself. */
   readonly statement: number;
   /** For one statement's answer, kept here: a server that hangs keeps no deadline. */
   readonly answer: number;
@@ -52,7 +53,7 @@ export function connect(connection: DatabaseConnection, options: ConnectOptions)
   /** Connections that can be used, by Knex's name for them, and when each was last heard of. */
   const open = new Map<string, { readonly client: PoolClient; heardMs: number }>();
   const database = knex({
-    client: 'pg',
+    client: postgresDialect({ deadlines, hasConnection: () => open.size > 0 }),
     connection: clientConfig(connection, options.applicationName, deadlines),
     pool: {
       min: 0,
@@ -95,7 +96,14 @@ export function connect(connection: DatabaseConnection, options: ConnectOptions)
     return false;
   }
 
-  database.on('query-error', (error: Error, { __knexUid }: { __knexUid: string }) => {
+  database.on('query-error', (error: Error & { code?: string }, { __knexUid }: { __knexUid: string }) => {
+    // After a failover this connection, and those that are older, may lead to a server that takes no more writes.
+    if (error.code === READ_ONLY && open.has(__knexUid)) {
+      for (const uid of open.keys()) {
+        open.delete(uid);
+        if (uid === __knexUid) break;
+      }
+    }
     if (!error.message.endsWith(ANSWER_TIMEOUT)) return;
     // pg goes on waiting for the lost answer, and whoever got this connection next would wait behind it.
     open.get(__knexUid)?.client.connection.stream.destroy();
@@ -108,23 +116,24 @@ export function connect(connection: DatabaseConnection, options: ConnectOptions)
   return database;
 }
 
+/** SQLSTATE of a write to a server that is read-only: a hot standby, or `default_transaction_read_only`. */
+const READ_ONLY = '25006';
+
 /** What pg's `query_timeout` says (pg/lib/client.js). */
 const ANSWER_TIMEOUT = 'Query read timeout';
 
-/** pg's own settings, for a pool or for a single `pg.Client`. */
+/** pg's own settings, for a pool or for a single `pg.Client`. Nothing here that a pooler would refuse or forget. */
 export function clientConfig(
   connection: DatabaseConnection,
   applicationName: string,
-  deadlines: Omit<Deadlines, 'acquire'>,
+  deadlines: Pick<Deadlines, 'connect' | 'answer'>,
 ) {
   const { url, ...parts } = 'url' in connection ? connection : { ...connection, url: undefined };
   return {
     ...(url === undefined ? parts : { connectionString: url }),
     application_name: applicationName,
     connectionTimeoutMillis: deadlines.connect,
-    statement_timeout: deadlines.statement,
     query_timeout: deadlines.answer,
-    idle_in_transaction_session_timeout: deadlines.idleInTransaction,
     keepAlive: true,
     keepAliveInitialDelayMillis: 10 * SECOND,
     types: { getTypeParser: typeParser },

@@ -1,3 +1,4 @@
+export { applicationName, PRIMARY } from './application-name.ts';
 export { type ConnectOptions, connect, type Deadlines } from './connect.ts';
 export { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded/index.ts';
 export { findRunningPostgres } from './embedded/running.ts';

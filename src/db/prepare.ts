@@ -1,76 +1,81 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Knex } from 'knex';
-import type pg from 'pg';
 import type { DatabaseConnection } from '../config.ts';
 import type { Logger } from '../log.ts';
+import { StartError } from '../start-error.ts';
+import { applicationName } from './application-name.ts';
 import { connect } from './connect.ts';
-import { migrationSource } from './migrations/index.ts';
+import { warnOfFewConnections } from './connection-limits.ts';
+import { isNewer, migrationsFor } from './migrations/index.ts';
 import { SCHEMA_DEADLINES, SCHEMA_LOCK } from './schema-lock.ts';
 import { seedSource } from './seeds.ts';
-import { waitForServer } from './wait-for-server.ts';
+import { type ServerFacts, waitForServer } from './wait-for-server.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 
 const LOCK_POLL_MS = 100;
-const APPLICATION_NAME = 'fake-shop schema';
 
 export interface PrepareOptions {
   readonly log: Logger;
   /** For the server to answer, and then for the other instances to finish. Default: one minute each. */
   readonly patienceMs?: number;
+  /** Connections that this instance may hold: a warning says when the server grants fewer. Default: not compared. */
+  readonly connections?: number;
 }
 
 /**
  * Brings a database to the program's schema and puts the catalogue in. Safe to call at every start and by several
- * instances at once: one works, the others wait for it. What a crashed instance left half-way is taken up.
+ * instances at once: one works, the others wait for it. What a crashed instance left half-way is taken up. A database
+ * that a newer release has migrated is left as it is.
  *
- * @throws when the server can't be reached, refuses, or another instance holds the schema for longer than `patienceMs`
+ * @throws when the server can't be reached, refuses, or holds something else than the shop's schema in UTF8; or another
+ *   instance holds the schema for longer than `patienceMs`
  */
 export async function prepareDatabase(connection: DatabaseConnection, options: PrepareOptions): Promise<void> {
-  const { log, patienceMs = MINUTE } = options;
-  const holder = await waitForServer(connection, {
-    applicationName: APPLICATION_NAME,
-    deadlines: SCHEMA_DEADLINES,
-    log,
-    patienceMs,
-  });
-  // The lock goes with its connection; the work then ends in PostgreSQL's own errors, as two migrations can't both commit.
-  holder.on('error', (error) => log.warn({ err: error }, 'the connection that locks the schema broke'));
+  const { log, patienceMs = MINUTE, connections } = options;
+  const names = { applicationName: applicationName('schema'), deadlines: SCHEMA_DEADLINES, log };
+  const facts = await waitForServer(connection, { ...names, patienceMs });
+  refuseOtherEncodings(facts);
+  if (connections !== undefined) warnOfFewConnections(facts, connections, log);
+  const database = connect(connection, { ...names, poolMax: 1 });
   try {
-    await lockSchema(holder, patienceMs);
-    const database = connect(connection, {
-      poolMax: 1,
-      applicationName: APPLICATION_NAME,
-      log,
-      deadlines: SCHEMA_DEADLINES,
-    });
-    try {
-      await freeStaleLock(database, log);
-      const [, applied]: [number, string[]] = await database.migrate.latest({ migrationSource });
-      if (applied.length > 0) log.info({ migrations: applied }, 'migrated the database');
-      await database.seed.run({ seedSource });
-    } finally {
-      await database.destroy();
-    }
+    await changeAlone(database, patienceMs, (transaction) => bringUpToDate(transaction, log));
   } finally {
-    await holder.end();
+    await database.destroy();
   }
 }
 
+/** In any other encoding, texts are compared and folded byte by byte, or can't hold what visitors write. */
+function refuseOtherEncodings({ database, encoding }: ServerFacts): void {
+  if (encoding === 'UTF8') return;
+  throw new StartError(
+    `The database ${database} has the encoding ${encoding}, and the shop needs UTF8. Make another one, as with: createdb --template=template0 --encoding=UTF8 --locale=C ${database}_utf8`,
+  );
+}
+
 /**
- * Waits for the lock by asking, not in PostgreSQL's queue: knexfile.ts takes it shared, and a queue would make its second
- * connection wait behind us while we wait for its first.
+ * Runs `work` in the transaction that locks the schema: the lock ends with it, however it ends, also behind a pooler.
+ *
+ * Asks for the lock again and again instead of waiting in PostgreSQL's queue, where knex's command line, which shares
+ * it, would wait behind us.
  */
-async function lockSchema(holder: pg.Client, patienceMs: number): Promise<void> {
-  const deadline = performance.now() + patienceMs;
+async function changeAlone(
+  database: Knex,
+  patienceMs: number,
+  work: (transaction: Knex.Transaction) => Promise<void>,
+): Promise<void> {
+  const deadlineMs = performance.now() + patienceMs;
   for (;;) {
-    const { rows } = await holder.query<{ locked: boolean }>('select pg_try_advisory_lock($1) as locked', [
-      SCHEMA_LOCK,
-    ]);
-    if (rows[0]?.locked) return;
-    if (performance.now() > deadline) {
-      throw new Error(
+    const isDone = await database.transaction(async (transaction) => {
+      const { rows } = await transaction.raw('select pg_try_advisory_xact_lock(?) as locked', [SCHEMA_LOCK]);
+      if (!rows[0].locked) return false;
+      await work(transaction);
+      return true;
+    });
+    if (isDone) return;
+    if (performance.now() > deadlineMs) {
+      throw new StartError(
         `Another process has been changing the database's schema for ${patienceMs / SECOND} s: see who in pg_stat_activity`,
       );
     }
@@ -78,11 +83,26 @@ async function lockSchema(holder: pg.Client, patienceMs: number): Promise<void> 
   }
 }
 
+async function bringUpToDate(transaction: Knex.Transaction, log: Logger): Promise<void> {
+  await freeStaleLock(transaction, log);
+  const applied = (await transaction.schema.hasTable('knex_migrations'))
+    ? await transaction('knex_migrations').orderBy('id').pluck<string[]>('name')
+    : [];
+  const migrationSource = migrationsFor(applied);
+  if (isNewer(applied)) {
+    log.warn({ applied }, 'the database is newer: a later release has migrated it, and this one serves it as it is');
+    return;
+  }
+  const [, added]: [number, string[]] = await transaction.migrate.latest({ migrationSource });
+  if (added.length > 0) log.info({ migrations: added }, 'migrated the database');
+  await transaction.seed.run({ seedSource });
+}
+
 /** Knex marks a table when it migrates and gives up if the mark is there. Whoever holds our lock knows that the mark is a dead one's. */
-async function freeStaleLock(database: Knex, log: Logger): Promise<void> {
-  if (!(await database.schema.hasTable('knex_migrations_lock'))) return;
-  const stale = await database('knex_migrations_lock').where('is_locked', '>', 0).first();
+async function freeStaleLock(transaction: Knex.Transaction, log: Logger): Promise<void> {
+  if (!(await transaction.schema.hasTable('knex_migrations_lock'))) return;
+  const stale = await transaction('knex_migrations_lock').where('is_locked', '>', 0).first();
   if (!stale) return;
   log.warn('a migration was cut off earlier: its lock is freed and it runs again');
-  await database.migrate.forceFreeMigrationsLock({ migrationSource });
+  await transaction('knex_migrations_lock').update({ is_locked: 0 });
 }

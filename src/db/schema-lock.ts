@@ -5,7 +5,8 @@ const MINUTE = 60 * SECOND;
 
 /**
  * PostgreSQL's advisory lock of everyone who changes the shop's schema; any number that nobody else uses. A starting
- * shop holds it alone; knex's command line shares it, since Knex keeps its own commands apart.
+ * shop holds it alone; knex's command line shares it, since Knex keeps its own commands apart. Held for a transaction, as
+ * a pooler gives the session's connection to others.
  */
 export const SCHEMA_LOCK = 72_667_463;
 

@@ -2,61 +2,102 @@ import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import type { DatabaseConnection } from '../config.ts';
 import type { Logger } from '../log.ts';
+import { StartError } from '../start-error.ts';
 import { clientConfig, type Deadlines } from './connect.ts';
+import { mayPass, reasonOf, refusal } from './refusals.ts';
 
+const SECOND = 1000;
 const RETRY_MS = 250;
-
-/** The network's errors that a server or a name that is still coming up gives. */
-const NOT_YET = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'EPIPE',
-  'ETIMEDOUT',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-]);
-/** Classes of SQLSTATE that pass: connection exception, insufficient resources, operator intervention (starting up). */
-const PASSING_CLASSES = new Set(['08', '53', '57']);
+const TOLD_EVERY_MS = 5 * SECOND;
 
 export interface WaitOptions {
   readonly applicationName: string;
-  readonly deadlines: Omit<Deadlines, 'acquire'>;
+  readonly deadlines: Deadlines;
   readonly log: Logger;
   readonly patienceMs: number;
 }
 
+/** What a server says of itself. */
+export interface ServerFacts {
+  readonly database: string;
+  readonly encoding: string;
+  /** A hot standby, or set to take no writes. */
+  readonly readOnly: boolean;
+  /** Process id of the server's side. */
+  readonly pid: number;
+  readonly maxConnections: number;
+  /** Of `maxConnections`, those that this role does not get. */
+  readonly reserved: number;
+  /** What the role and the database are limited to; -1 is no limit. */
+  readonly roleLimit: number;
+  readonly databaseLimit: number;
+  /** `application_name` of all connections to the database but this one. */
+  readonly others: readonly string[];
+  /** Between us and the server: another process id was given to us than the server's. */
+  readonly pooled: boolean;
+}
+
+const FACTS = `
+  select current_database() as database,
+         current_setting('server_encoding') as encoding,
+         current_setting('transaction_read_only')::boolean as "readOnly",
+         pg_backend_pid() as pid,
+         current_setting('max_connections')::int as "maxConnections",
+         case when rolsuper then 0
+              else current_setting('superuser_reserved_connections')::int
+                 + coalesce(current_setting('reserved_connections', true), '0')::int
+         end as reserved,
+         rolconnlimit as "roleLimit",
+         (select datconnlimit from pg_database where datname = current_database()) as "databaseLimit",
+         array(select application_name from pg_stat_activity
+               where datname = current_database() and pid <> pg_backend_pid()) as others
+  from pg_roles where rolname = current_user`;
+
 /**
- * One connection to a server that may still be starting.
+ * Waits for a server that may still be starting, or has yet to become writable.
  *
  * @throws after `patienceMs`, or at once when waiting can't help: a wrong password, a database that does not exist
  */
-export async function waitForServer(connection: DatabaseConnection, options: WaitOptions): Promise<pg.Client> {
-  const deadline = performance.now() + options.patienceMs;
-  for (let attempt = 1; ; attempt++) {
-    const client = new pg.Client(clientConfig(connection, options.applicationName, options.deadlines));
+export async function waitForServer(connection: DatabaseConnection, options: WaitOptions): Promise<ServerFacts> {
+  const { log, patienceMs } = options;
+  const startedMs = performance.now();
+  for (let toldMs = Number.NEGATIVE_INFINITY; ; ) {
+    let reason: string;
+    let cause: unknown;
     try {
-      await client.connect();
-      return client;
+      const facts = await askServer(connection, options);
+      if (!facts.readOnly) return facts;
+      reason = 'it is read-only';
     } catch (error) {
-      client.on('error', () => {});
-      void client.end().catch(() => {});
-      const reason = error instanceof Error ? error.message || String(error) : String(error);
-      if (!mayPass(error)) throw new Error(`The database refuses: ${reason}`, { cause: error });
-      if (performance.now() > deadline) {
-        throw new Error(`The database did not answer within ${options.patienceMs / 1000} s: ${reason}`, {
-          cause: error,
-        });
-      }
-      if (attempt === 1) options.log.info({ reason }, 'waiting for the database');
-      await delay(RETRY_MS);
+      if (!mayPass(error)) throw new StartError(refusal(error, connection), { cause: error });
+      reason = reasonOf(error);
+      cause = error;
     }
+    const nowMs = performance.now();
+    if (nowMs - startedMs > patienceMs) {
+      throw new StartError(`The database did not answer within ${patienceMs / SECOND} s: ${reason}`, { cause });
+    }
+    if (nowMs - toldMs >= TOLD_EVERY_MS) {
+      log.info({ reason }, 'waiting for the database');
+      toldMs = nowMs;
+    }
+    await delay(RETRY_MS);
   }
 }
 
-function mayPass(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : undefined;
-  // pg's own timeouts and a connection closed in the middle carry no code.
-  return code === undefined || NOT_YET.has(code) || PASSING_CLASSES.has(code.slice(0, 2));
+async function askServer(connection: DatabaseConnection, options: WaitOptions): Promise<ServerFacts> {
+  const { applicationName, deadlines } = options;
+  // Until it has answered, a server that hangs is one that is still starting.
+  const patience = { connect: deadlines.connect, answer: deadlines.connect };
+  const client = new pg.Client(clientConfig(connection, applicationName, patience));
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    const { rows } = await client.query<Omit<ServerFacts, 'pooled'>>(FACTS);
+    const [facts] = rows;
+    if (!facts) throw new Error('The server does not know its own user');
+    return { ...facts, pooled: facts.pid !== (client as pg.Client & { processID: number }).processID };
+  } finally {
+    void client.end().catch(() => {});
+  }
 }

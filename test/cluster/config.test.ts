@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import pg from 'pg';
 import { ConfigError, readConfig } from '../../src/config.ts';
 import { spawnShop } from '../support/cluster.ts';
 
@@ -37,6 +38,67 @@ test('a database is named by its URL or by its parts', () => {
     password: undefined,
     database: 'shop',
   });
+});
+
+test('a URL is read as pg reads it, and a stray % or space in it is what it seems to be', () => {
+  const readings: Array<[string, object]> = [
+    ['postgres://u:p@/db?host=/socket&port=1', { host: '/socket', port: 1, user: 'u', password: 'p', database: 'db' }],
+    ['postgres://%2Fsocket/db', { host: '/socket', database: 'db' }],
+    ['postgresql:///db', { host: 'localhost', database: 'db' }],
+    ['socket://u:p@/socket?db=shop', { host: '/socket', user: 'u', password: 'p', database: 'shop' }],
+    ['socket:/socket?db=shop', { host: '/socket', database: 'shop' }],
+    ['/socket shop', { host: '/socket', database: 'shop' }],
+    ['postgres://u:50%@h/db', { password: '50%', host: 'h', database: 'db' }],
+    ['postgres://u:50%ab@h/db', { password: '50%ab', host: 'h' }],
+    ['postgres://u:50%25@h/db', { password: '50%', host: 'h' }],
+    ['postgres://50%u:50%@%2Fsocket/db', { user: '50%u', password: '50%', host: '/socket' }],
+    ['postgres://u:a b%40:c@h/db', { password: 'a b@:c', host: 'h' }],
+    ['postgres://u@h/db', { user: 'u', host: 'h' }],
+  ];
+  for (const [DATABASE_URL, expected] of readings) {
+    const { connection } = readConfig({ DATABASE_URL }).database;
+    assert.ok(connection && 'url' in connection);
+    const client = new pg.Client({ connectionString: connection.url });
+    const { host, port, user, password, database } = client;
+    assert.deepEqual({ host, port, user, password, database, ...expected }, { host, port, user, password, database });
+    assert.deepEqual(readConfig({ DATABASE_URL: connection.url }).database.connection, connection, 'for a worker');
+  }
+});
+
+test('the folder of a socket is a host', () => {
+  assert.deepEqual(readConfig({ DB_HOST: '/var/run/postgresql', DB_PASSWORD: '50%' }).database.connection, {
+    host: '/var/run/postgresql',
+    port: 5432,
+    user: 'postgres',
+    password: '50%',
+    database: 'fake_shop',
+  });
+});
+
+test("Kubernetes' links to services are left aside, and a warning says how to get rid of them", () => {
+  const links = { PORT: 'tcp://10.0.0.1:80', METRICS_PORT: 'tcp://[fd00::1]:9464', DB_PORT: 'tcp://10.96.12.3:5432' };
+  const others = { DB_SERVICE_HOST: '10.96.12.3', DB_PORT_5432_TCP_PORT: '5432' };
+  for (const database of [{}, { DATABASE_URL: 'postgres://db/shop' }, { DB_HOST: 'db' }]) {
+    const config = readConfig({ ...links, ...others, ...database });
+    assert.deepEqual([config.shop.port, config.metrics.port], [5000, 9464]);
+    assert.equal(config.database.connection === null, !('DATABASE_URL' in database || 'DB_HOST' in database));
+    assert.equal(config.warnings.length, 3);
+    for (const name of Object.keys(links)) {
+      assert.ok(config.warnings.some((line) => line.startsWith(`${name}=`) && line.includes('enableServiceLinks')));
+    }
+  }
+  assert.deepEqual(readConfig({ PORT: '80' }).warnings, []);
+});
+
+test('a bad address of the database names its variable and never its password', () => {
+  const bad = ['postgres://u:secret#1@h/db', 'postgres://u:secret@h:99999/db', 'mysql://u:secret@h/db', 'secret@h/db'];
+  bad.push('postgres://u:secret@h/db?sslrootcert=/not/there.pem');
+  for (const DATABASE_URL of bad) {
+    assert.throws(
+      () => readConfig({ DATABASE_URL }),
+      (error: Error) => /^ {2}DATABASE_URL /m.test(error.message) && !error.message.includes('secret'),
+    );
+  }
 });
 
 const MISTAKES: Array<[string, NodeJS.ProcessEnv, RegExp]> = [

@@ -115,15 +115,99 @@ test('waiting for a connection of a full pool has an end', async (t) => {
   assert.ok(await knex('products').first());
 });
 
-test('a slow statement of a page and a forgotten transaction are ended by the server', async (t) => {
-  const { knex } = open(t, (await testDatabase(t)).connection);
-  for (const [setting, value] of Object.entries({
-    statement_timeout: '1250ms',
-    idle_in_transaction_session_timeout: '5s',
-  })) {
-    const { rows } = await knex.raw(`show ${setting}`);
-    assert.deepEqual(rows, [{ [setting]: value }]);
+test('a late statement ends on the server too, and lets go of its locks', async (t) => {
+  const database = await testDatabase(t);
+  const { knex } = open(t, database.connection, 1, { ...PATIENT, statement: 300 });
+  await knex('products').where({ id: 1 }).first();
+  const late = knex.raw('with held as (update products set stock = 0 where id = 1) select pg_sleep(60)');
+  assert.equal((await failsInTime(() => late)).code, '57014');
+  const running = database.knex('pg_stat_activity').where({ application_name: 'connect test', state: 'active' });
+  assert.deepEqual(await running.pluck('query'), []);
+  await database.knex.raw("set lock_timeout = '5s'; update products set stock = 1 where id = 1");
+});
+
+test('what ends a late statement never hits the next one', async (t) => {
+  const statement = 20;
+  const { knex } = open(t, (await testDatabase(t)).connection, 1, { ...PATIENT, statement });
+  let late = 0;
+  for (let round = 0; round < 100; round++) {
+    // As long as the deadline, more or less: some end by themselves, some are cancelled, some are both.
+    const ended = await knex.raw('select pg_sleep(?)', [(statement + (round % 10) - 5) / 1000]).then(
+      () => true,
+      (error: { code?: string }) => {
+        assert.equal(error.code, '57014');
+        return false;
+      },
+    );
+    if (!ended) late++;
+    assert.deepEqual(await knex('categories').where({ id: 1 }).pluck('id'), [1]);
   }
+  assert.ok(late > 0, 'none was late');
+});
+
+test('a statement of a transaction and a forgotten transaction are ended by the server itself', async (t) => {
+  const { knex } = open(t, (await testDatabase(t)).connection);
+  await knex.transaction(async (transaction) => {
+    for (const [setting, value] of Object.entries({
+      statement_timeout: '1250ms',
+      idle_in_transaction_session_timeout: '5s',
+    })) {
+      const { rows } = await transaction.raw(`show ${setting}`);
+      assert.deepEqual(rows, [{ [setting]: value }]);
+    }
+  });
+  const { rows } = await knex.raw('show statement_timeout');
+  assert.deepEqual(rows, [{ statement_timeout: '0' }], "nothing of a transaction's stays on its connection");
+});
+
+test('a forgotten transaction gives its locks back, and its connection is replaced', async (t) => {
+  const database = await testDatabase(t);
+  const { knex } = open(t, database.connection, 1, { ...PATIENT, idleInTransaction: 200 });
+  const forgotten = await knex.transaction();
+  await forgotten('products').where({ id: 1 }).update({ stock: 0 });
+  await database.knex('products').where({ id: 1 }).update({ stock: 7 });
+  await assert.rejects(async () => forgotten('products').first());
+  await forgotten.rollback().catch(() => {});
+  assert.deepEqual(await knex('products').where({ id: 1 }).pluck('stock'), [7]);
+});
+
+test('when the server gives no further connection, whoever comes waits for those that are there', async (t) => {
+  const { url, knex: admin } = await testDatabase(t);
+  const role = new URL(url).pathname.slice(1);
+  await admin.raw(`create role ?? login password 'few' connection limit 2`, [role]);
+  await admin.raw('grant select on all tables in schema public to ??', [role]);
+  whenDone(t, async () => {
+    await admin.raw('drop owned by ??', [role]);
+    await admin.raw('drop role ??', [role]);
+  });
+  const few = new URL(url);
+  few.username = role;
+  few.password = 'few';
+  const { knex } = open(t, { url: few.href }, 10);
+  await knex('products').first();
+  const answers = Array.from({ length: 100 }, () => knex.raw('select pg_sleep(0.005)'));
+  await Promise.all(answers);
+  const held = await admin('pg_stat_activity').where({ usename: role }).pluck('pid');
+  assert.ok(held.length <= 2);
+
+  const { knex: other } = open(t, { url: few.href }, 10);
+  const taken = await Promise.all([knex.transaction(), knex.transaction()]);
+  assert.equal((await failsInTime(() => other('products').first())).code, '53300');
+  await Promise.all(taken.map((transaction) => transaction.rollback()));
+});
+
+test('a connection to a server that takes no more writes is replaced', async (t) => {
+  const { knex, connection } = await testDatabase(t);
+  const { knex: shop } = open(t, connection, 1);
+  const before = await backend(shop);
+  const name = new URL(connection.url).pathname.slice(1);
+  await knex.raw('alter database ?? set default_transaction_read_only = on', [name]);
+  assert.equal(await backend(shop), before, 'it was opened before, and so it can still write');
+  await shop.raw('set default_transaction_read_only = on');
+  await assert.rejects(async () => shop('products').update({ stock: 0 }), { code: '25006' });
+  await knex.raw('alter database ?? reset default_transaction_read_only', [name]);
+  assert.notEqual(await backend(shop), before);
+  assert.equal(await shop('products').update({ stock: 5 }), 24);
 });
 
 test('an idle connection that the server ends is logged and replaced', async (t) => {

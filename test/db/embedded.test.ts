@@ -79,3 +79,24 @@ test('settings that PostgreSQL refuses are reported with its own words', async (
     /invalid value for parameter "max_connections": "many"/,
   );
 });
+
+test("PostgreSQL's own variables, meant for another server, do not touch it", async (t) => {
+  const variables = {
+    PGHOST: 'elsewhere.invalid',
+    PGPORT: '1',
+    PGUSER: 'somebody',
+    PGPASSWORD: 'wrong',
+    PGDATABASE: 'nothing',
+    PGSSLMODE: 'require',
+    PGSSLNEGOTIATION: 'direct',
+    PGOPTIONS: '-c nonsense=1',
+    PGAPPNAME: 'somebody',
+    PGCLIENTENCODING: 'LATIN1',
+    PGDATA: '/nowhere',
+    PGTZ: 'nowhere',
+  };
+  const folder = await temporaryFolder(t);
+  const owner = await startOwner(t, folder, { env: variables });
+  await keep(owner.connection);
+  await owner.end('SIGTERM');
+});

@@ -3,10 +3,11 @@ import { once } from 'node:events';
 import { connect as connectSocket, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
-import { connect, prepareDatabase } from '../../src/db/index.ts';
+import { applicationName, connect, PRIMARY, prepareDatabase } from '../../src/db/index.ts';
 import { migrationSource } from '../../src/db/migrations/index.ts';
 import { testDatabase } from '../support/database.ts';
 import { PATIENT } from '../support/test-server.ts';
+import { until } from '../support/wait.ts';
 import { whenDone } from '../support/when-done.ts';
 
 const log = pino({ level: 'silent' });
@@ -73,6 +74,84 @@ test('takes up what a crashed instance left half-way', async (t) => {
   assert.deepEqual(await knex('knex_migrations_lock').pluck('is_locked'), [0]);
 });
 
+test('serves a database that a later release has migrated, as it is', async (t) => {
+  const { connection, knex } = await testDatabase(t);
+  await knex('knex_migrations').insert({ name: '9999-later', batch: 2, migration_time: new Date() });
+  await knex('products').where({ id: 24 }).delete();
+  const lines: string[] = [];
+  await prepareDatabase(connection, { log: pino({}, { write: (line: string) => lines.push(line) }) });
+  assert.match(lines.join(''), /"level":40.*the database is newer/);
+  assert.equal(await knex('products').where({ id: 24 }).first(), undefined, 'its catalogue is that release’s');
+});
+
+test('refuses a database that no release has made like this', async (t) => {
+  const { connection, knex } = await testDatabase(t);
+  const name = await knex('knex_migrations').max('name as last').first<{ last: string }>();
+  for (const between of ['0001-a-branch', 'garbage']) {
+    await knex('knex_migrations').insert({ name: between, batch: 2, migration_time: new Date() });
+    await assert.rejects(prepareDatabase(connection, { log }), new RegExp(`not migrated by this release.*${between}`));
+    await knex('knex_migrations').where({ name: between }).delete();
+  }
+  await knex('knex_migrations').where({ name: name.last }).update({ name: '9999-later' });
+  await assert.rejects(prepareDatabase(connection, { log }), /it has 9999-later and lacks \d{4}-/);
+});
+
+test('refuses an encoding in which texts go wrong, and says how to make the right database', async (t) => {
+  const { url, knex: maker } = await testDatabase(t);
+  for (const encoding of ['SQL_ASCII', 'LATIN1']) {
+    const other = new URL(url);
+    other.pathname += `_${encoding.toLowerCase()}`;
+    const name = other.pathname.slice(1);
+    await maker.raw(`create database ?? template template0 encoding '${encoding}' locale_provider libc locale 'C'`, [
+      name,
+    ]);
+    whenDone(t, () => maker.raw('drop database ?? with (force)', [name]));
+    await assert.rejects(
+      prepareDatabase({ url: other.href }, { log }),
+      new RegExp(
+        `has the encoding ${encoding}, and the shop needs UTF8.*createdb --template=template0 --encoding=UTF8`,
+      ),
+    );
+  }
+});
+
+test('waits for a server to take writes again', async (t) => {
+  const { url, connection, knex } = await testDatabase(t);
+  const name = new URL(url).pathname.slice(1);
+  await knex.raw('alter database ?? set default_transaction_read_only = on', [name]);
+  await assert.rejects(prepareDatabase(connection, { log, patienceMs: 300 }), /within 0.3 s: it is read-only/);
+  const lines: string[] = [];
+  const prepared = prepareDatabase(connection, { log: pino({}, { write: (line: string) => lines.push(line) }) });
+  await until('it waits', () => lines.some((line) => line.includes('waiting for the database')));
+  await knex.raw('alter database ?? reset default_transaction_read_only', [name]);
+  await prepared;
+});
+
+test('says at the start when the server grants fewer connections than all instances may want', async (t) => {
+  const { connection, knex } = await testDatabase(t);
+  async function warnings(connections: number): Promise<Record<string, unknown>[]> {
+    const lines: string[] = [];
+    const log = pino({ level: 'warn' }, { write: (line: string) => lines.push(line) });
+    await prepareDatabase(connection, { log, connections });
+    return lines.map((line) => JSON.parse(line));
+  }
+  const { rows } = await knex.raw(`select current_setting('max_connections')::int as max`);
+  const { max } = rows[0];
+  assert.deepEqual(await warnings(10), []);
+  const [alone] = await warnings(max + 1);
+  assert.match(
+    String(alone?.msg),
+    new RegExp(`this instance may want ${max + 1} database connections.*max_connections`),
+  );
+
+  const options = { poolMax: 1, applicationName: applicationName(PRIMARY, 1), log, deadlines: PATIENT };
+  const another = connect(connection, options);
+  whenDone(t, () => another.destroy());
+  await another.raw('select 1');
+  const [together] = await warnings(Math.ceil(max / 2) + 5);
+  assert.match(String(together?.msg), /the 2 instances may want/);
+});
+
 test('waits for another that changes the schema, but not for ever', async (t) => {
   const { connection, knex } = await testDatabase(t);
   const lock = await knex.transaction();
@@ -128,13 +207,25 @@ test('gives up on a server that never comes, and at once where waiting does not 
     assert.doesNotMatch(error.message, /secret-b/);
     return true;
   });
-  const wrongPassword = new URL(url);
-  wrongPassword.password = 'wrong';
-  await assert.rejects(
-    prepareDatabase({ url: wrongPassword.href }, { log }),
-    /refuses: password authentication failed/,
-  );
-  const wrongName = new URL(url);
-  wrongName.pathname = '/nothing';
-  await assert.rejects(prepareDatabase({ url: wrongName.href }, { log }), /refuses: database "nothing" does not exist/);
+  const wrong: Array<[Partial<URL>, RegExp]> = [
+    [{ password: 'wrong' }, /refuses: password authentication failed.*the password and the user in DATABASE_URL/],
+    [{ password: '' }, /refuses: SASL.*the password and the user in DATABASE_URL/],
+    [{ username: 'ghost' }, /refuses: .*the password and the user in DATABASE_URL/],
+    [{ pathname: '/nothing' }, /refuses: database "nothing" does not exist.*the database name in DATABASE_URL/],
+    [{ search: '?sslmode=require' }, /refuses: The server does not support SSL.*the sslmode in DATABASE_URL/],
+    [{ search: '?options=-c%20nonsense=1' }, /refuses: unrecognized configuration parameter "nonsense"/],
+  ];
+  for (const [part, message] of wrong) {
+    await assert.rejects(prepareDatabase({ url: Object.assign(new URL(url), part).href }, { log }), message);
+  }
+  const { hostname, port, username, password, pathname } = new URL(url);
+  const right = { host: hostname, port: Number(port), user: username, password, database: pathname.slice(1) };
+  const wrongParts: Array<[object, RegExp]> = [
+    [{ password: 'wrong' }, /Check DB_PASSWORD and DB_USER\./],
+    [{ password: undefined }, /Check DB_PASSWORD and DB_USER\./],
+    [{ database: 'nothing' }, /Check DB_NAME\./],
+  ];
+  for (const [part, message] of wrongParts) {
+    await assert.rejects(prepareDatabase({ ...right, ...part }, { log }), message);
+  }
 });

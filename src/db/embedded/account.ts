@@ -3,6 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { promisify } from 'node:util';
 import { StartError } from '../../start-error.ts';
+import { serverEnvironment } from './binaries.ts';
 
 const run = promisify(execFile);
 const PROBE_DEADLINE_MS = 10_000;
@@ -99,6 +100,6 @@ async function findNobody(): Promise<{ uid: number; gid: number }> {
 async function probe({ prefix }: Candidate, postgres: string, folder: string): Promise<string> {
   const script = 'cd "$1" && test -w . && exec "$2" --version';
   const [command = '', ...args] = [...prefix, 'sh', '-c', script, 'probe', folder, postgres];
-  const { stdout } = await run(command, args, { timeout: PROBE_DEADLINE_MS });
+  const { stdout } = await run(command, args, { timeout: PROBE_DEADLINE_MS, env: serverEnvironment() });
   return /(\d+(\.\d+)*)\s*$/.exec(stdout)?.[1] ?? stdout.trim();
 }

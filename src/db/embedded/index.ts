@@ -8,6 +8,7 @@ import { findAccount } from './account.ts';
 import { findBinaries } from './binaries.ts';
 import { claimFolder } from './claim.ts';
 import { clusterPaths, provideCluster } from './cluster-folder.ts';
+import { ignorePgVariables } from './environment.ts';
 import { freePort } from './port.ts';
 import { stopLeftover } from './postmaster.ts';
 import { type ServerOptions, ServerStartError, serverConnection, startServer } from './server.ts';
@@ -45,6 +46,7 @@ export interface EmbeddedOptions {
  */
 export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
   const { log, settings = {} } = options;
+  ignorePgVariables();
   const paths = clusterPaths(await provideFolder(resolve(options.dataDir)));
   const release = await claimFolder(paths.folder, log);
   try {

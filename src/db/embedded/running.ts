@@ -2,6 +2,7 @@ import { readFile, realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { DatabaseConnection } from '../../config.ts';
 import { clusterPaths } from './cluster-folder.ts';
+import { ignorePgVariables } from './environment.ts';
 import { isRunning, readPostmaster } from './postmaster.ts';
 import { serverConnection } from './server.ts';
 
@@ -10,5 +11,6 @@ export async function findRunningPostgres(dataDir: string): Promise<DatabaseConn
   const paths = clusterPaths(await realpath(resolve(dataDir)).catch(() => resolve(dataDir)));
   const postmaster = await readPostmaster(paths.cluster);
   if (!postmaster?.ready || !(await isRunning(paths.cluster, postmaster.pid))) return undefined;
+  ignorePgVariables();
   return serverConnection(postmaster.port, (await readFile(paths.password, 'utf8')).trim());
 }

@@ -17,12 +17,7 @@ const READY_POLL_MS = 20;
 const LOG_LIMIT_BYTES = 1_000_000;
 /** Of what the server said, in an error's message; the rest is in its log file. */
 const QUOTED_LENGTH = 2000;
-const START_DEADLINES = {
-  connect: 5 * SECOND,
-  statement: 30 * SECOND,
-  answer: 30 * SECOND,
-  idleInTransaction: 30 * SECOND,
-};
+const START_DEADLINES = { connect: 5 * SECOND, answer: 30 * SECOND };
 /** SQLSTATE `invalid_password`. */
 const WRONG_PASSWORD = '28P01';
 const HOST = '127.0.0.1';

@@ -1,4 +1,5 @@
 import type { Knex } from 'knex';
+import { StartError } from '../../start-error.ts';
 import * as shop from './0001-shop.ts';
 import * as fleet from './0003-fleet.ts';
 import * as sessionCounts from './0004-session-counts.ts';
@@ -18,6 +19,9 @@ const migrations: NamedMigration[] = [
   { file: '0004-session-counts', migration: sessionCounts },
 ];
 
+/** What the name of every release's migrations begins with. */
+const NUMBERED = /^\d+[-_]/;
+
 /** Gives Knex the migrations from the program itself, not from a folder. */
 export const migrationSource: Knex.MigrationSource<NamedMigration> = {
   async getMigrations() {
@@ -30,3 +34,45 @@ export const migrationSource: Knex.MigrationSource<NamedMigration> = {
     return migration;
   },
 };
+
+/** Whether a later release has migrated a database further. */
+export function isNewer(applied: readonly string[]): boolean {
+  return unknownOf(applied).length > 0;
+}
+
+/**
+ * The migrations for a database that may be newer: those of later releases are there by name, so that Knex finds its list
+ * whole. They can't be taken back from here.
+ *
+ * @param applied names that Knex has noted in the database
+ * @throws when the list is none that a later release leaves: it has migrations between this release's, or lacks some of them
+ */
+export function migrationsFor(applied: readonly string[]): Knex.MigrationSource<NamedMigration> {
+  const unknown = unknownOf(applied);
+  const last = migrations.at(-1)?.file ?? '';
+  const between = unknown.filter((name) => name < last || !NUMBERED.test(name));
+  const missing = unknown.length > 0 ? migrations.filter(({ file }) => !applied.includes(file)) : [];
+  if (between.length > 0 || missing.length > 0) {
+    const lacks = missing.length > 0 ? ` and lacks ${missing.map(({ file }) => file).join(', ')}` : '';
+    throw new StartError(
+      `The database was not migrated by this release or a later one: it has ${unknown.join(', ')}${lacks}. Run the release that made it, or look into its table knex_migrations.`,
+    );
+  }
+  return {
+    ...migrationSource,
+    async getMigrations() {
+      return [...migrations, ...unknown.map((file) => ({ file, migration: migrationOfLaterRelease(file) }))];
+    },
+  };
+}
+
+function unknownOf(applied: readonly string[]): string[] {
+  return applied.filter((name) => !migrations.some(({ file }) => file === name));
+}
+
+function migrationOfLaterRelease(file: string): Knex.Migration {
+  async function refuse(): Promise<never> {
+    throw new Error(`${file} is of a later release: migrate with that one`);
+  }
+  return { up: refuse, down: refuse };
+}
