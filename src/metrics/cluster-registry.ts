@@ -1,12 +1,20 @@
 import cluster, { type ClusterSettings, type Worker } from 'node:cluster';
-import { AggregatorRegistry, Registry as PromRegistry, type Registry, type RegistryContentType } from 'prom-client';
+import { inspect } from 'node:util';
+import {
+  AggregatorRegistry,
+  type Metric,
+  Registry as PromRegistry,
+  type Registry,
+  type RegistryContentType,
+} from 'prom-client';
+import { checkForeign, isWorkerRegistry } from './checks.ts';
 import { ClusterStores, type LiveWorker } from './cluster-stores.ts';
 import { countSamples, type View } from './exposition.ts';
 import { MirroredRegistry } from './mirror.ts';
 import type { StoreProblem } from './problems.ts';
 import { Scrape } from './scrape.ts';
 import { SelfMetrics } from './self-metrics.ts';
-import { WorkerRegistry } from './worker-registry.ts';
+import type { WorkerRegistry } from './worker-registry.ts';
 
 export interface ClusterRegistryOptions {
   /** Folder of this instance: `createStoreDirectory(…).path`. */
@@ -48,13 +56,13 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
   readonly #onSetup = (settings: ClusterSettings) => this.#stores.giveTo(settings);
   #scrape: Promise<Scrape> | null = null;
 
-  constructor({
-    directory,
-    registers = [],
-    prefix = 'cluster_metrics_',
-    onProblem = () => {},
-  }: ClusterRegistryOptions) {
+  /**
+   * @throws {TypeError} when `directory` or `registers` is missing or wrong, or a registry holds a summary of prom-client's
+   * @throws {Error} when a registry holds what Prometheus would reject
+   */
+  constructor(options: ClusterRegistryOptions) {
     super();
+    const { directory, registers = [], prefix = 'cluster_metrics_', onProblem = () => {} } = checked(options);
     this.#self = new SelfMetrics(prefix);
     this.#stores = new ClusterStores(directory, (problem) => {
       this.#self.countProblem(problem.kind);
@@ -63,13 +71,24 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
     // Whoever registers prom-client's metrics on this registry itself finds them served too.
     this.#own = [
       new MirroredRegistry(this),
-      ...registers.map((each) => (each instanceof WorkerRegistry ? each : new MirroredRegistry(each))),
+      ...registers.map((each) => (isWorkerRegistry(each) ? each : new MirroredRegistry(each))),
       this.#self.registry,
     ];
     this.#tick = setInterval(() => this.#gather(true), TICK_MS).unref();
     cluster.on('exit', this.#onExit);
     cluster.on('setup', this.#onSetup);
     this.#onSetup(cluster.settings);
+  }
+
+  /**
+   * For prom-client's own metrics; they are copied at each scrape.
+   *
+   * @throws {TypeError} for prom-client's Summary: quantiles that were computed already can't be merged truthfully
+   * @throws {Error} when the name is taken, or for what Prometheus would reject
+   */
+  override registerMetric<T extends string>(metric: Metric<T>): void {
+    checkForeign(metric);
+    super.registerMetric(metric);
   }
 
   /**
@@ -125,4 +144,23 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
     this.#stores.remergeGauges(this.#self.registry.store);
     return view;
   }
+}
+
+function checked(options: ClusterRegistryOptions): ClusterRegistryOptions {
+  const { directory, registers = [] } = options ?? {};
+  if (typeof directory !== 'string' || directory === '') {
+    throw new TypeError(
+      `directory must be the path of this instance's stores: write new ClusterRegistry({ directory: createStoreDirectory().path }), not ${inspect(directory)}`,
+    );
+  }
+  if (!Array.isArray(registers) || !registers.every(isRegistry)) {
+    throw new TypeError(
+      `registers must be an array of registries, of WorkerRegistry or prom-client: write registers: [registry], not ${inspect(registers, { depth: 0 })}`,
+    );
+  }
+  return options;
+}
+
+function isRegistry(registry: unknown): boolean {
+  return typeof registry === 'object' && registry !== null && 'getMetricsAsArray' in registry;
 }

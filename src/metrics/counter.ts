@@ -1,6 +1,6 @@
 import { format } from 'node:util';
 import type { LabelTuple } from './description.ts';
-import { Instrument, type InstrumentOptions, isLabels, type JsonValue } from './instrument.ts';
+import { Instrument, type InstrumentOptions, isLabels, type JsonValue, NO_LABELS } from './instrument.ts';
 import type { LabelValues } from './series-map.ts';
 
 export type CounterOptions<T extends string> = InstrumentOptions<T>;
@@ -21,7 +21,7 @@ export class Counter<T extends string = string> extends Instrument<T, number> {
   inc(value?: number): void;
   inc(labelsOrValue?: LabelValues<T> | number | null, value?: number | null): void {
     if (isLabels(labelsOrValue)) this.#add(labelsOrValue, value ?? 1);
-    else this.#add({}, labelsOrValue ?? 1);
+    else this.#add(NO_LABELS, labelsOrValue ?? 1);
   }
 
   /** The series of these labels: an object, or the values in the order of the label names. */

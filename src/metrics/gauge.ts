@@ -1,7 +1,7 @@
 import { format } from 'node:util';
 import type { Aggregator } from 'prom-client';
 import type { LabelTuple } from './description.ts';
-import { Instrument, type InstrumentOptions, isLabels, type JsonValue, startTimer } from './instrument.ts';
+import { Instrument, type InstrumentOptions, isLabels, type JsonValue, NO_LABELS, startTimer } from './instrument.ts';
 import type { LabelValues } from './series-map.ts';
 
 export interface GaugeOptions<T extends string> extends InstrumentOptions<T> {
@@ -15,35 +15,36 @@ export interface GaugeOptions<T extends string> extends InstrumentOptions<T> {
 /** A value that goes up and down; what a dead worker had set is gone with it. prom-client's Gauge. */
 export class Gauge<T extends string = string> extends Instrument<T, number> {
   constructor(options: GaugeOptions<T>) {
-    super(options, { type: 'gauge', aggregator: options.aggregator ?? 'sum' });
+    super(options, { type: 'gauge', aggregator: options?.aggregator ?? 'sum' });
     this.declareUnlabelled();
   }
 
   /** @throws {TypeError} when the value is no number; NaN and the infinities are */
   set(labels: LabelValues<T>, value: number): void;
   set(value: number): void;
-  set(labelsOrValue: LabelValues<T> | number, value?: number): void {
+  set(labelsOrValue: LabelValues<T> | number | null, value?: number): void {
     if (isLabels(labelsOrValue)) this.#set(labelsOrValue, value);
-    else this.#set({}, labelsOrValue);
+    // prom-client refuses labels that are missing here; elsewhere it takes them for none.
+    else this.#set(NO_LABELS, value === undefined ? labelsOrValue : (labelsOrValue ?? value));
   }
 
   inc(labels: LabelValues<T>, value?: number): void;
   inc(value?: number): void;
   inc(labelsOrValue?: LabelValues<T> | number, value?: number): void {
     if (isLabels(labelsOrValue)) this.#add(labelsOrValue, value ?? 1, 1);
-    else this.#add({}, labelsOrValue ?? 1, 1);
+    else this.#add(NO_LABELS, labelsOrValue ?? 1, 1);
   }
 
   dec(labels: LabelValues<T>, value?: number): void;
   dec(value?: number): void;
   dec(labelsOrValue?: LabelValues<T> | number, value?: number): void {
     if (isLabels(labelsOrValue)) this.#add(labelsOrValue, value ?? 1, -1);
-    else this.#add({}, labelsOrValue ?? 1, -1);
+    else this.#add(NO_LABELS, labelsOrValue ?? 1, -1);
   }
 
   /** Sets it to the seconds since 1970. */
-  setToCurrentTime(labels: LabelValues<T> = {}): void {
-    this.#set(labels, Date.now() / 1000);
+  setToCurrentTime(labels?: LabelValues<T> | null): void {
+    this.#set(labels ?? NO_LABELS, Date.now() / 1000);
   }
 
   /** The returned function sets the gauge to the seconds since the start, and returns them. */
@@ -54,7 +55,7 @@ export class Gauge<T extends string = string> extends Instrument<T, number> {
   /** The series of these labels: an object, or the values in the order of the label names. */
   labels(labels: LabelValues<T>): GaugeSeries<T>;
   labels(...values: (string | number)[]): GaugeSeries<T>;
-  labels(...args: (LabelValues<T> | string | number)[]): GaugeSeries<T> {
+  labels(...args: (LabelValues<T> | string | number | null)[]): GaugeSeries<T> {
     const labels = this.labelsFrom(args);
     return {
       set: (value) => this.#set(labels, value),
@@ -75,14 +76,14 @@ export class Gauge<T extends string = string> extends Instrument<T, number> {
   /** Removes every series; a gauge without labels goes to 0. */
   reset(): void {
     for (const { series } of this.series.all) this.#unset(series);
-    if (this.labelNames.length === 0) this.#set({}, 0);
+    if (this.labelNames.length === 0) this.#set(NO_LABELS, 0);
   }
 
   override zero(labels: LabelValues<T>): void {
-    this.#set(labels, 0);
+    this.#set(labels ?? NO_LABELS, 0);
   }
 
-  #set(labels: LabelValues<string>, value: number | undefined): void {
+  #set(labels: LabelValues<string>, value: number | null | undefined): void {
     if (typeof value !== 'number') throw new TypeError(`Value is not a valid number: ${format(value)}`);
     this.#write(this.seriesAt(labels), value);
   }

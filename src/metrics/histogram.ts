@@ -1,6 +1,7 @@
-import { format, inspect } from 'node:util';
+import { format } from 'node:util';
+import { checkBuckets } from './checks.ts';
 import type { LabelTuple } from './description.ts';
-import { Instrument, type InstrumentOptions, isLabels, type JsonValue, startTimer } from './instrument.ts';
+import { Instrument, type InstrumentOptions, isLabels, type JsonValue, NO_LABELS, startTimer } from './instrument.ts';
 import type { LabelValues } from './series-map.ts';
 
 export interface HistogramOptions<T extends string> extends InstrumentOptions<T> {
@@ -16,13 +17,12 @@ export class Histogram<T extends string = string> extends Instrument<T, number> 
 
   /** @throws {Error} when `le` is a label name, or the buckets are not finite and ascending */
   constructor(options: HistogramOptions<T>) {
-    const buckets = [...(options.buckets ?? DEFAULT_BUCKETS)];
-    if ((options.labelNames as readonly string[] | undefined)?.includes('le')) {
+    const given = options?.buckets ?? DEFAULT_BUCKETS;
+    if ((options?.labelNames as readonly string[] | undefined)?.includes('le')) {
       throw new Error('le is a reserved label keyword');
     }
-    if (!buckets.every((bound, i) => Number.isFinite(bound) && bound > (buckets[i - 1] ?? Number.NEGATIVE_INFINITY))) {
-      throw new Error(`Buckets must be finite numbers in ascending order: ${inspect(buckets)}`);
-    }
+    checkBuckets(given);
+    const buckets = [...given];
     super(options, { type: 'histogram', aggregator: 'sum', buckets });
     this.buckets = buckets;
     this.declareUnlabelled();
@@ -34,9 +34,10 @@ export class Histogram<T extends string = string> extends Instrument<T, number> 
    */
   observe(labels: LabelValues<T>, value: number): void;
   observe(value: number): void;
-  observe(labelsOrValue: LabelValues<T> | number, value?: number): void {
+  observe(labelsOrValue: LabelValues<T> | number | null, value?: number): void {
     if (isLabels(labelsOrValue)) this.#observe(labelsOrValue, value);
-    else this.#observe({}, labelsOrValue);
+    // As prom-client: labels that are missing are none, and the value follows.
+    else this.#observe(NO_LABELS, labelsOrValue || labelsOrValue === 0 ? labelsOrValue : (value ?? labelsOrValue));
   }
 
   /** The returned function observes the seconds since the start, and returns them. */
@@ -52,8 +53,8 @@ export class Histogram<T extends string = string> extends Instrument<T, number> 
     return { observe: (value) => this.#observe(labels, value), startTimer: () => this.startTimer(labels) };
   }
 
-  #observe(labels: LabelValues<string>, value: number | undefined): void {
-    if (value === undefined || !Number.isFinite(value)) {
+  #observe(labels: LabelValues<string>, value: number | null | undefined): void {
+    if (value == null || !Number.isFinite(value)) {
       throw new TypeError(`Value is not a valid number: ${format(value)}`);
     }
     const slot = this.seriesAt(labels);

@@ -1,4 +1,5 @@
 import type { Aggregator, Metric } from 'prom-client';
+import { checkAggregator, checkLabelNames, checkName, checkRegisters } from './checks.ts';
 import type { Description, LabelTuple } from './description.ts';
 import { checkLabels, type LabelValues, labelArguments, SeriesMap } from './series-map.ts';
 import type { Store } from './store.ts';
@@ -37,9 +38,8 @@ export interface JsonMetric {
   values: JsonValue[];
 }
 
-// https://prometheus.io/docs/concepts/data_model/#metric-names-and-labels
-const METRIC_NAME = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
-const LABEL_NAME = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
+/** Where labels may be left out, with prom-client's signatures: a missing object means none. */
+export const NO_LABELS: LabelValues<string> = Object.freeze({});
 
 /** What Counter, Gauge, Histogram and Summary have in common; `S` is what they keep per series. */
 export abstract class Instrument<T extends string, S> {
@@ -54,34 +54,45 @@ export abstract class Instrument<T extends string, S> {
   protected readonly metric: number;
   protected readonly series: SeriesMap<S>;
 
-  /** @throws {Error} with prom-client's words, when the name, the help or a label name is missing or wrong */
+  /**
+   * @throws {Error} with prom-client's words, when the name, the help or a label name is missing or wrong
+   * @throws {TypeError} when `registers` names no WorkerRegistry, or exemplars are asked for
+   */
   protected constructor(
     options: InstrumentOptions<T>,
     shape: Pick<Description, 'type' | 'aggregator' | 'buckets' | 'quantiles' | 'maxAgeSeconds'>,
   ) {
-    if (!options.help) throw new Error('Missing mandatory help parameter');
-    if (!options.name) throw new Error('Missing mandatory name parameter');
-    if (!METRIC_NAME.test(options.name)) throw new Error('Invalid metric name');
-    const labelNames = [...(options.labelNames ?? [])];
-    if (!labelNames.every((name) => LABEL_NAME.test(name))) throw new Error('Invalid label name');
+    if (typeof options !== 'object' || options === null) throw new TypeError('constructor expected a config object');
+    checkName(options);
+    const labelNames = options.labelNames ?? [];
+    checkLabelNames(labelNames);
+    checkAggregator(shape.aggregator);
     if (options.collect !== undefined && typeof options.collect !== 'function') {
       throw new Error('Optional "collect" parameter must be a function');
     }
+    if ('enableExemplars' in options && options.enableExemplars) {
+      throw new TypeError('Exemplars are not supported: leave out enableExemplars');
+    }
+    checkRegisters(options.registers);
     const [registry] = options.registers;
-    if (registry === undefined) throw new TypeError('registers must name a WorkerRegistry');
 
     this.name = options.name;
     this.help = options.help;
     this.type = shape.type;
     this.aggregator = shape.aggregator;
-    this.labelNames = labelNames;
+    this.labelNames = [...labelNames];
     this.#collect = options.collect;
     this.#lazy = options.lazy ?? false;
     // A registry takes whatever has prom-client's `name` and `get()`; its declared type names its own classes only.
     for (const each of options.registers) each.registerMetric(this as unknown as Metric);
     this.store = registry.store;
-    this.metric = this.store.addMetric({ name: this.name, help: this.help, labelNames, ...shape });
-    this.series = new SeriesMap(labelNames, (labels) => this.createSeries(labels));
+    this.metric = this.store.addMetric({
+      name: this.name,
+      help: this.help,
+      labelNames: this.labelNames,
+      ...shape,
+    });
+    this.series = new SeriesMap(this.labelNames, (labels) => this.createSeries(labels));
   }
 
   /** A metric without labels is there from the beginning; the last step of every constructor. */
@@ -91,7 +102,7 @@ export abstract class Instrument<T extends string, S> {
 
   /** Declares a series, so that it is there at 0 before anything happens. */
   zero(labels: LabelValues<T>): void {
-    this.seriesAt(labels);
+    this.seriesAt(labels ?? NO_LABELS);
   }
 
   /** The metric as it stands in this process, in prom-client's form. */
@@ -112,9 +123,9 @@ export abstract class Instrument<T extends string, S> {
     return this.series.at(labels);
   }
 
-  /** The labels that `labels(…)` was called with, checked. */
-  protected labelsFrom(args: readonly (LabelValues<T> | string | number)[]): LabelValues<T> {
-    const labels = labelArguments(this.labelNames, args);
+  /** The labels that `labels(…)` was called with, checked; `labels(null)` means none. */
+  protected labelsFrom(args: readonly (LabelValues<T> | string | number | null)[]): LabelValues<T> {
+    const labels = labelArguments(this.labelNames, args) ?? NO_LABELS;
     checkLabels(this.labelNames, labels);
     return labels as LabelValues<T>;
   }

@@ -1,4 +1,5 @@
-import { type Metric, type Registry, type RegistryContentType, Summary } from 'prom-client';
+import type { Metric, Registry, RegistryContentType } from 'prom-client';
+import { checkForeign, checkLabelNames } from './checks.ts';
 import type { Description } from './description.ts';
 import type { JsonMetric, JsonValue } from './instrument.ts';
 import { SeriesMap } from './series-map.ts';
@@ -20,16 +21,21 @@ export class Mirror {
     this.#store = store;
   }
 
-  async copy(metric: Metric): Promise<void> {
+  /**
+   * @param defaultLabels what each series has, unless it has a label of that name itself
+   * @throws {Error} when the metric is a summary, or what Prometheus would reject
+   */
+  async copy(metric: Metric, defaultLabels: object = {}): Promise<void> {
+    checkForeign(metric);
     const json = (await metric.get()) as unknown as JsonMetric;
     // A metric whose labels or buckets are not known yet has nothing to copy either.
     if (json.values.length === 0 && !this.#mirrored.has(json.name)) return;
-    const { description, series } = this.#mirrorOf(json, labelNamesOf(metric, json));
+    const { description, series } = this.#mirrorOf(json, labelNamesOf(metric, json, defaultLabels));
     if (description.type === 'gauge') this.#unsetGauges(series);
     let buckets: number[] = [];
     let bucketsBelow = 0;
     for (const { labels, value, metricName } of json.values) {
-      const first = series.at(labels);
+      const first = series.at({ ...defaultLabels, ...labels });
       if (description.type === 'gauge') {
         this.#write(first, 1);
         this.#write(first + 1, value);
@@ -38,7 +44,8 @@ export class Mirror {
       } else if (metricName?.endsWith('_bucket')) {
         const bucket = this.#bucketOf(description, labels.le);
         if (bucket === 0) [buckets, bucketsBelow] = [[], 0];
-        buckets[bucket] = value - bucketsBelow;
+        // Two of them where +Inf was among the buckets.
+        buckets[bucket] = (buckets[bucket] ?? 0) + value - bucketsBelow;
         bucketsBelow = value;
       } else if (metricName?.endsWith('_sum')) {
         // Comes after its buckets. It alone may go back by itself, of negative values.
@@ -89,6 +96,7 @@ export class Mirror {
   #mirrorOf(json: JsonMetric, labelNames: readonly string[]): Mirrored {
     const known = this.#mirrored.get(json.name);
     if (known !== undefined) return known;
+    checkLabelNames(labelNames);
     const description = describe(json, labelNames);
     const metric = this.#store.addMetric(description);
     const series = new SeriesMap(description.labelNames, (labels) => this.#store.addSeries(metric, labels));
@@ -98,7 +106,7 @@ export class Mirror {
   }
 }
 
-/** A plain registry of prom-client, copied into a store in memory. Summaries are left out: they can't be merged. */
+/** A plain registry of prom-client, copied into a store in memory, with its default labels. */
 export class MirroredRegistry {
   readonly store = new Store();
   readonly isSampled = false;
@@ -106,16 +114,21 @@ export class MirroredRegistry {
   readonly #registry: Registry<RegistryContentType>;
   readonly #told = new Set<string>();
 
+  /** @throws {Error} when it holds what can't be merged, a summary, or what Prometheus would reject */
   constructor(registry: Registry<RegistryContentType>) {
     this.#registry = registry;
+    for (const metric of registry.getMetricsAsArray()) checkForeign(metric);
   }
 
-  /** A metric whose `collect` throws keeps its last values, and a process warning tells of it, once. */
+  /**
+   * A metric whose `collect` throws keeps its last values, and one that came later and can't be merged is left out: a
+   * process warning tells of each, once.
+   */
   async sample(): Promise<void> {
+    const defaultLabels = defaultLabelsOf(this.#registry);
     for (const metric of this.#registry.getMetricsAsArray() as unknown as Metric[]) {
-      if (metric instanceof Summary) continue;
       try {
-        await this.#mirror.copy(metric);
+        await this.#mirror.copy(metric, defaultLabels);
       } catch (error) {
         const warning = `A metric could not be sampled: ${error instanceof Error ? error.message : error}`;
         if (!this.#told.has(warning)) process.emitWarning(warning);
@@ -125,15 +138,27 @@ export class MirroredRegistry {
   }
 }
 
-function describe({ name, help, type, aggregator, values }: JsonMetric, labelNames: readonly string[]): Description {
-  const common = { name, help, type, aggregator, labelNames };
+function describe(json: JsonMetric, labelNames: readonly string[]): Description {
+  const { name, type, aggregator = 'sum', values } = json;
+  if (!COPIED.includes(type)) throw new TypeError(`A metric of type ${type} can't be merged: ${name}`);
+  const common = { name, help: String(json.help), type, aggregator, labelNames };
   return type === 'histogram' ? { ...common, buckets: bucketsOf(values) } : common;
 }
 
+const COPIED = ['counter', 'gauge', 'histogram'];
+
+/** prom-client's registries have them, though its types don't say so. */
+function defaultLabelsOf(registry: object): object {
+  return '_defaultLabels' in registry ? Object(registry._defaultLabels) : {};
+}
+
 /** prom-client's metrics know their label names, though its types don't say so. */
-function labelNamesOf(metric: Metric, json: JsonMetric): readonly string[] {
-  if ('labelNames' in metric && Array.isArray(metric.labelNames)) return metric.labelNames.map(String);
-  const names = new Set(json.values.flatMap(({ labels }) => Object.keys(labels)));
+function labelNamesOf(metric: Metric, json: JsonMetric, defaultLabels: object): readonly string[] {
+  const own =
+    'labelNames' in metric && Array.isArray(metric.labelNames)
+      ? metric.labelNames.map(String)
+      : json.values.flatMap(({ labels }) => Object.keys(labels));
+  const names = new Set([...own, ...Object.keys(defaultLabels)]);
   if (json.type === 'histogram') names.delete('le');
   return [...names];
 }

@@ -16,12 +16,15 @@ interface Level<S> {
 export class SeriesMap<S> {
   readonly labelNames: readonly string[];
   readonly #create: (labels: LabelTuple) => S;
+  /** Whether a label has the name of something that every object has, such as `constructor`. */
+  readonly #isInherited: boolean;
   readonly #root: Level<S> = newLevel();
   readonly #all: { labels: Record<string, string>; series: S }[] = [];
 
   constructor(labelNames: readonly string[], create: (labels: LabelTuple) => S) {
     this.labelNames = labelNames;
     this.#create = create;
+    this.#isInherited = labelNames.some((name) => name in Object.prototype);
   }
 
   /** Every series with its labels, in the order in which they came. */
@@ -30,7 +33,8 @@ export class SeriesMap<S> {
   }
 
   /** The series with these labels, made if it is new. Values are taken as text, as prom-client does. */
-  at(labels: LabelValues<string>): S {
+  at(given: LabelValues<string>): S {
+    const labels = this.#isInherited ? ownLabels(given) : given;
     let level = this.#root;
     for (let i = 0; i < this.labelNames.length; i++) {
       const value = labels[this.labelNames[i] as string];
@@ -47,17 +51,20 @@ export class SeriesMap<S> {
   }
 
   #add(given: LabelValues<string>): S {
-    const labels: Record<string, string> = {};
-    const tuple = this.labelNames.map((name) => {
-      const value = given[name];
-      if (value === undefined) return null;
-      labels[name] = String(value);
-      return String(value);
-    });
+    const tuple = this.labelNames.map((name) => (given[name] === undefined ? null : String(given[name])));
     const series = this.#create(tuple);
+    // Unlike an assignment, it also takes a label of the name `__proto__`.
+    const labels = Object.fromEntries(
+      this.labelNames.flatMap((name, i) => (tuple[i] == null ? [] : [[name, tuple[i]]])),
+    );
     this.#all.push({ labels, series });
     return series;
   }
+}
+
+/** Without what every object has. */
+function ownLabels(labels: LabelValues<string>): LabelValues<string> {
+  return Object.assign(Object.create(null), labels);
 }
 
 function newLevel<S>(): Level<S> {
@@ -76,8 +83,8 @@ export function checkLabels(labelNames: readonly string[], labels: object): void
 /** The labels that `labels(…)` was called with: one object, or the values in the order of the names. */
 export function labelArguments(
   labelNames: readonly string[],
-  args: readonly (LabelValues<string> | string | number)[],
-): LabelValues<string> {
+  args: readonly (LabelValues<string> | string | number | null)[],
+): LabelValues<string> | null {
   const [first] = args;
   if (typeof first === 'object') return first;
   if (labelNames.length !== args.length) {

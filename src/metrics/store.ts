@@ -1,5 +1,7 @@
+import { inspect } from 'node:util';
 import type { Description, DirectoryRecord, LabelTuple } from './description.ts';
 import { DEFAULT_CAPACITY, encodeRecord, slotsOf } from './layout.ts';
+import { SlotTable } from './slot-table.ts';
 import { type Span, StoreFile } from './store-file.ts';
 import { addTo } from './sums.ts';
 import { copyTo } from './window.ts';
@@ -21,7 +23,8 @@ export interface OpenStoreOptions {
   onProblem?: (problem: Error) => void;
 }
 
-const HEARTBEAT_MS = 1000;
+/** A heartbeat in the file; a look at the windows of the summaries. */
+const TICK_MS = 1000;
 /** A lazy change that nothing has taken along is written after this time. */
 const LAZY_MS = 50;
 
@@ -43,22 +46,38 @@ function writeAtExit(): void {
   for (const store of openStores) store.flush();
 }
 
+/** What text becomes of a place that is missing; it would be one place for all workers. */
+const NO_PLACE = ['undefined', 'null', 'NaN'];
+
+const MAX_CAPACITY = 2 ** 30;
+
 /**
  * Opens the store of this process: one file per life of a worker.
  *
  * Never throws for want of room or rights: then the values stay in memory, `onProblem` is told, and the file is tried
  * again every second.
  *
- * @throws {TypeError} when `worker` can't be part of a file name
+ * @throws {TypeError} when `directory` is no path, `worker` can't be part of a file name, or `capacity` is no whole number
  */
-export function openStore({
-  directory,
-  worker,
-  capacity = DEFAULT_CAPACITY,
-  onProblem = (problem) => process.emitWarning(problem),
-}: OpenStoreOptions): Store {
-  if (!/^\w{1,64}$/.test(String(worker))) {
-    throw new TypeError(`A worker's place is letters, digits and _: ${JSON.stringify(worker)}`);
+export function openStore(options: OpenStoreOptions): Store {
+  const {
+    directory,
+    worker,
+    capacity = DEFAULT_CAPACITY,
+    onProblem = (problem) => process.emitWarning(problem),
+  }: Partial<OpenStoreOptions> = options ?? {};
+  if (typeof directory !== 'string' || directory === '') {
+    throw new TypeError(
+      `directory must be the path that createStoreDirectory().path has in the primary, handed to the worker as in cluster.fork({ STORES: stores.path }): ${inspect(directory)}`,
+    );
+  }
+  if (!/^\w{1,64}$/.test(String(worker)) || NO_PLACE.includes(String(worker))) {
+    throw new TypeError(
+      `worker must be this worker's place, letters, digits and _, which its replacement takes over, as in openStore({ directory, worker: 1 }): ${inspect(worker)}`,
+    );
+  }
+  if (!Number.isInteger(capacity) || capacity < 1 || capacity > MAX_CAPACITY) {
+    throw new TypeError(`capacity must be a whole number of values, from 1 to ${MAX_CAPACITY}: ${inspect(capacity)}`);
   }
   return new Store(new StoreFile({ directory, worker: String(worker), capacity, onProblem }));
 }
@@ -77,9 +96,11 @@ export class Store {
   /** The same memory: making a view at every write would cost as much as the write. */
   #bytes = new Uint8Array(this.#values.buffer);
   readonly records: DirectoryRecord[] = [];
-  readonly #descriptions: Description[] = [];
+  /** What the values of the summaries are: for their windows. */
+  readonly #summarySlots = new SlotTable();
+  readonly #metrics: { readonly description: Description }[] = [];
   readonly #file: StoreFile | null;
-  readonly #heartbeat: NodeJS.Timeout | undefined;
+  #tick: NodeJS.Timeout | undefined;
   #lazyFlush: NodeJS.Timeout | undefined;
   readonly #flushTurn = () => this.flush();
   readonly #flushLazily = () => {
@@ -106,7 +127,10 @@ export class Store {
     file.rewrite(this.#bytes, 0);
     if (openStores.size === 0) process.prependListener('exit', writeAtExit);
     openStores.add(this);
-    this.#heartbeat = setInterval(() => this.rewrite(), HEARTBEAT_MS).unref();
+    this.#tick = setInterval(() => {
+      this.rewrite();
+      this.slide();
+    }, TICK_MS).unref();
   }
 
   /** Grows by being replaced: ask for it anew at each use. */
@@ -121,22 +145,26 @@ export class Store {
 
   /** @returns the metric's number */
   addMetric(description: Description): number {
+    if (description.type === 'summary') this.#tick ??= slideRegularly(this);
     this.#addRecord({ kind: 'metric', description });
-    return this.#descriptions.push(description) - 1;
+    return this.#metrics.push({ description }) - 1;
   }
 
   /**
    * Makes room for the values of a series, for all of them or none: where the file has no room, they are in memory only.
    *
-   * @param metric number of the metric
+   * @param number of the metric
    * @returns the first of the series' values, all of them 0
    */
-  addSeries(metric: number, labels: LabelTuple): number {
-    const description = this.#description(metric);
+  addSeries(number: number, labels: LabelTuple): number {
+    const metric = this.#metric(number);
+    const { description } = metric;
     const length = slotsOf(description, undefined);
-    if (this.#hasRoom(length)) return this.#take(metric, labels, length);
-    this.#tellFull(description, length, 'has a series in memory only');
-    return this.#takeMemory(length);
+    const hasRoom = this.#hasRoom(length);
+    if (!hasRoom) this.#tellFull(description, length, 'has a series in memory only');
+    const first = hasRoom ? this.#take(number, labels, length) : this.#takeMemory(length);
+    if (description.type === 'summary') this.#summarySlots.add(metric, first, undefined);
+    return first;
   }
 
   /**
@@ -147,15 +175,17 @@ export class Store {
    * @param series the first of the series' values
    * @returns the first of the chunk's values; `null` when the series is in the file and the chunk finds no room there
    */
-  addChunk(metric: number, labels: LabelTuple, series: number, chunk: number): number | null {
-    const description = this.#description(metric);
+  addChunk(number: number, labels: LabelTuple, series: number, chunk: number): number | null {
+    const metric = this.#metric(number);
+    const { description } = metric;
     const length = slotsOf(description, chunk);
-    if (series >= this.#capacity) return this.#takeMemory(length);
-    if (!this.#hasRoom(length)) {
+    const isInMemory = series >= this.#capacity;
+    if (!isInMemory && !this.#hasRoom(length)) {
       this.#tellFull(description, length, 'leaves out observations, in sum and count alike');
       return null;
     }
-    const first = this.#take(metric, labels, length, chunk);
+    const first = isInMemory ? this.#takeMemory(length) : this.#take(number, labels, length, chunk);
+    this.#summarySlots.add(metric, first, chunk);
     this.flush();
     return first;
   }
@@ -170,10 +200,10 @@ export class Store {
     return false;
   }
 
-  #description(metric: number): Description {
-    const description = this.#descriptions[metric];
-    if (description === undefined) throw new RangeError(`This store has no metric ${metric}`);
-    return description;
+  #metric(number: number): { readonly description: Description } {
+    const metric = this.#metrics[number];
+    if (metric === undefined) throw new RangeError(`This store has no metric ${number}`);
+    return metric;
   }
 
   #hasRoom(length: number): boolean {
@@ -228,6 +258,16 @@ export class Store {
     else this.#lazyFlush ??= setTimeout(this.#flushLazily, LAZY_MS).unref();
   }
 
+  /** The counts of the summaries' bins when their windows began, by slot; beyond its end they were 0. */
+  get before(): Float64Array {
+    return this.#summarySlots.windows.before;
+  }
+
+  /** Lets the windows of the summaries slide; happens by itself once a second. */
+  slide(): void {
+    this.#summarySlots.windows.advance(performance.now(), this.#values);
+  }
+
   /** Writes now what has changed; otherwise a microtask of this turn does. Call it before a synchronous answer. */
   flush(): void {
     this.#queued = false;
@@ -243,7 +283,7 @@ export class Store {
 
   /** Writes everything and lets go of the file. The primary adds it to its sums and removes it. */
   close(): void {
-    clearInterval(this.#heartbeat);
+    clearInterval(this.#tick);
     clearTimeout(this.#lazyFlush);
     this.#file?.close(this.#bytes, this.#slots);
     if (openStores.delete(this) && openStores.size === 0) process.off('exit', writeAtExit);
@@ -300,4 +340,15 @@ export class Store {
     this.#changedBlocks = [];
     return spans;
   }
+}
+
+/** For a store without a file and so without a heartbeat. It ends with the store, which it does not keep in memory. */
+function slideRegularly(store: Store): NodeJS.Timeout {
+  const reference = new WeakRef(store);
+  const tick = setInterval(() => {
+    const store = reference.deref();
+    if (store === undefined) clearInterval(tick);
+    else store.slide();
+  }, TICK_MS).unref();
+  return tick;
 }

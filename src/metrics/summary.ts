@@ -1,7 +1,16 @@
 import { format, inspect } from 'node:util';
-import { type BinnedCounts, binOf, CHUNK_BINS, chunkOf, quantilesOf, totalCount } from './bins.ts';
+import { binOf, CHUNK_BINS, chunkOf, quantilesOf, totalCount } from './bins.ts';
+import { checkPercentiles } from './checks.ts';
 import type { LabelTuple } from './description.ts';
-import { Instrument, type InstrumentOptions, isLabels, type JsonValue, startTimer } from './instrument.ts';
+import {
+  Instrument,
+  type InstrumentOptions,
+  isLabels,
+  type JsonMetric,
+  type JsonValue,
+  NO_LABELS,
+  startTimer,
+} from './instrument.ts';
 import type { LabelValues } from './series-map.ts';
 
 export interface SummaryOptions<T extends string> extends InstrumentOptions<T> {
@@ -25,25 +34,32 @@ interface SummarySlots {
  * Quantiles of all workers' observations together, within 1 % of the exact value. prom-client's Summary, without
  * `reset`, `remove`, `ageBuckets`, `pruneAgedBuckets` and `compressCount`.
  *
- * The primary slides the window; `get()` in this process tells the quantiles since it began.
+ * The primary slides the window over all workers; `get()` and the registry's `metrics()` tell the quantiles of this
+ * process alone, over a window of its own.
  */
 export class Summary<T extends string = string> extends Instrument<T, SummarySlots> {
   readonly percentiles: readonly number[];
 
   /** @throws {Error} when `quantile` is a label name, a percentile is not within 0 and 1, or the age not positive */
   constructor(options: SummaryOptions<T>) {
-    const quantiles = [...(options.percentiles ?? DEFAULT_PERCENTILES)];
-    const maxAgeSeconds = options.maxAgeSeconds ?? DEFAULT_MAX_AGE_SECONDS;
-    if ((options.labelNames as readonly string[] | undefined)?.includes('quantile')) {
+    const given = options?.percentiles ?? DEFAULT_PERCENTILES;
+    const maxAgeSeconds = options?.maxAgeSeconds ?? DEFAULT_MAX_AGE_SECONDS;
+    if ((options?.labelNames as readonly string[] | undefined)?.includes('quantile')) {
       throw new Error('quantile is a reserved label keyword');
     }
-    if (!quantiles.every((quantile) => quantile >= 0 && quantile <= 1)) {
-      throw new Error(`Percentiles must be numbers from 0 to 1: ${inspect(quantiles)}`);
+    checkPercentiles(given);
+    const quantiles = [...given];
+    if (!Number.isFinite(maxAgeSeconds) || maxAgeSeconds <= 0) {
+      throw new Error(`maxAgeSeconds must be positive and finite: ${inspect(maxAgeSeconds)}`);
     }
-    if (!(maxAgeSeconds > 0)) throw new Error(`maxAgeSeconds must be positive: ${inspect(maxAgeSeconds)}`);
     super(options, { type: 'summary', aggregator: 'sum', quantiles, maxAgeSeconds });
     this.percentiles = quantiles;
     this.declareUnlabelled();
+  }
+
+  override async get(): Promise<JsonMetric> {
+    this.store.slide();
+    return super.get();
   }
 
   /**
@@ -52,9 +68,10 @@ export class Summary<T extends string = string> extends Instrument<T, SummarySlo
    */
   observe(labels: LabelValues<T>, value: number): void;
   observe(value: number): void;
-  observe(labelsOrValue: LabelValues<T> | number, value?: number): void {
+  observe(labelsOrValue: LabelValues<T> | number | null, value?: number): void {
     if (isLabels(labelsOrValue)) this.#observe(labelsOrValue, value);
-    else this.#observe({}, labelsOrValue);
+    // As prom-client: labels that are missing are none, and the value follows.
+    else this.#observe(NO_LABELS, labelsOrValue || labelsOrValue === 0 ? labelsOrValue : (value ?? labelsOrValue));
   }
 
   /** The returned function observes the seconds since the start, and returns them. */
@@ -70,8 +87,8 @@ export class Summary<T extends string = string> extends Instrument<T, SummarySlo
     return { observe: (value) => this.#observe(labels, value), startTimer: () => this.startTimer(labels) };
   }
 
-  #observe(labels: LabelValues<string>, value: number | undefined): void {
-    if (value === undefined || !Number.isFinite(value)) {
+  #observe(labels: LabelValues<string>, value: number | null | undefined): void {
+    if (value == null || !Number.isFinite(value)) {
       throw new TypeError(`Value is not a valid number: ${format(value)}`);
     }
     const series = this.seriesAt(labels);
@@ -105,16 +122,17 @@ export class Summary<T extends string = string> extends Instrument<T, SummarySlo
   }
 
   protected valuesOf(series: SummarySlots, labels: Record<string, string>): JsonValue[] {
-    const counts: BinnedCounts = {
-      chunks: series.chunks,
-      zeroSlot: series.slot + 1,
-      countAt: (slot) => this.store.values[slot] as number,
-    };
-    const quantiles = quantilesOf(counts, this.percentiles);
+    const { values, before } = this.store;
+    const bins = { chunks: series.chunks, zeroSlot: series.slot + 1 };
+    const countAt = (slot: number) => values[slot] as number;
+    const quantiles = quantilesOf(
+      { ...bins, countAt: (slot) => countAt(slot) - (before[slot] ?? 0) },
+      this.percentiles,
+    );
     return [
       ...this.percentiles.map((quantile, i) => ({ labels: { quantile, ...labels }, value: quantiles[i] as number })),
-      { labels, value: this.store.values[series.slot] as number, metricName: `${this.name}_sum` },
-      { labels, value: totalCount(counts), metricName: `${this.name}_count` },
+      { labels, value: countAt(series.slot), metricName: `${this.name}_sum` },
+      { labels, value: totalCount({ ...bins, countAt }), metricName: `${this.name}_count` },
     ];
   }
 }

@@ -66,6 +66,7 @@ export class SlidingWindows {
    * @param counts by slot, as they are now
    */
   advance(nowMs: number, counts: Float64Array): void {
+    if (this.#windows.size === 0) return;
     this.#growTo(counts.length);
     for (const [{ description }, window] of this.#windows) {
       const ageMs = (description.maxAgeSeconds ?? 0) * 1000;

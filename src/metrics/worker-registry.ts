@@ -1,5 +1,7 @@
-import { type Metric, Registry, Summary } from 'prom-client';
-import { Instrument } from './instrument.ts';
+import { inspect } from 'node:util';
+import { type Metric, Registry } from 'prom-client';
+import { checkForeign, isInstrument, isStore } from './checks.ts';
+import type { Instrument } from './instrument.ts';
 import { Mirror } from './mirror.ts';
 import { sampleRegularly } from './sampler.ts';
 import { Store } from './store.ts';
@@ -7,6 +9,11 @@ import { Store } from './store.ts';
 export interface SamplingOptions {
   /** Told when a `collect` function throws; that metric keeps its last values, and sampling goes on. */
   onProblem?: (problem: Error) => void;
+}
+
+/** prom-client's registries print a metric so, though its types don't say so. */
+interface Printer {
+  getMetricsAsString(metric: SampledMetric): Promise<string>;
 }
 
 type SampledMetric = Instrument<string, unknown> | Metric;
@@ -20,28 +27,55 @@ type SampledMetric = Instrument<string, unknown> | Metric;
 export class WorkerRegistry extends Registry {
   readonly store: Store;
   readonly #mirror: Mirror;
+  /** In the place of prom-client's object, to which a metric may not be called `constructor`. */
+  readonly #metrics = new Map<string, SampledMetric>();
   #samplers = 0;
 
-  /** @param store `openStore(…)`; by default one in memory: in the primary, and in tests */
+  /**
+   * @param store `openStore(…)`; by default one in memory: in the primary, and in tests
+   * @throws {TypeError} when it is no store; unlike prom-client's registry, it is not made from a content type
+   */
   constructor(store: Store = new Store()) {
     super();
+    if (!isStore(store)) {
+      throw new TypeError(`Write new WorkerRegistry(openStore({ directory, worker })), not of ${inspect(store)}`);
+    }
     this.store = store;
     this.#mirror = new Mirror(store);
   }
 
-  /** @throws {TypeError} for prom-client's Summary: quantiles that were computed already can't be merged truthfully */
+  /**
+   * @throws {TypeError} for prom-client's Summary: quantiles that were computed already can't be merged truthfully
+   * @throws {Error} when the name is taken, or for what Prometheus would reject
+   */
   override registerMetric<T extends string>(metric: Metric<T>): void {
-    if (metric instanceof Summary) {
-      throw new TypeError(
-        `prom-client's Summary can't be merged: make ${(metric as { name?: string }).name} with ours`,
-      );
+    const registered = metric as unknown as SampledMetric & { name: string };
+    if (!isInstrument(metric)) checkForeign(metric);
+    const known = this.#metrics.get(registered.name);
+    if (known !== undefined && known !== registered) {
+      throw new Error(`A metric with the name ${registered.name} has already been registered.`);
     }
-    super.registerMetric(metric);
+    this.#metrics.set(registered.name, registered);
+  }
+
+  override getMetricsAsArray(): ReturnType<Registry['getMetricsAsArray']> {
+    return [...this.#metrics.values()] as unknown as ReturnType<Registry['getMetricsAsArray']>;
+  }
+
+  override getSingleMetric<T extends string>(name: string): Metric<T> | undefined {
+    return this.#metrics.get(name) as Metric<T> | undefined;
+  }
+
+  /** @throws {Error} when there is no such metric */
+  override async getSingleMetricAsString(name: string): Promise<string> {
+    const metric = this.#metrics.get(name);
+    if (metric === undefined) throw new Error(`There is no metric ${name} in this registry`);
+    return (this as unknown as Printer).getMetricsAsString(metric);
   }
 
   /** Brings the store up to date: runs the `collect` functions, copies prom-client's own metrics. */
   async sample(): Promise<void> {
-    for (const metric of this.#metrics()) await this.#sampleOne(metric);
+    for (const metric of this.#metrics.values()) await this.#sampleOne(metric);
   }
 
   /** Whether it is kept up to date by itself. */
@@ -58,7 +92,7 @@ export class WorkerRegistry extends Registry {
   sampleRegularly({ onProblem = () => {} }: SamplingOptions = {}): () => void {
     const underWay = new Set<SampledMetric>();
     const sampler = sampleRegularly(() => {
-      for (const metric of this.#metrics()) {
+      for (const metric of this.#metrics.values()) {
         if (underWay.has(metric)) continue;
         underWay.add(metric);
         void this.#sampleOne(metric)
@@ -93,12 +127,8 @@ export class WorkerRegistry extends Registry {
     throw new Error('A store has no default labels: name the label in labelNames');
   }
 
-  #metrics(): SampledMetric[] {
-    return this.getMetricsAsArray() as unknown as SampledMetric[];
-  }
-
   async #sampleOne(metric: SampledMetric): Promise<void> {
-    if (metric instanceof Instrument) await metric.collect();
+    if (isInstrument(metric)) await metric.collect();
     else await this.#mirror.copy(metric);
   }
 }
