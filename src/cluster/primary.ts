@@ -12,6 +12,7 @@ import { projectRoot } from '../paths.ts';
 import { keepDefaultMetrics } from './default-metrics.ts';
 import { RESTART_REASONS } from './exit-reason.ts';
 import { listen } from './http-server.ts';
+import { enterInstance } from './instances.ts';
 import { writeAssignment } from './messages.ts';
 import { type ReleaseStack, releaseStack } from './release.ts';
 import { keptSessionKeys } from './session-keys.ts';
@@ -111,6 +112,7 @@ async function startPrimary(
     (knex) => knex.destroy(),
   );
   resources.add(keepHouse(database, log), (stopKeepingHouse) => stopKeepingHouse());
+  resources.add(await enterInstance(database, { sessionKeys, log }), (leave) => leave());
 
   // Made last, since it hands on the addresses of the rest; asked by the rest before that.
   let supervisor: Supervisor | null = null;

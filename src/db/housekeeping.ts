@@ -1,108 +1,169 @@
 import type { Knex } from 'knex';
 import type { Logger } from '../log.ts';
+import { named } from './named.ts';
 
 const MINUTE_MS = 60_000;
-const INTERVAL_MS = 10 * MINUTE_MS;
-/** Sessions that one statement looks at: few enough to be done in time on any disk, and never felt. */
+const SESSIONS_INTERVAL_MS = 10 * MINUTE_MS;
+/** Addresses of clients are not kept for longer than they are needed. */
+const RATE_LIMITS_INTERVAL_MS = 1 * MINUTE_MS;
+/** Rows that one statement looks at: few enough to be done in time on any disk, and never felt. */
 const BATCH = 500;
 
 /**
- * Removes sessions that nobody will come back to, now and every 10 minutes: without a cart a day after the last visit,
- * as every client without cookies leaves one per page; with a cart, which goes too, when the cookie has expired. A
- * session with an order stays. Several instances may do so at once.
+ * Removes what nobody will come back to, now and regularly: old sessions every 10 minutes, ended windows of the rate
+ * limit every minute. Several instances may do so at once.
  *
  * @returns stops it; resolves when the statement under way has ended
  */
 export function keepHouse(database: Knex, log: Logger): () => Promise<void> {
   let stopped = false;
-
-  async function round(): Promise<void> {
-    try {
-      const removed = await removeOldSessions(database, { batch: BATCH, isStopped: () => stopped });
+  const options = { batch: BATCH, isStopped: () => stopped };
+  const stops = [
+    repeat(SESSIONS_INTERVAL_MS, async () => {
+      const removed = await removeOldSessions(database, options);
       if (removed > 0) log.info({ removed }, 'removed old sessions');
-    } catch (error) {
-      log.warn({ err: error }, 'not all old sessions could be removed; the next round tries again');
+    }),
+    repeat(RATE_LIMITS_INTERVAL_MS, () => removeEndedRateLimits(database, options)),
+  ];
+
+  function repeat(intervalMs: number, round: () => Promise<unknown>): () => Promise<void> {
+    let underWay: Promise<void> | null = null;
+    async function attempt(): Promise<void> {
+      try {
+        await round();
+      } catch (error) {
+        log.warn({ err: error }, 'not all old rows could be removed; the next round tries again');
+      }
+      underWay = null;
     }
+    function begin(): void {
+      underWay ??= attempt();
+    }
+    begin();
+    const timer = setInterval(begin, intervalMs).unref();
+    return async function stop() {
+      clearInterval(timer);
+      await underWay;
+    };
   }
 
-  let underWay: Promise<void> | null = null;
-  function begin(): void {
-    underWay ??= round().finally(() => {
-      underWay = null;
-    });
-  }
-  begin();
-  const timer = setInterval(begin, INTERVAL_MS).unref();
   return async function stopKeepingHouse() {
     stopped = true;
-    clearInterval(timer);
-    await underWay;
+    await Promise.all(stops.map((stop) => stop()));
   };
 }
 
+interface BatchOptions {
+  readonly batch: number;
+  isStopped?(): boolean;
+}
+
+/** What is due is found by an index that holds nothing else, so a round costs as much as there is to do. */
+const DUE = {
+  /** Not looked at yet, and not seen for a day. */
+  first: { by: 'last_seen_at', where: "kept_until is null and last_seen_at < now() - interval '1 day'" },
+  /** Looked at, and left until now. */
+  again: { by: 'kept_until', where: "kept_until < now() and kept_until < 'infinity'" },
+} as const;
+
 /**
- * Walks over all sessions that are old enough, the oldest first, and removes those that may go. Each statement looks at
- * one batch only, however many sessions stay, and a batch that fails does not keep those behind it.
+ * Removes sessions that nobody will come back to: without a cart a day after the last visit, as every client without
+ * cookies leaves one per page; with a cart, which goes too, when the cookie has expired. A session with an order stays.
+ *
+ * Each statement looks at one batch. A session that stays is marked with when to look at it again (`kept_until`), for one
+ * with an order never, so that it is not walked over each round. A batch that fails keeps no other, and the next ones are
+ * smaller, in case it was too slow.
  *
  * @returns how many were removed
  * @throws the first failure, after the walk
  */
 export async function removeOldSessions(
   database: Knex,
-  { batch, isStopped = () => false }: { batch: number; isStopped?: () => boolean },
+  { batch, isStopped = () => false }: BatchOptions,
 ): Promise<number> {
   let removed = 0;
+  let size = batch;
   let failure: unknown;
-  for (let seen = await findOldSessions(database, batch); seen.length > 0 && !isStopped(); ) {
-    try {
-      removed += await removeThose(database, seen);
-    } catch (error) {
-      failure ??= error;
+  for (const due of [DUE.first, DUE.again]) {
+    for (let seen = await findDue(database, due, size); seen.length > 0 && !isStopped(); ) {
+      try {
+        removed += await removeOrKeep(database, seen);
+      } catch (error) {
+        failure ??= error;
+        size = Math.ceil(size / 2);
+      }
+      seen = await findDue(database, due, size, seen.at(-1));
     }
-    seen = await findOldSessions(database, batch, seen.at(-1));
   }
   if (failure !== undefined) throw failure;
   return removed;
 }
 
-interface SeenSession {
+interface DueSession {
   id: string;
   /** As text, since a `Date` has no microseconds. */
-  lastSeen: string;
+  at: string;
 }
 
-function findOldSessions(database: Knex, limit: number, after?: SeenSession): Promise<SeenSession[]> {
-  const old = database('sessions')
-    .whereRaw("last_seen_at < now() - interval '1 day'")
-    .orderBy(['last_seen_at', 'id'])
+function findDue(
+  database: Knex,
+  { by, where }: (typeof DUE)[keyof typeof DUE],
+  limit: number,
+  after?: DueSession,
+): Promise<DueSession[]> {
+  const due = database('sessions')
+    .whereRaw(where)
+    .orderBy([by, 'id'])
     .limit(limit)
-    .select('id', { lastSeen: database.raw('last_seen_at::text') });
-  if (after) old.whereRaw('(last_seen_at, id) > (?::timestamptz, ?::uuid)', [after.lastSeen, after.id]);
-  return old;
+    .select('id', { at: database.raw('??::text', by) });
+  if (after) due.whereRaw('(??, id) > (?::timestamptz, ?::uuid)', [by, after.at, after.id]);
+  return due;
 }
 
 /** A visitor who has come back meanwhile, or comes back in this moment, stays: their row is fresh, or locked. */
-function removeThose(database: Knex, seen: readonly SeenSession[]): Promise<number> {
-  const old = database('sessions')
-    .whereIn(
-      'id',
-      seen.map(({ id }) => id),
-    )
-    .where((either) =>
-      either
-        .where((cartless) =>
-          cartless
-            .whereRaw("last_seen_at < now() - interval '1 day'")
-            .whereNotExists(database('carts').whereRaw('carts.session_id = sessions.id')),
-        )
-        .orWhere((expired) =>
-          expired
-            .whereRaw("last_seen_at < now() - interval '30 days'")
-            .whereNotExists(database('orders').whereRaw('orders.session_id = sessions.id')),
-        ),
-    )
-    .forUpdate()
-    .skipLocked()
-    .select('id');
-  return database('sessions').whereIn('id', old).delete();
+async function removeOrKeep(database: Knex, seen: readonly DueSession[]): Promise<number> {
+  const { rows } = await named(
+    database.raw<{ rows: [{ removed: number }] }>(
+      `with locked as (
+         select id, last_seen_at from sessions where id = any(?::uuid[]) for update skip locked
+       ), judged as materialized (
+         select id,
+           case
+             when last_seen_at >= now() - interval '1 day' then null
+             when exists (select from orders where session_id = locked.id) then 'infinity'
+             when exists (select from carts where session_id = locked.id) then last_seen_at + interval '30 days'
+             else '-infinity'
+           end as keep_until
+         from locked
+       ), kept as (
+         update sessions set kept_until = keep_until from judged
+         where sessions.id = judged.id and (keep_until is null or keep_until > now())
+           and kept_until is distinct from keep_until
+       ), removed as (
+         delete from sessions using judged where sessions.id = judged.id and keep_until <= now() returning 1
+       )
+       select count(*) as removed from removed`,
+      [seen.map(({ id }) => id)],
+    ),
+    'delete',
+    'sessions',
+  );
+  return rows[0].removed;
+}
+
+/** Removes the counts of clients whose window has ended. */
+export async function removeEndedRateLimits(
+  database: Knex,
+  { batch, isStopped = () => false }: BatchOptions,
+): Promise<void> {
+  let removed = batch;
+  while (removed === batch && !isStopped()) {
+    const ended = database('rate_limits')
+      .whereRaw('window_ends_at < now()')
+      .limit(batch)
+      .forUpdate()
+      .skipLocked()
+      .select('address');
+    removed = await database('rate_limits').whereIn('address', ended).delete();
+  }
 }

@@ -1,0 +1,83 @@
+import { randomUUID, scrypt } from 'node:crypto';
+import { hostname } from 'node:os';
+import { promisify } from 'node:util';
+import type { Knex } from 'knex';
+import type { Logger } from '../log.ts';
+
+const SECOND_MS = 1_000;
+const HEARTBEAT_MS = 30 * SECOND_MS;
+/** An instance that was not heard of for three heartbeats is gone. */
+const ALIVE = '90 seconds';
+/** Rows of instances that could not say goodbye. */
+const FORGOTTEN = '1 day';
+const HASH_BYTES = 24;
+
+export interface InstanceOptions {
+  readonly sessionKeys: readonly string[];
+  readonly log: Logger;
+}
+
+/**
+ * Enters this instance in the list of those that share the database, and warns when others are there that have none of
+ * its session keys: each then takes the other's cookies for forged, and visitors lose their carts at every change of
+ * instance. Of the keys only a slow, salted hash is stored. Never fails: a shop without this list serves as well.
+ *
+ * @returns takes the instance off the list
+ */
+export async function enterInstance(
+  database: Knex,
+  { sessionKeys, log }: InstanceOptions,
+): Promise<() => Promise<void>> {
+  const id = randomUUID();
+  const name = `${hostname()}:${process.pid}`;
+  let hashes: string[] = [];
+
+  async function sayHello(): Promise<void> {
+    const row = { id, name, session_key_hashes: hashes, seen_at: database.fn.now() };
+    await database('instances').insert(row).onConflict('id').merge(['seen_at']);
+    await database('instances').whereRaw('seen_at < now() - ?::interval', [FORGOTTEN]).delete();
+  }
+
+  async function quietly(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      log.debug({ err: error }, 'the list of instances could not be kept');
+    }
+  }
+
+  let underWay = quietly(async () => {
+    hashes = await hashKeys(database, sessionKeys);
+    // First the row, then the look: of two that start at once, at least one sees the other.
+    await sayHello();
+    const strangers = await database('instances')
+      .whereRaw('seen_at > now() - ?::interval and not session_key_hashes && ?::text[]', [ALIVE, hashes])
+      .orderBy('name')
+      .pluck<string[]>('name');
+    if (strangers.length > 0) {
+      log.warn(
+        { instances: strangers },
+        'this instance has none of the session keys of other instances on its database, so visitors lose their carts when they come to another instance: set the same SESSION_KEYS for all of them',
+      );
+    }
+  });
+  await underWay;
+
+  const timer = setInterval(() => {
+    underWay = quietly(sayHello);
+  }, HEARTBEAT_MS).unref();
+  return async function leave() {
+    clearInterval(timer);
+    await underWay;
+    await quietly(async () => {
+      await database('instances').where({ id }).delete();
+    });
+  };
+}
+
+const slowHash = promisify<string, string, number, Buffer>(scrypt);
+
+async function hashKeys(database: Knex, keys: readonly string[]): Promise<string[]> {
+  const { salt } = await database('session_key_salt').first('salt');
+  return Promise.all(keys.map(async (key) => (await slowHash(key, salt, HASH_BYTES)).toString('base64url')));
+}
