@@ -8,6 +8,8 @@ export interface ShopErrorOptions {
   fields?: Record<string, string>;
   /** The page to show in place of the error page: a form with its mistakes. */
   page?: Page;
+  /** For the log: what the operator may have to set. */
+  hint?: string;
   cause?: unknown;
 }
 
@@ -19,6 +21,7 @@ export class ShopError extends Error {
   readonly headers: Record<string, string>;
   readonly fields: Record<string, string> | undefined;
   readonly page: Page | undefined;
+  readonly hint: string | undefined;
 
   constructor(status: number, type: ErrorType, message: string, options: ShopErrorOptions = {}) {
     super(message, { cause: options.cause });
@@ -27,6 +30,7 @@ export class ShopError extends Error {
     this.headers = options.headers ?? {};
     this.fields = options.fields;
     this.page = options.page;
+    this.hint = options.hint;
   }
 }
 
@@ -34,7 +38,8 @@ export class ShopError extends Error {
 export const malformed = (message: string, options?: ShopErrorOptions) =>
   new ShopError(400, 'validation', message, options);
 
-export const forbidden = (message: string) => new ShopError(403, 'forbidden', message);
+export const forbidden = (message: string, options?: ShopErrorOptions) =>
+  new ShopError(403, 'forbidden', message, options);
 
 export const notFound = (message: string) => new ShopError(404, 'not_found', message);
 

@@ -19,7 +19,8 @@ export interface Shop {
 
 /** A request as the business sees it. Everything in it but the session's id comes from a stranger. */
 export interface ShopRequest {
-  readonly method: string;
+  /** Whether a person gets the answer to see, so that it counts as a view. */
+  readonly isVisit: boolean;
   readonly params: Readonly<Record<string, string>>;
   readonly query: Readonly<Record<string, unknown>>;
   /** Fields of a posted form. */

@@ -86,7 +86,7 @@ export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestS
     pages,
     ground: { assets, database, metricsEndpoint, ready, readyWithoutDatabase },
     beforeForms: [refuseCrossSite(), limitRate(rateLimiter), parseForm()],
-    beforePages: [shedLoad(load), keepDeadline(deadlineMs, log), greetVisitor(database)],
+    beforePages: [shedLoad(load), keepDeadline(deadlineMs, log), greetVisitor(database, deps.sessionKeys)],
   });
 
   app.use(timeRequests(metrics));
@@ -97,7 +97,7 @@ export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestS
   app.use(compressBodies());
   app.use(handleErrors(metrics, pages));
   app.use(refuseMalformedAddress());
-  app.use(sessionCookie(app));
+  app.use(sessionCookie(app, deps.sessionKeys));
   app.use(router.routes());
   app.use(refuseMethod());
   return app;

@@ -1,28 +1,40 @@
 import { forbidden } from '../shop/errors.ts';
 import type { WebContext, WebMiddleware } from './state.ts';
 
+const REFUSED = 'Esse formulário veio de outro site, por isso não foi aceito.';
+/** For the shop's operator, who sees the page before the log. */
+const BEHIND_A_PROXY =
+  'Os cabeçalhos Origin (ou Referer) e Host deste pedido dizem endereços diferentes. Se isso acontece na própria loja, o proxy na frente dela não repassa o endereço original: configure nele “proxy_set_header Host $host” ($http_host, se a porta não for a 80 nem a 443), ou inicie a loja com TRUST_PROXY=true e faça o proxy enviar X-Forwarded-Host e X-Forwarded-Proto.';
+
 /**
- * Refuses a form that another site's page posts with the visitor's cookies. Browsers say where a request comes from
- * (https://www.w3.org/TR/fetch-metadata/, RFC 6454); a client that says nothing, like curl or k6, carries nobody's
- * cookies but its own and passes.
+ * Refuses a form that another site's page posts with the visitor's cookies. Browsers say where a request comes from:
+ * the newer ones in `Sec-Fetch-Site` (https://www.w3.org/TR/fetch-metadata/), the older ones in `Origin` (RFC 6454) or
+ * in `Referer`. Another subdomain, or another port of this host, is another site's as well. A client that says nothing, like
+ * curl or k6, carries nobody's cookies but its own and passes.
  */
 export function refuseCrossSite(): WebMiddleware {
   return async function refuseCrossSite(ctx, next) {
-    if (isCrossSite(ctx)) throw forbidden('Esse formulário veio de outro site, por isso não foi aceito.');
+    const site = ctx.get('Sec-Fetch-Site');
+    if (site !== '') {
+      if (site !== 'same-origin' && site !== 'none') throw forbidden(REFUSED);
+      return next();
+    }
+    const from = ctx.get('Origin') || ctx.get('Referer');
+    if (from !== '') refuseOtherOrigin(ctx, originOf(from));
     await next();
   };
 }
 
-function isCrossSite(ctx: WebContext): boolean {
-  const site = ctx.get('Sec-Fetch-Site');
-  if (site !== '') return !['same-origin', 'same-site', 'none'].includes(site);
-  const origin = ctx.get('Origin');
-  if (origin === '') return false;
-  const from = hostOf(origin);
-  return from === null || from !== hostOf(`${origin.split(':', 1)[0]}://${ctx.host}`);
+function refuseOtherOrigin(ctx: WebContext, from: string | null): void {
+  const asked = originOf(`${ctx.protocol}://${ctx.host}`);
+  if (from !== null && from === asked) return;
+  throw forbidden(`${REFUSED} ${BEHIND_A_PROXY}`, {
+    hint: `the form's Origin or Referer is ${from ?? 'unreadable'}, but it was sent to ${asked ?? 'an unreadable Host'}: if that is the shop itself, let the proxy set Host ("proxy_set_header Host $host", with another port than 80 and 443 $http_host), or X-Forwarded-Host and X-Forwarded-Proto with TRUST_PROXY=true`,
+  });
 }
 
-/** Host with its port, unless that is the scheme's own; null of what isn't a URL, as the origin `null`. */
-function hostOf(url: string): string | null {
-  return URL.canParse(url) ? new URL(url).host : null;
+/** Scheme, host, and port unless it is the scheme's own; null of what is no page's, such as the origin `null`. */
+function originOf(url: string): string | null {
+  if (!/^https?:\/\//i.test(url) || !URL.canParse(url)) return null;
+  return new URL(url).origin;
 }

@@ -17,11 +17,17 @@ export function parseForm(): WebMiddleware {
     },
   });
   return async function parseForm(ctx, next) {
-    // `is` gives null without a body. A compressed form is no browser's, and could be a bomb.
-    const type = ctx.is('application/x-www-form-urlencoded');
-    if (type === false || ctx.get('Content-Encoding') !== '') throw unsupportedType();
+    if (!hasBody(ctx)) return next();
+    // A compressed form is no browser's, and could be a bomb.
+    const isForm = ctx.is('application/x-www-form-urlencoded') !== false;
+    if (!isForm || ctx.get('Content-Encoding') !== '') throw unsupportedType();
     await parse(ctx, next);
   };
+}
+
+/** `fetch(url, { method: 'POST' })` says that the length is 0, and nothing of a type. */
+function hasBody(ctx: WebContext): boolean {
+  return ctx.get('Transfer-Encoding') !== '' || Number(ctx.get('Content-Length')) > 0;
 }
 
 /** The fields of a parsed form. */

@@ -35,6 +35,7 @@ export function logRequests(log: Logger): WebMiddleware {
         status: statusOf(ctx),
         durationMs: Math.round((performance.now() - startedMs) * 10) / 10,
         ...(failure && { error: failure.type }),
+        ...(failure?.hint !== undefined && { hint: failure.hint }),
         ...(failure?.cause !== undefined && failure.status >= 500 && { cause: describe(failure.cause) }),
       };
       log[levelOf(ctx)](line, 'request');

@@ -5,7 +5,7 @@ import { businessRoutes } from '../shop/routes.ts';
 import { formOf } from './form.ts';
 import { type Pages, showHtml } from './pages.ts';
 import { type Ground, plainRoutes } from './routes.ts';
-import { setFlash } from './session.ts';
+import { isVisit, setFlash } from './session.ts';
 import type { RequestState, WebContext, WebMiddleware } from './state.ts';
 
 export interface RouterOptions {
@@ -34,7 +34,7 @@ export function createRouter({ shop, pages, ground, beforePages, beforeForms }: 
 async function answer(ctx: WebContext, route: Route, shop: Shop, pages: Pages): Promise<void> {
   const given: Answer = await route.handle(
     {
-      method: ctx.method,
+      isVisit: isVisit(ctx),
       params: ctx.params,
       query: ctx.query,
       form: formOf(ctx),

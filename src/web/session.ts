@@ -5,10 +5,10 @@ import { createSession } from 'koa-session';
 import { isUuid } from '../shop/input.ts';
 import { FLASHES, type FlashCode, isFlashCode } from '../shop/sessions/flash.ts';
 import { storeSession, visit } from '../shop/sessions/queries.ts';
+import { chooseCookie, cookieName } from './cookie-choice.ts';
 import type { RequestState, WebContext, WebMiddleware } from './state.ts';
 import type { FlashView } from './views.ts';
 
-const COOKIE = 'fake_shop';
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** What the signed cookie holds. */
@@ -18,11 +18,22 @@ interface SessionData {
   save(): Promise<void>;
 }
 
+/**
+ * Whether a person gets the answer to see: neither a HEAD, nor a page that a browser fetches before its user wants it
+ * (https://wicg.github.io/nav-speculation/prefetch.html). Nothing is changed otherwise, so that no message is lost.
+ */
+export function isVisit(ctx: WebContext): boolean {
+  if (ctx.method === 'HEAD') return false;
+  return (
+    ctx.method !== 'GET' || !['Sec-Purpose', 'Purpose', 'X-Moz'].some((name) => /^prefetch\b/i.test(ctx.get(name)))
+  );
+}
+
 /** The session cookie: signed, so what it says was said by us. `app.keys` must be set. */
-export function sessionCookie(app: Koa<RequestState>): WebMiddleware {
-  return createSession(
+export function sessionCookie(app: Koa<RequestState>, keys: readonly string[]): WebMiddleware {
+  const keepSession: WebMiddleware = createSession(
     {
-      key: COOKIE,
+      key: cookieName(keys),
       maxAge: 30 * DAY_MS,
       renew: true,
       httpOnly: true,
@@ -31,33 +42,48 @@ export function sessionCookie(app: Koa<RequestState>): WebMiddleware {
     },
     app,
   );
+  return async function sessionCookie(ctx, next) {
+    try {
+      await keepSession(ctx, next);
+    } finally {
+      if (!isVisit(ctx)) ctx.remove('Set-Cookie');
+    }
+  };
 }
 
 /** Makes sure that the visitor has a session with a row, and notes that they are here, if they may post (`limitRate`). */
-export function greetVisitor(database: Knex): WebMiddleware {
+export function greetVisitor(database: Knex, keys: readonly string[]): WebMiddleware {
+  const name = cookieName(keys);
   return async function greetVisitor(ctx, next) {
+    const isNewToBrowser = chooseCookie(ctx.req, name, keys);
     const session = sessionOf(ctx);
     const known = session.id;
-    const [visited] = await Promise.all([known === undefined ? null : visit(database, known), ctx.state.admission]);
+    const [visited] = await Promise.all([
+      known === undefined ? null : visit(database, known, { seen: isVisit(ctx) }),
+      ctx.state.admission,
+    ]);
     const id = known ?? randomUUID();
-    if (!visited) await storeSession(database, id);
-    session.id = id;
     ctx.state.visitor = { id, cartCount: visited?.cartCount ?? 0 };
-    // `cookies` has signed it again with the newest key, but for this browser session only: say it whole.
-    if (known !== undefined && ctx.response.headers['set-cookie'] !== undefined) await session.save();
+    if (isVisit(ctx)) {
+      if (!visited) await storeSession(database, id);
+      session.id = id;
+      // `cookies` has signed it again with the newest key, but for this browser session only: say it whole.
+      const isSignedAgain = ctx.response.headers['set-cookie'] !== undefined;
+      if (known !== undefined && (isNewToBrowser || isSignedAgain)) await session.save();
+    }
     await next();
   };
 }
 
 /** A message for the next page that the visitor is shown. */
 export function setFlash(ctx: WebContext, code: FlashCode): void {
-  sessionOf(ctx).flash = code;
+  if (isVisit(ctx)) sessionOf(ctx).flash = code;
 }
 
 export function takeFlash(ctx: WebContext): FlashView | null {
   const session = sessionOf(ctx);
   const { flash: code } = session;
-  if (code === undefined) return null;
+  if (code === undefined || !isVisit(ctx)) return null;
   delete session.flash;
   return isFlashCode(code) ? FLASHES[code] : null;
 }

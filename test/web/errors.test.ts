@@ -99,6 +99,27 @@ test('a form that is no form, or too big, is refused', async (t) => {
   assert.equal((await shop.visitor().post('/add_to_cart/1', {})).status, 422);
 });
 
+test('a post without a body is an empty form, whatever its type', async (t) => {
+  const shop = await startShop(t);
+  const bought = await fetch(`${shop.origin}/add_to_cart/1`, {
+    method: 'POST',
+    body: new URLSearchParams({ quantity: '1' }),
+    redirect: 'manual',
+  });
+  const [own = ''] = bought.headers.getSetCookie().map((line) => line.split(';', 1)[0]);
+  const signature = bought.headers.getSetCookie()[1]?.split(';', 1)[0];
+  const cookie = `${own}; ${signature}`;
+  const { id } = await shop.knex('cart_items').first('id');
+  const post = (path: string, headers: Record<string, string> = {}) =>
+    fetch(`${shop.origin}${path}`, { method: 'POST', headers: { cookie, ...headers }, redirect: 'manual' });
+  for (const headers of [{}, { 'content-type': 'application/json' }, { 'content-encoding': 'gzip' }]) {
+    assert.equal((await post('/add_to_cart/1', headers as Record<string, string>)).status, 422);
+    assert.equal((await post('/checkout', headers as Record<string, string>)).status, 422);
+  }
+  assert.equal((await post(`/remove_item/${id}`)).status, 302);
+  assert.equal((await shop.knex('cart_items')).length, 0);
+});
+
 test('an upload that is refused is cut off, a short form keeps its connection', async (t) => {
   const shop = await startShop(t);
   const endless = (type: string) =>

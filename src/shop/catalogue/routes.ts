@@ -45,11 +45,11 @@ async function showSearch({ query }: ShopRequest, { database, catalogue }: Shop)
   };
 }
 
-async function showProduct({ method, params }: ShopRequest, { database, metrics }: Shop): Promise<Answer> {
+async function showProduct({ isVisit, params }: ShopRequest, { database, metrics }: Shop): Promise<Answer> {
   const id = parseId(params.id);
   const product = id === null ? null : await findProduct(database, id);
   if (!product) throw notFound('Esse produto não existe ou não é mais vendido.');
   const related = await findRelated(database, product, RELATED);
-  if (method === 'GET') metrics.productViews.inc({ product: product.slug });
+  if (isVisit) metrics.productViews.inc({ product: product.slug });
   return { page: 'detail', view: { product, related } };
 }

@@ -9,21 +9,26 @@ const REFRESH_SECONDS = 15;
  *
  * The row is written only when it has become stale, so most visits only read.
  *
+ * @param seen false: write nothing
  * @returns units in the open cart, or null when no such session is stored
  */
-export async function visit(database: Knex, sessionId: string): Promise<{ cartCount: number } | null> {
+export async function visit(
+  database: Knex,
+  sessionId: string,
+  { seen }: { seen: boolean },
+): Promise<{ cartCount: number } | null> {
   const { rows } = await named(
     database.raw<{ rows: { known: boolean; cartCount: number }[] }>(
       `with seen as (
          update sessions set last_seen_at = now()
-         where id = :sessionId and last_seen_at < now() - make_interval(secs => ${REFRESH_SECONDS})
+         where id = :sessionId and :seen::boolean and last_seen_at < now() - make_interval(secs => ${REFRESH_SECONDS})
        )
        select
          exists (select from sessions where id = :sessionId) as known,
          (select coalesce(sum(cart_items.quantity), 0)::int
           from carts join cart_items on cart_items.cart_id = carts.id
           where carts.session_id = :sessionId and carts.status = 'open') as "cartCount"`,
-      { sessionId },
+      { sessionId, seen },
     ),
     'select',
     'sessions',
