@@ -9,13 +9,13 @@ const REFRESH_SECONDS = 15;
  *
  * The row is written only when it has become stale, so most visits only read.
  *
- * @param seen false: write nothing
+ * @param seen false: write nothing. Default true
  * @returns units in the open cart, or null when no such session is stored
  */
 export async function visit(
   database: Knex,
   sessionId: string,
-  { seen }: { seen: boolean },
+  { seen = true }: { seen?: boolean } = {},
 ): Promise<{ cartCount: number } | null> {
   const { rows } = await named(
     database.raw<{ rows: { known: boolean; cartCount: number }[] }>(
