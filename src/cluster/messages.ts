@@ -18,10 +18,17 @@ export type PrimaryMessage =
 export interface Assignment {
   /** 1 to `WORKERS`; a replacement takes its predecessor's place. */
   place: number;
+  /** Of this instance's life: with its pid, it names a worker among all that have ever asked for a payment. */
+  instance: string;
   /** Folder of the metrics store files of this instance. */
   storeDirectory: string;
   /** The primary's own `/metrics`. */
   metricsUrl: string;
+}
+
+/** Name of a worker in the ledger of payments. */
+export function workerName(instance: string, pid: number): string {
+  return `${instance}/${pid}`;
 }
 
 const VARIABLE = 'FAKE_SHOP_ASSIGNMENT';

@@ -1,4 +1,5 @@
 import cluster from 'node:cluster';
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -9,11 +10,13 @@ import { createLog, type Logger } from '../log.ts';
 import { ClusterRegistry, createStoreDirectory, WorkerRegistry } from '../metrics/index.ts';
 import { createOpsApp } from '../ops/app.ts';
 import { projectRoot } from '../paths.ts';
+import { settleLeftPayments } from '../payments/settle.ts';
+import { openPaymentProvider } from '../payments/simulated.ts';
 import { keepDefaultMetrics } from './default-metrics.ts';
 import { RESTART_REASONS } from './exit-reason.ts';
 import { listen } from './http-server.ts';
 import { enterInstance } from './instances.ts';
-import { writeAssignment } from './messages.ts';
+import { workerName, writeAssignment } from './messages.ts';
 import { type ReleaseStack, releaseStack } from './release.ts';
 import { keptSessionKeys } from './session-keys.ts';
 import { handleSignals } from './signals.ts';
@@ -24,7 +27,7 @@ const SECOND = 1000;
 /** Requests in flight get this long to finish when the shop stops. */
 const DRAIN_DEADLINE_MS = 8 * SECOND;
 const OPS_DRAIN_DEADLINE_MS = 1 * SECOND;
-/** The samplers run three queries at a time, beside which old sessions are removed. */
+/** The samplers run three queries at a time, beside which old sessions are removed and payments are settled. */
 const PRIMARY_POOL_MAX = 4;
 /** A sample that takes longer than a second counts as none, and the next is taken soon after. */
 const PRIMARY_DEADLINES = {
@@ -94,6 +97,7 @@ async function startPrimary(
 ): Promise<{ supervisor: Supervisor; opsUrl: string }> {
   const startedAt = new Date().toISOString();
   const version = readVersion();
+  const instance = randomUUID();
   // First, since it says what to do about a folder of another user.
   const { connection, embedded } = await provideDatabase(config, log, resources);
   const sessionKeys = config.shop.sessionKeys ?? (await keptSessionKeys(config.dataDir));
@@ -143,6 +147,18 @@ async function startPrimary(
     (open) => open.close(),
   );
 
+  const payments = resources.add(openPaymentProvider(connection, log, PRIMARY_DEADLINES), (open) => open.close());
+  const leftPayments = resources.add(
+    settleLeftPayments({
+      database,
+      payments,
+      log,
+      onFailedOrder: metrics.orderFailed,
+      isAlive: (worker) => workers().some(({ pid }) => pid !== null && workerName(instance, pid) === worker),
+    }),
+    (settling) => settling.stop(),
+  );
+
   const ops = createOpsApp({
     log,
     token: config.metrics.token,
@@ -171,12 +187,13 @@ async function startPrimary(
     drainDeadlineMs: DRAIN_DEADLINE_MS,
     log,
     environment: (place) => ({
-      ...writeAssignment({ place, storeDirectory: stores.path, metricsUrl }),
+      ...writeAssignment({ place, instance, storeDirectory: stores.path, metricsUrl }),
       ...databaseEnvironment(connection),
       SESSION_KEYS: sessionKeys.join(','),
     }),
     onRestart: metrics.workerRestarted,
     onCrash: metrics.workerCrashed,
+    onEnd: (pid) => leftPayments.workerDied(workerName(instance, pid)),
   });
   resources.add(supervisor, (running) => running.stop());
   return { supervisor, opsUrl };

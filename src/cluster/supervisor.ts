@@ -29,6 +29,8 @@ export interface SupervisorOptions {
   onRestart(reason: RestartReason): void;
   /** A worker ended by a fault, also one that was to replace another and never did; not called when the shop stops. */
   onCrash(): void;
+  /** A worker has ended, in any way. */
+  onEnd(pid: number): void;
 }
 
 export interface Supervisor {
@@ -102,6 +104,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       },
       onExit({ code, signal }) {
         alive.delete(process);
+        if (process.pid !== null) options.onEnd(process.pid);
         if (!stopping) noteDeath(place, process, { code, signal });
         if (place.current === process) emptied(place, process);
         if (alive.size === 0) stopped?.();

@@ -1,15 +1,17 @@
 import type { Knex } from 'knex';
 import { type Config, readConfig } from '../config.ts';
 import { applicationName, connect } from '../db/index.ts';
+import { watchDiskSpace } from '../instrument/disk-space.ts';
 import { instrumentKnex } from '../instrument/knex.ts';
 import { sampleProcess } from '../instrument/process.ts';
 import { createWorkerMetrics } from '../instrument/worker.ts';
 import { createLog, type Logger } from '../log.ts';
 import { openStore, WorkerRegistry } from '../metrics/index.ts';
+import { openPaymentProvider } from '../payments/simulated.ts';
 import { createApp, createRateLimiter, isDatabaseFailure, shopRoutes } from '../web/index.ts';
 import { keepDefaultMetrics } from './default-metrics.ts';
 import { listen } from './http-server.ts';
-import { type Assignment, type PrimaryMessage, readAssignment, type WorkerMessage } from './messages.ts';
+import { type Assignment, type PrimaryMessage, readAssignment, type WorkerMessage, workerName } from './messages.ts';
 import { watchForOrphanhood } from './orphan-watch.ts';
 import { type ReleaseStack, releaseStack } from './release.ts';
 
@@ -87,6 +89,7 @@ async function startWorker(
     }),
     (knex) => knex.destroy(),
   );
+  const payments = resources.add(openPaymentProvider(config.database.connection, log), (open) => open.close());
   const products = await findProducts(database, log);
 
   const registry = new WorkerRegistry(store);
@@ -94,13 +97,16 @@ async function startWorker(
   const metrics = createWorkerMetrics(registry, { worker, products, routes: shopRoutes, poolMax });
   resources.add(sampleProcess(metrics.cpuUsage, worker), (sampler) => sampler.stop());
   resources.add(instrumentKnex(database, metrics), (stopInstrumenting) => stopInstrumenting());
+  const diskSpace = resources.add(watchDiskSpace(database, metrics, log), (watch) => watch.stop());
 
   const app = createApp(
     {
       database,
-      poolMax,
       metrics,
       log,
+      worker: workerName(assignment.instance, process.pid),
+      payments,
+      diskSpace,
       sessionKeys: config.shop.sessionKeys,
       rateLimiter: rateLimit === null ? null : createRateLimiter({ database, posts: rateLimit, log }),
       metricsEndpoint: config.shop.metricsOnShopPort ? new URL(assignment.metricsUrl) : null,

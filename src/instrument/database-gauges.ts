@@ -42,18 +42,26 @@ export function databaseGauges(registry: WorkerRegistry): DatabaseGauges {
     registers,
   });
   for (const state of SERVER_STATES) serverConnections.set({ state }, 0);
+  const unsettledPayments = new Gauge({
+    name: 'shop_payments_unsettled',
+    help: `Payments that were started more than 10 seconds ago and are neither an order's nor declined nor cancelled; ${WHOLE_SHOP}`,
+    aggregator: 'max',
+    registers,
+  });
 
   return {
     up,
-    show({ connections, sessions }) {
+    show({ connections, sessions, unsettledPayments: payments }) {
       for (const state of SERVER_STATES) serverConnections.set({ state }, connections[state]);
       activeSessions.set(sessions.active);
       activeCartSessions.set(sessions.withCart);
+      unsettledPayments.set(payments);
     },
     forget() {
       for (const state of SERVER_STATES) serverConnections.set({ state }, Number.NaN);
       activeSessions.set(Number.NaN);
       activeCartSessions.set(Number.NaN);
+      unsettledPayments.set(Number.NaN);
     },
   };
 }

@@ -87,17 +87,31 @@ export async function foldSessionChanges(database: Knex): Promise<void> {
   );
 }
 
+/** Counts payments that should have been settled by now: a checkout takes seconds at most. */
+async function readUnsettledPayments(database: Knex): Promise<number> {
+  const [row]: { payments: number }[] = await database('payments')
+    .whereIn('state', ['started', 'approved'])
+    .whereRaw("created_at < now() - interval '10 seconds'")
+    .count({ payments: '*' });
+  return row?.payments ?? 0;
+}
+
 /** Everything that the gauges read from the database, as it is kept in `gauge_readings`. */
 export interface ShopReading {
   readonly connections: ServerConnections;
   readonly sessions: Sessions;
+  readonly unsettledPayments: number;
 }
 
 /** Another shape of {@link ShopReading} is another reading: instances of two versions do not take each other's. */
-export const READING = 'shop gauges, version 1';
+export const READING = 'shop gauges, version 2';
 
 /** Takes the reading anew; runs in the transaction that {@link sharedReading} opens. */
 export async function readShop(transaction: Knex.Transaction): Promise<ShopReading> {
   await foldSessionChanges(transaction);
-  return { connections: await readServerConnections(transaction), sessions: await readSessions(transaction) };
+  return {
+    connections: await readServerConnections(transaction),
+    sessions: await readSessions(transaction),
+    unsettledPayments: await readUnsettledPayments(transaction),
+  };
 }

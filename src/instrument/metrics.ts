@@ -42,6 +42,7 @@ export interface WorkerMetrics {
   readonly dbOperationDuration: Summary<'operation' | 'table'>;
   readonly dbConnections: Gauge<'state'>;
   readonly dbConnectionsMax: Gauge;
+  readonly dbDiskFull: Gauge;
   readonly cpuUsage: Gauge<'worker'>;
   /** Puts what was counted where the worker's death can't take it, now; else it happens at the end of the turn. */
   flush(): void;

@@ -8,9 +8,10 @@ export interface DbOperation {
 export const NO_TABLE = 'none';
 
 const TABLES: Record<string, readonly string[]> = {
-  select: ['sessions', 'categories', 'products', 'carts', 'cart_items', 'orders', 'order_items', NO_TABLE],
-  insert: ['rate_limits', 'sessions', 'cart_items', 'orders', 'order_items'],
-  update: ['products', 'carts', 'cart_items'],
+  select: ['sessions', 'categories', 'products', 'carts', 'orders', 'order_items', NO_TABLE],
+  insert: ['rate_limits', 'sessions', 'cart_items', 'orders', 'payments'],
+  update: ['cart_items', 'payments'],
+  lock: ['products'],
   delete: ['cart_items'],
   begin: [NO_TABLE],
   commit: [NO_TABLE],

@@ -4,6 +4,7 @@ import { Counter, Gauge, type WorkerRegistry } from '../metrics/index.ts';
 import { sampleDatabase } from './database-state.ts';
 import { errorCounter } from './errors.ts';
 import { sampleHostCpu } from './host-cpu.ts';
+import { orderCounter } from './orders.ts';
 import { cpuUsageGauge, sampleProcess } from './process.ts';
 
 /** What a worker is doing, label `state` of `shop_workers`. */
@@ -27,6 +28,8 @@ export interface PrimaryMetrics<Reason extends string> {
   workerRestarted(reason: Reason): void;
   /** A worker ended without being told to. */
   workerCrashed(): void;
+  /** An attempt to order failed with its worker. */
+  orderFailed(): void;
   /** Whether the database answered the last sample in time. */
   databaseUp(): boolean;
   /** Stops all sampling; resolves when the last query has ended. */
@@ -75,6 +78,9 @@ export async function createPrimaryMetrics<Reason extends string>(
   const crash = { type: 'worker_crash', route: 'none' };
   errors.zero(crash);
 
+  const orders = orderCounter(registry);
+  orders.zero({ outcome: 'failed' });
+
   const hostCpuUsage = new Gauge({
     name: 'shop_host_cpu_usage_ratio',
     help: 'Part of the cores of the whole machine that was busy over the last second, 0 to 1, with everything that runs on it',
@@ -88,6 +94,7 @@ export async function createPrimaryMetrics<Reason extends string>(
   return {
     workerRestarted: (reason) => restarts.inc({ reason }),
     workerCrashed: () => errors.inc(crash),
+    orderFailed: () => orders.inc({ outcome: 'failed' }),
     databaseUp: databaseState.up,
     async stop() {
       await Promise.all(samplers.map((sampler) => sampler.stop()));

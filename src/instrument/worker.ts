@@ -3,6 +3,7 @@ import { DURATION_BUCKETS_SECONDS, SIZE_BUCKETS_BYTES } from './buckets.ts';
 import { errorCounter } from './errors.ts';
 import { CHECKOUT_PHASES, ERROR_TYPES, ORDER_OUTCOMES, POOL_STATES, type WorkerMetrics } from './metrics.ts';
 import { SHOP_OPERATIONS } from './operations.ts';
+import { orderCounter } from './orders.ts';
 import { cpuUsageGauge } from './process.ts';
 import { SPENT } from './request-clock.ts';
 import { type MeasuredRoute, UNMATCHED } from './routes.ts';
@@ -49,12 +50,7 @@ function defineMetrics(registry: WorkerRegistry): WorkerMetrics {
       labelNames: ['product'],
       registers,
     }),
-    orders: new Counter({
-      name: 'shop_orders_total',
-      help: 'Attempts to order, by how they ended',
-      labelNames: ['outcome'],
-      registers,
-    }),
+    orders: orderCounter(registry),
     orderValueBrl: new Counter({
       name: 'shop_order_value_brl_total',
       help: 'Value of the paid orders in Brazilian reais, shipping included',
@@ -124,6 +120,12 @@ function defineMetrics(registry: WorkerRegistry): WorkerMetrics {
       aggregator: 'sum',
       registers,
     }),
+    dbDiskFull: new Gauge({
+      name: 'shop_db_disk_full',
+      help: 'Whether PostgreSQL has refused a write for want of disk space in the last 15 seconds, in any worker: 1 or 0',
+      aggregator: 'max',
+      registers,
+    }),
     cpuUsage: cpuUsageGauge(registry),
     flush: () => registry.store.flush(),
   };
@@ -152,5 +154,6 @@ function declareSeries(metrics: WorkerMetrics, { worker, products, routes, poolM
   for (const operation of SHOP_OPERATIONS) metrics.dbOperationDuration.zero(operation);
   for (const state of POOL_STATES) metrics.dbConnections.set({ state }, 0);
   metrics.dbConnectionsMax.set(poolMax);
+  metrics.dbDiskFull.set(0);
   metrics.cpuUsage.set({ worker }, 0);
 }

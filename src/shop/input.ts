@@ -1,8 +1,5 @@
 import { z } from 'zod';
 
-/** The largest `integer` of PostgreSQL: no id is above it. */
-const INT4_MAX = 2_147_483_647;
-
 const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
 
 /** Whether it is a UUID as we write them, in lower case: the id of a session or a cart. */
@@ -13,12 +10,12 @@ export function isUuid(value: unknown): value is string {
 /**
  * Reads an id from an address.
  *
- * @returns null for everything that can't be an id: signs, leading zeros, exponents, numbers beyond `integer`
+ * @returns null for everything that can't be an id: signs, leading zeros, exponents, numbers that JavaScript can't tell apart
  */
 export function parseId(text: string | undefined): number | null {
-  if (text === undefined || !/^[1-9]\d{0,9}$/.test(text)) return null;
+  if (text === undefined || !/^[1-9]\d{0,15}$/.test(text)) return null;
   const id = Number(text);
-  return id <= INT4_MAX ? id : null;
+  return Number.isSafeInteger(id) ? id : null;
 }
 
 export const EMPTY = 'Preencha este campo.';

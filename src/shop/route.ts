@@ -1,9 +1,10 @@
 import type { Knex } from 'knex';
+import type { DiskSpace } from '../instrument/disk-space.ts';
 import type { WorkerMetrics } from '../instrument/metrics.ts';
 import type { Logger } from '../log.ts';
+import type { PaymentGateway } from '../payments/gateway.ts';
 import type { Catalogue } from './catalogue/catalogue.ts';
 import type { Bulkhead } from './checkout/bulkhead.ts';
-import type { PaymentGateway } from './payment/gateway.ts';
 import type { FlashCode } from './sessions/flash.ts';
 import type { Page } from './views.ts';
 
@@ -14,6 +15,9 @@ export interface Shop {
   readonly catalogue: Catalogue;
   readonly checkouts: Bulkhead;
   readonly payments: PaymentGateway;
+  /** Name of this process, by which the primary knows whose a payment was. */
+  readonly worker: string;
+  readonly diskSpace: DiskSpace;
   readonly log: Logger;
 }
 

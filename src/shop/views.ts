@@ -98,7 +98,8 @@ export interface CheckoutPageView {
   form: Partial<Record<CheckoutField, string>>;
   /** A message in Portuguese per wrong field; `form` for the whole. */
   errors: Partial<Record<CheckoutField | 'form', string>>;
-  /** Hidden field `cart`: the cart's id, so that a repeated submit finds the order that it made. */
+  /** Hidden field `cart`: the cart's id, so that a repeated submit finds the order that it made. Hidden field
+   * `total_cents`: what the page shows, so that nothing else is charged. */
   cartId: string;
 }
 

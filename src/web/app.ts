@@ -1,14 +1,14 @@
 import { join } from 'node:path';
 import type { Knex } from 'knex';
 import Koa from 'koa';
+import type { DiskSpace } from '../instrument/disk-space.ts';
 import { timeRequests } from '../instrument/http.ts';
 import type { WorkerMetrics } from '../instrument/metrics.ts';
 import type { Logger } from '../log.ts';
 import { projectRoot } from '../paths.ts';
+import type { PaymentGateway } from '../payments/gateway.ts';
 import { createCatalogue } from '../shop/catalogue/catalogue.ts';
 import { createBulkhead } from '../shop/checkout/bulkhead.ts';
-import type { PaymentGateway } from '../shop/payment/gateway.ts';
-import { createSimulatedGateway } from '../shop/payment/simulated.ts';
 import { refuseMalformedAddress } from './address.ts';
 import { createAssets } from './assets.ts';
 import { compressBodies } from './compression.ts';
@@ -30,8 +30,6 @@ import { loadTemplates } from './templates.ts';
 
 export interface AppDeps {
   database: Knex;
-  /** Connections that its pool may hold. */
-  poolMax: number;
   metrics: WorkerMetrics;
   log: Logger;
   /** Newest first: it signs, all verify. */
@@ -42,8 +40,10 @@ export interface AppDeps {
   metricsEndpoint: URL | null;
   /** Whether this worker takes new requests: false while it starts and drains. */
   ready(): boolean;
-  /** Default: a simulated provider that answers in 20 ms. */
-  payments?: PaymentGateway;
+  payments: PaymentGateway;
+  /** Name of this process in the ledger of payments. */
+  worker: string;
+  diskSpace: DiskSpace;
 }
 
 export interface AppOptions {
@@ -62,12 +62,12 @@ export interface AppOptions {
 
 const LOAD: LoadLimits = { maxInFlight: 100, lateCount: 10, lateMs: 1_000 };
 
-/** What checkouts leave to all other pages, which hold a connection for milliseconds only. */
-const SPARE_CONNECTIONS = 2;
+/** How many pages fewer than make a worker seem to have fallen behind may wait for the payment provider. */
+const SPARE_PAGES = 2;
 
 /** The shop as a Koa application. Throws when a template doesn't compile. */
 export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestState> {
-  const { database, metrics, log, rateLimiter, metricsEndpoint, ready } = deps;
+  const { database, metrics, log, payments, worker, diskSpace, rateLimiter, metricsEndpoint, ready } = deps;
   const { trustProxy = false, readyWithoutDatabase = false, load = LOAD, deadlineMs = 1_900 } = options;
 
   const proxies = Number(trustProxy);
@@ -78,11 +78,9 @@ export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestS
   const catalogue = createCatalogue(database);
   const assets = createAssets(join(projectRoot, 'public'));
   const pages = createPages({ assets, catalogue, templates: loadTemplates() });
-  // Nor may they, while they wait for the payment provider, be so many that the worker seems to have fallen behind.
-  const checkouts = createBulkhead(Math.max(1, Math.min(deps.poolMax, load.lateCount) - SPARE_CONNECTIONS));
-  const payments = deps.payments ?? createSimulatedGateway({ latencyMs: 20 });
+  const checkouts = createBulkhead(Math.max(1, load.lateCount - SPARE_PAGES));
   const router = createRouter({
-    shop: { database, metrics, catalogue, checkouts, payments, log },
+    shop: { database, metrics, catalogue, checkouts, payments, worker, diskSpace, log },
     pages,
     ground: { assets, database, metricsEndpoint, ready, readyWithoutDatabase },
     beforeForms: [refuseCrossSite(), limitRate(rateLimiter), parseForm()],

@@ -12,7 +12,7 @@ const STOREYS = [
   ['cluster'],
   ['web', 'ops'],
   ['shop'],
-  ['instrument'],
+  ['instrument', 'payments'],
   ['metrics', 'db'],
   ['log', 'paths', 'deadline'],
   ['config', 'start-error'],

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
 import { connect } from '../../src/db/index.ts';
-import type { PaymentGateway } from '../../src/shop/payment/gateway.ts';
+import { testProvider } from '../support/provider.ts';
 import { startProxy } from '../support/proxy.ts';
 import { startShop } from '../support/shop.ts';
 import { CUSTOMER } from '../support/visitor.ts';
@@ -23,21 +23,18 @@ async function startBadCommits(t: TestContext, meanwhile: string) {
   const log = pino({ level: 'silent' });
   const database = connect({ url: proxy.through(shop.url) }, { poolMax: 5, applicationName: 'test', log });
   t.after(() => database.destroy());
-  const cancelled: string[] = [];
-  const payments: PaymentGateway = {
-    authorize: async () => ({ approved: true, reference: 'ref' }),
-    cancel: async (reference) => {
-      cancelled.push(reference);
-    },
-  };
+  const payments = testProvider();
   const worker = await shop.another({ database, payments });
   const visitor = worker.visitor();
   assert.equal((await visitor.post('/add_to_cart/1', { quantity: 1 })).status, 302);
-  return { knex: shop.knex, proxy, worker, visitor, cancelled };
+  return { knex: shop.knex, proxy, worker, visitor, ...payments };
 }
 
 test('the answer to a commit is lost: the order is there, nothing is given back, and a repeated submit finds it', async (t) => {
-  const { knex, proxy, worker, visitor, cancelled } = await startBadCommits(t, 'perform pg_advisory_xact_lock(1)');
+  const { knex, proxy, worker, visitor, asked, cancelled } = await startBadCommits(
+    t,
+    'perform pg_advisory_xact_lock(1)',
+  );
   const pause = await knex.transaction();
   t.after(() => pause.rollback());
   await pause.raw('select pg_advisory_xact_lock(1)');
@@ -56,8 +53,9 @@ test('the answer to a commit is lost: the order is there, nothing is given back,
   const orders = await knex('orders').select('number', 'payment_reference', 'total_cents');
   assert.deepEqual(
     orders.map((order) => order.payment_reference),
-    ['ref'],
+    asked,
   );
+  assert.deepEqual(await knex('payments').pluck('state'), ['ordered']);
   const again = await visitor.post('/checkout', CUSTOMER);
   assert.equal(again.location, `/order_confirmation/${orders[0]?.number}`);
 
@@ -69,13 +67,14 @@ test('the answer to a commit is lost: the order is there, nothing is given back,
 });
 
 test('a commit fails: there is no order, and the payment is given back', async (t) => {
-  const { knex, worker, visitor, cancelled } = await startBadCommits(
+  const { knex, worker, visitor, asked, cancelled } = await startBadCommits(
     t,
     "raise exception using errcode = 'serialization_failure'",
   );
   assert.equal((await visitor.post('/checkout', CUSTOMER)).status, 503);
   await until('it is settled', () => worker.log().includes('its payment is given back'));
-  assert.deepEqual(cancelled, ['ref']);
+  assert.deepEqual(cancelled, asked);
+  assert.deepEqual(await knex('payments').pluck('state'), ['cancelled']);
   assert.deepEqual(await knex('orders').select(), []);
   assert.deepEqual(await knex('products').where({ id: 1 }).first('stock'), { stock: 240 });
   const metrics = await worker.metrics();

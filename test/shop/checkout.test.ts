@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { PaymentGateway } from '../../src/shop/payment/gateway.ts';
+import { testProvider } from '../support/provider.ts';
 import { dump, startShop, type TestShop } from '../support/shop.ts';
 import { CUSTOMER, DECLINED_CARD, type Visitor } from '../support/visitor.ts';
 import { until } from '../support/wait.ts';
@@ -249,21 +249,19 @@ test('what a shopper types is shown as text', async (t) => {
 });
 
 test('a payment provider that hangs or fails costs a 503 and no order, and a late approval is given back', async (t) => {
-  const cancelled: string[] = [];
-  let approve: ((value: { approved: true; reference: string }) => void) | undefined;
+  let approve: ((value: { approved: true }) => void) | undefined;
   let failing = false;
-  const payments: PaymentGateway = {
+  const payments = testProvider({
     authorize: () => {
       if (failing) return Promise.reject(new Error('provider down'));
       return new Promise((resolve) => {
         approve = resolve;
       });
     },
-    cancel: async (reference) => {
-      cancelled.push(reference);
-      if (cancelled.length === 1) throw new Error('provider down');
+    cancel: async () => {
+      if (payments.cancelled.length === 1) throw new Error('provider down');
     },
-  };
+  });
   const shop = await startShop(t, { payments });
   const { shopper, cart } = await withCart(shop);
   const before = await dump(shop.knex);
@@ -273,12 +271,16 @@ test('a payment provider that hangs or fails costs a 503 and no order, and a lat
   assert.equal(hung.status, 503);
   assert.ok(performance.now() - startedMs < 4_000, 'the deadline, with time for a busy machine');
   assert.ok(Number(hung.headers.get('retry-after')) > 0);
-  approve?.({ approved: true, reference: 'late' });
+  approve?.({ approved: true });
   failing = true;
   assert.equal((await shopper.post('/checkout', { ...CUSTOMER, cart })).status, 503);
 
-  await until('it is given back', () => shop.log().includes('its payment is given back'));
-  assert.deepEqual(cancelled, ['late', 'late'], 'tried again after a failure');
+  const [late, refused] = payments.asked as [string, string];
+  await until(
+    'both are given back',
+    async () => (await shop.knex('payments').where('state', 'cancelled')).length === 2,
+  );
+  assert.deepEqual(payments.cancelled.toSorted(), [late, late, refused].sort(), 'tried again after a failure');
   assert.equal(await dump(shop.knex), before);
   const metrics = await shop.metrics();
   assert.equal(metrics.of('shop_orders_total', { outcome: 'failed' }), 2);
@@ -287,20 +289,13 @@ test('a payment provider that hangs or fails costs a 503 and no order, and a lat
 });
 
 test('while the payment provider hangs, whoever does not pay is served as usual', async (t) => {
-  let asked = 0;
-  const payments: PaymentGateway = {
-    authorize: () => {
-      asked++;
-      return new Promise(() => {});
-    },
-    cancel: async () => {},
-  };
+  const payments = testProvider({ authorize: () => new Promise(() => {}) });
   const shop = await startShop(t, { payments });
   const payers = await Promise.all(Array.from({ length: 30 }, () => withCart(shop)));
   const browser = shop.visitor();
 
   const answers = Promise.all(payers.map(({ shopper, cart }) => shopper.post('/checkout', { ...CUSTOMER, cart })));
-  await until('checkouts wait for the provider', () => asked > 0);
+  await until('checkouts wait for the provider', () => payments.asked.length > 0);
   for (const page of ['/', '/shop?q=a', '/detail/1', '/cart'])
     assert.equal((await browser.get(page)).status, 200, page);
   for (const { status, headers } of await answers) {
@@ -308,6 +303,7 @@ test('while the payment provider hangs, whoever does not pay is served as usual'
     assert.ok(Number(headers.get('retry-after')) > 0);
   }
 
+  const asked = payments.asked.length;
   assert.ok(asked < payers.length, 'the others stood in line, and gave up');
   // Who had stood in line before may have been answered by the page's own deadline.
   const metrics = await until('each is known to have failed', async () => {
@@ -325,22 +321,14 @@ test('while the payment provider hangs, whoever does not pay is served as usual'
 });
 
 test('a payment whose order can not be written is given back, and a failure to do so hides no other', async (t) => {
-  const cancelled: string[] = [];
-  const shop = await startShop(t, {
-    payments: {
-      authorize: async () => ({ approved: true, reference: 'ref' }),
-      cancel: async (reference) => {
-        cancelled.push(reference);
-        throw new Error('provider down');
-      },
-    },
-  });
+  const payments = testProvider({ cancel: () => Promise.reject(new Error('provider down')) });
+  const shop = await startShop(t, { payments });
   const { shopper } = await withCart(shop);
   await shop.knex.raw('alter table orders add constraint refuse check (false)');
   const answer = await shopper.post('/checkout', CUSTOMER);
   assert.equal(answer.status, 500);
   assert.match(shop.log(), /"status":500,.*violates check constraint/);
-  await until('the provider is asked to give it back', () => cancelled.includes('ref'));
+  await until('the provider is asked to give it back', () => payments.cancelled.includes(payments.asked[0] ?? ''));
   assert.equal((await shop.knex('orders')).length, 0);
   const metrics = await shop.metrics();
   assert.equal(metrics.of('shop_errors_total', { type: 'internal', route: '/checkout' }), 1);
@@ -350,23 +338,20 @@ test('a payment whose order can not be written is given back, and a failure to d
 
 test('while a payment is given back for what was sold just before, nobody waits: neither this shopper nor the next', async (t) => {
   let soldOut = true;
-  const cancelled: string[] = [];
   let failCancel = () => {};
-  const shop = await startShop(t, {
-    payments: {
-      authorize: async () => {
-        if (soldOut) await shop.knex('products').where('id', 1).update({ stock: 0 });
-        return { approved: true, reference: soldOut ? 'loser' : 'winner' };
-      },
-      cancel: (reference) => {
-        cancelled.push(reference);
-        if (cancelled.length > 1) return Promise.resolve();
-        return new Promise((_resolve, reject) => {
-          failCancel = () => reject(new Error('provider down'));
-        });
-      },
+  const payments = testProvider({
+    authorize: async () => {
+      if (soldOut) await shop.knex('products').where('id', 1).update({ stock: 0 });
+      return { approved: true };
+    },
+    cancel: () => {
+      if (payments.cancelled.length > 1) return Promise.resolve();
+      return new Promise((_resolve, reject) => {
+        failCancel = () => reject(new Error('provider down'));
+      });
     },
   });
+  const shop = await startShop(t, { payments });
   const { shopper: loser } = await withCart(shop);
   const { shopper: next } = await withCart(shop);
 
@@ -377,11 +362,12 @@ test('while a payment is given back for what was sold just before, nobody waits:
   await shop.knex('products').where('id', 1).update({ stock: 1 });
   assert.equal((await next.post('/checkout', CUSTOMER)).status, 302);
 
-  await until('it is asked for', () => cancelled.length === 1);
+  const [lost] = payments.asked;
+  await until('it is asked for', () => payments.cancelled.length === 1);
   failCancel();
   await until('it is given back', () => shop.log().includes('its payment is given back'));
-  assert.deepEqual(cancelled, ['loser', 'loser']);
-  assert.match(shop.log(), /"paymentReference":"loser","msg":"the order was not made/);
+  assert.deepEqual(payments.cancelled, [lost, lost]);
+  assert.match(shop.log(), new RegExp(`"paymentReference":"${lost}","msg":"the order was not made`));
   const metrics = await shop.metrics();
   assert.equal(metrics.of('shop_orders_total', { outcome: 'out_of_stock' }), 1);
   assert.equal(metrics.of('shop_orders_total', { outcome: 'paid' }), 1);

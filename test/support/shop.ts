@@ -6,9 +6,11 @@ import type { TestContext } from 'node:test';
 import type { Knex } from 'knex';
 import { pino } from 'pino';
 import { connect, type Deadlines } from '../../src/db/index.ts';
+import { watchDiskSpace } from '../../src/instrument/disk-space.ts';
 import { instrumentKnex } from '../../src/instrument/knex.ts';
 import { createWorkerMetrics } from '../../src/instrument/worker.ts';
 import { WorkerRegistry } from '../../src/metrics/index.ts';
+import { openPaymentProvider } from '../../src/payments/simulated.ts';
 import { type AppDeps, type AppOptions, createApp, shopRoutes } from '../../src/web/index.ts';
 import { testDatabase } from './database.ts';
 import { parseExposition, type Scrape } from './exposition.ts';
@@ -66,15 +68,19 @@ async function serve(
   const database = overrides.database ?? connect(connection, pool);
   const metrics = createWorkerMetrics(registry, { worker: '1', products, routes: shopRoutes, poolMax: POOL_MAX });
   t.after(instrumentKnex(database, metrics));
+  const diskSpace = watchDiskSpace(database, metrics, log);
+  const provider = openPaymentProvider(connection, log);
   const app = createApp(
     {
-      poolMax: POOL_MAX,
       metrics,
       log,
       sessionKeys: SESSION_KEYS,
       rateLimiter: null,
       metricsEndpoint: null,
       ready: () => true,
+      payments: provider,
+      worker: 'test',
+      diskSpace,
       ...overrides,
       database,
     },
@@ -85,6 +91,8 @@ async function serve(
   t.after(async () => {
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
+    diskSpace.stop();
+    await provider.close();
     if (!overrides.database) await database.destroy();
   });
   const metricsText = async () => parseExposition(await registry.metrics());

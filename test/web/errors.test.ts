@@ -4,7 +4,7 @@ import { request } from 'node:http';
 import { Writable } from 'node:stream';
 import { test } from 'node:test';
 import { pino } from 'pino';
-import type { PaymentGateway } from '../../src/shop/payment/gateway.ts';
+import { testProvider } from '../support/provider.ts';
 import { startShop } from '../support/shop.ts';
 import { PATIENT } from '../support/test-server.ts';
 import { CUSTOMER } from '../support/visitor.ts';
@@ -228,13 +228,12 @@ test('a page that is ready after its deadline leaves the 503 alone that was sent
 
 test('a page that is late for another reason is no error of the database, and what it fails of then is logged once', async (t) => {
   let answerPayment = () => {};
-  const payments: PaymentGateway = {
+  const payments = testProvider({
     authorize: () =>
       new Promise((resolve) => {
-        answerPayment = () => resolve({ approved: true, reference: 'late' });
+        answerPayment = () => resolve({ approved: true });
       }),
-    async cancel() {},
-  };
+  });
   const shop = await startShop(t, { payments, options: { deadlineMs: 600 } });
   const shopper = shop.visitor();
   await until('all is warm', async () => (await shopper.get('/')).status === 200);

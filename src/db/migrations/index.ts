@@ -1,6 +1,7 @@
 import type { Knex } from 'knex';
 import { StartError } from '../../start-error.ts';
 import * as shop from './0001-shop.ts';
+import * as payments from './0002-payments.ts';
 import * as fleet from './0003-fleet.ts';
 import * as sessionCounts from './0004-session-counts.ts';
 
@@ -15,6 +16,7 @@ interface NamedMigration {
  */
 const migrations: NamedMigration[] = [
   { file: '0001-shop', migration: shop },
+  { file: '0002-payments', migration: payments },
   { file: '0003-fleet', migration: fleet },
   { file: '0004-session-counts', migration: sessionCounts },
 ];

@@ -3,7 +3,7 @@ import { named } from '../../db/named.ts';
 import type { CartItemView } from '../views.ts';
 import { MAX_QUANTITY } from './rules.ts';
 
-interface ItemRow {
+export interface ItemRow {
   id: number;
   quantity: number;
   productId: number;
@@ -31,16 +31,6 @@ export async function findOpenCart(
   return { cartId: rows[0]?.cartId ?? null, items: rows.filter(hasItem).map(toItem) };
 }
 
-/** What is in one cart, open or not, in the order of the product ids. */
-export async function findCartItems(database: Knex, cartId: string): Promise<CartItemView[]> {
-  const rows: ItemRow[] = await database('cart_items')
-    .join('products', 'products.id', 'cart_items.product_id')
-    .where('cart_items.cart_id', cartId)
-    .orderBy('products.id')
-    .select(ITEM_COLUMNS);
-  return rows.map(toItem);
-}
-
 export async function findStock(database: Knex, productId: number): Promise<{ slug: string; stock: number } | null> {
   const row: { slug: string; stock: number } | undefined = await database('products')
     .where('id', productId)
@@ -52,7 +42,8 @@ export async function findStock(database: Knex, productId: number): Promise<{ sl
  * Adds units to the session's open cart, opening one if need be.
  *
  * One statement, so it happens whole or not at all, and concurrent adds queue up at the cart's row. It also queues
- * behind a checkout that holds the row, and finds no open cart after it: then the units go into a new one.
+ * behind an order that is being stored, and finds no open cart after it: then the units go into a new one. So do those
+ * that are added while the cart's payment is under way, when its order is stored.
  *
  * @returns units of the product that are in the cart now, or null when they would be too many and nothing was changed
  */
@@ -110,7 +101,7 @@ export async function removeItem(database: Knex, sessionId: string, itemId: numb
   return removed > 0;
 }
 
-const ITEM_COLUMNS = {
+export const ITEM_COLUMNS = {
   id: 'cart_items.id',
   quantity: 'cart_items.quantity',
   productId: 'products.id',
@@ -121,7 +112,7 @@ const ITEM_COLUMNS = {
   priceCents: 'products.price_cents',
 };
 
-/** Locked, so that an item never changes under a checkout that has already counted it. */
+/** Locked, so that an item never changes while its cart's order is being stored. */
 function lockedOpenCart(database: Knex, sessionId: string) {
   return database('carts').where({ session_id: sessionId, status: 'open' }).select('id').forUpdate();
 }
@@ -130,7 +121,7 @@ function hasItem(row: OpenCartRow): row is { cartId: string } & ItemRow {
   return row.id !== null;
 }
 
-function toItem(row: ItemRow): CartItemView {
+export function toItem(row: ItemRow): CartItemView {
   return {
     id: row.id,
     product: { id: row.productId, slug: row.slug, name: row.name, picture: row.picture, stock: row.stock },

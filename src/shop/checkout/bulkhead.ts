@@ -12,8 +12,8 @@ export interface Bulkhead {
 }
 
 /**
- * Keeps a slow payment provider from stopping the whole shop: a checkout has a connection in hand while the provider
- * answers. So the time in line is a wait for the provider, and counts as one.
+ * Keeps a slow payment provider from stopping the whole shop: so many pages that wait for it would look like a worker that
+ * has fallen behind, which refuses all others. So the time in line is a wait for the provider, and counts as one.
  *
  * @param places how many checkouts work at a time
  */

@@ -1,14 +1,19 @@
-import type { WorkerMetrics } from '../../instrument/metrics.ts';
+import { ORDER_OUTCOMES, type WorkerMetrics } from '../../instrument/metrics.ts';
 import type { PlacedOrder } from './place-order.ts';
 
 export const FAILED = { outcome: 'failed' } as const;
 
-/** Counts an attempt to order once it is known how it ended. A repetition and an empty cart are none. */
+const ATTEMPTS: ReadonlySet<string> = new Set(ORDER_OUTCOMES);
+
+/**
+ * Counts an attempt to order once it is known how it ended. A repetition is none, nor is a cart that can't be ordered as
+ * it is.
+ */
 export function countOrder(
   metrics: Pick<WorkerMetrics, 'orders' | 'orderValueBrl' | 'unitsSold'>,
   placed: PlacedOrder | typeof FAILED,
 ): void {
-  if (placed.outcome === 'repeated' || placed.outcome === 'empty') return;
+  if (!ATTEMPTS.has(placed.outcome)) return;
   metrics.orders.inc({ outcome: placed.outcome });
   if (placed.outcome !== 'paid') return;
   metrics.orderValueBrl.inc(placed.cart.totalCents / 100);

@@ -1,7 +1,8 @@
 import { z } from 'zod';
+import type { Card } from '../../payments/gateway.ts';
 import { EMPTY, line } from '../input.ts';
 import { parseExpiry, passesLuhn } from '../payment/card.ts';
-import type { Card } from '../payment/gateway.ts';
+
 import { CHECKOUT_FIELDS, type CheckoutField } from '../views.ts';
 import { fieldsWithStrayCards } from './stray-cards.ts';
 

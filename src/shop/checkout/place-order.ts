@@ -1,7 +1,11 @@
-import type { Knex } from 'knex';
-import { findCartItems } from '../cart/queries.ts';
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { recordPayment } from '../../instrument/request-clock.ts';
+import { type Card, MAX_AMOUNT_CENTS } from '../../payments/gateway.ts';
+import { noteAnswer, startPayment } from '../../payments/ledger.ts';
+import { settle } from '../../payments/settle.ts';
 import { sumUp } from '../cart/rules.ts';
-import type { Card } from '../payment/gateway.ts';
+import { unavailable } from '../errors.ts';
 import type { Shop } from '../route.ts';
 import type { CartItemView, CartView } from '../views.ts';
 import { countOrder, FAILED } from './count-order.ts';
@@ -9,13 +13,22 @@ import type { Customer } from './form.ts';
 import { newOrderNumber } from './order-number.ts';
 import { pay } from './pay.ts';
 import type { Phases } from './phases.ts';
-import { findNumberOfCart, findRecentNumber, lockCart, lockStock, storeOrder, takeStock } from './queries.ts';
-import { settle, type Unsettled } from './settle.ts';
+import {
+  findCart,
+  findNumberOfCart,
+  findRecentNumber,
+  keepForLater,
+  lockForOrder,
+  type Reservation,
+  storeOrder,
+} from './queries.ts';
 
 export interface Purchase {
   sessionId: string;
   /** The cart that the form was shown for; null from a client that doesn't say, which means the open one. */
   cartId: string | null;
+  /** What the form showed, in cents of BRL; null from a client that doesn't say. */
+  totalCents: number | null;
   customer: Customer;
   card: Card;
 }
@@ -26,111 +39,171 @@ export interface PaidOrder {
   cart: CartView;
 }
 
+export interface OutOfStock {
+  outcome: 'out_of_stock';
+  lacking: CartItemView[];
+}
+
 export type PlacedOrder =
   | PaidOrder
+  | OutOfStock
   /** This cart, or what was the open cart a moment ago, has its order already. */
   | { outcome: 'repeated'; number: string }
   | { outcome: 'empty' }
   | { outcome: 'declined' }
-  | { outcome: 'out_of_stock'; lacking: CartItemView[] };
+  /** Prices or the cart have changed since the form was shown. */
+  | { outcome: 'total_changed'; totalCents: number }
+  | { outcome: 'too_expensive' };
+
+type Deps = Pick<Shop, 'database' | 'checkouts' | 'payments' | 'worker' | 'diskSpace' | 'log' | 'metrics'>;
 
 /** How long a submit without a cart id still counts as a repetition of the one before. */
 const REPEAT_MINUTES = 10;
 
-/** How far an attempt to order has come, for whoever finds it failed. */
-interface Progress {
-  /** Approved, so it has to be given back unless the order is made. */
-  payment?: Unsettled;
-  /** All is written, and nothing but the commit can fail. */
-  written?: PaidOrder;
-}
+/** As long as a payment takes at most. */
+const REPETITION_DEADLINE_MS = 1_200;
+const REPETITION_POLL_MS = 25;
 
 /**
- * Turns a cart into a paid order, in one transaction: all of it or nothing. Counts how it ended.
+ * Turns a cart into a paid order. Counts how it ended.
  *
- * The cart is held from beginning to end, so a repeated submit waits for the first and then finds its order. The
- * products are held only after the payment, and money is given back only when nothing is held any more: the provider's
- * slowness must not queue up everyone who wants the same product, where it would look like a slow database. Whoever
- * loses the last unit in that moment gets the money back.
+ * The payment is written down before the provider is asked, and the order is stored together with the payment's end, so
+ * that at every moment the ledger tells what a death leaves: see docs/operations.md, "Payments". No connection
+ * and no lock is held while the provider answers. A repeated submit waits for the first and then finds its order. If
+ * the last unit is lost in that moment, the money is given back.
  *
  * @throws {ShopError} 503 when the payment provider fails, or keeps too many others waiting
  */
-export async function placeOrder(
-  shop: Pick<Shop, 'database' | 'checkouts' | 'payments' | 'log' | 'metrics'>,
-  purchase: Purchase,
-  phases: Phases,
-): Promise<PlacedOrder> {
-  const progress: Progress = {};
+export async function placeOrder(shop: Deps, purchase: Purchase, phases: Phases): Promise<PlacedOrder> {
+  phases.enter('reserve');
+  /** From then on the rest counts. */
+  let paying = false;
   try {
-    phases.enter('reserve');
-    const placed = await shop.checkouts.run(() =>
-      shop.database.transaction((transaction) => placeWithin(transaction, shop, purchase, phases, progress)),
-    );
-    if (progress.payment && placed.outcome !== 'paid') void settle(shop, progress.payment);
-    countOrder(shop.metrics, placed);
-    return placed;
+    return await shop.checkouts.run(async () => {
+      const reserved = await reserve(shop, purchase);
+      if ('reference' in reserved) {
+        paying = true;
+        return payAndStore(shop, purchase, reserved, phases);
+      }
+      countOrder(shop.metrics, reserved);
+      return reserved;
+    });
   } catch (error) {
-    const { payment, written } = progress;
-    const settled = payment && settle(shop, payment);
-    // Whether it was made is known only then.
-    if (settled && written) void settled.then((made) => countOrder(shop.metrics, made ? written : FAILED));
-    else countOrder(shop.metrics, FAILED);
+    if (!paying) countOrder(shop.metrics, FAILED);
     throw error;
   }
 }
 
-/** @param progress is kept up to date */
-async function placeWithin(
-  transaction: Knex.Transaction,
-  shop: Pick<Shop, 'database' | 'payments' | 'log'>,
-  purchase: Purchase,
-  phases: Phases,
-  progress: Progress,
-): Promise<PlacedOrder> {
-  const { sessionId, customer, card } = purchase;
-  const held = await lockCart(transaction, sessionId, purchase.cartId);
-  if (!held) return previousOrder(transaction, purchase);
-  if (held.ordered) return repeated(await findNumberOfCart(transaction, held.id));
+/** Checks everything that can be checked, and writes the payment down. */
+async function reserve(shop: Deps, purchase: Purchase): Promise<Reservation | PlacedOrder> {
+  const { database } = shop;
+  const startedMs = performance.now();
+  for (;;) {
+    const found = await findCart(database, purchase.sessionId, purchase.cartId);
+    if (!found) return previousOrder(shop, purchase);
+    if (found.ordered) return repeated(await findNumberOfCart(database, found.id));
+    const cart = sumUp(found.items);
+    if (cart.items.length === 0) return { outcome: 'empty' };
+    const soldOut = lacking(cart, (item) => item.product.stock);
+    if (soldOut.length > 0) return { outcome: 'out_of_stock', lacking: soldOut };
+    const { totalCents } = cart;
+    if (totalCents > MAX_AMOUNT_CENTS) return { outcome: 'too_expensive' };
+    if (purchase.totalCents !== null && purchase.totalCents !== totalCents) {
+      return { outcome: 'total_changed', totalCents };
+    }
+    if (shop.diskSpace.isLacking()) {
+      throw unavailable('database', {
+        cause: new Error('the database has just refused a write for want of disk space'),
+      });
+    }
 
-  const cart = sumUp(await findCartItems(transaction, held.id));
-  if (cart.items.length === 0) return { outcome: 'empty' };
-  const soldOut = lacking(cart, (item) => item.product.stock);
-  if (soldOut.length > 0) return { outcome: 'out_of_stock', lacking: soldOut };
+    const reference = `pay_${randomUUID()}`;
+    const payment = { reference, cartId: found.id, amountCents: totalCents, worker: shop.worker };
+    if (await startPayment(database, payment)) return { reference, cartId: found.id, cart };
+    await waitForOther(startedMs);
+  }
+}
 
-  phases.enter('payment');
-  const payment = await pay(shop.payments, cart.totalCents, card, (reference) => {
-    void settle(shop, { cartId: held.id, reference });
-  });
-  if (!payment.approved) return { outcome: 'declined' };
-  progress.payment = { cartId: held.id, reference: payment.reference };
-
-  phases.enter('commit');
-  const stock = await lockStock(transaction, productIds(cart));
-  const justSold = lacking(cart, (item) => stock.get(item.product.id) ?? 0);
-  if (justSold.length > 0) return { outcome: 'out_of_stock', lacking: justSold };
-  const number = newOrderNumber();
-  await takeStock(transaction, held.id);
-  const paymentReference = payment.reference;
-  await storeOrder(transaction, { number, cartId: held.id, sessionId, cart, customer, paymentReference });
-  progress.written = { outcome: 'paid', number, cart };
-  return progress.written;
+/** Another submit of the cart is being paid: what it waits for is the payment provider. */
+async function waitForOther(startedMs: number): Promise<void> {
+  if (performance.now() - startedMs > REPETITION_DEADLINE_MS) {
+    const cause = new Error(`another submit of the cart was not done in ${REPETITION_DEADLINE_MS} ms`);
+    throw unavailable('overload', { cause });
+  }
+  await delay(REPETITION_POLL_MS);
+  recordPayment(REPETITION_POLL_MS / 1000);
 }
 
 /** Without an open cart, a submit is either the same one again or has nothing to order. */
-async function previousOrder(transaction: Knex.Transaction, { sessionId, cartId }: Purchase): Promise<PlacedOrder> {
-  return repeated(cartId === null ? await findRecentNumber(transaction, sessionId, REPEAT_MINUTES) : null);
+async function previousOrder({ database }: Deps, { sessionId, cartId }: Purchase): Promise<PlacedOrder> {
+  return repeated(cartId === null ? await findRecentNumber(database, sessionId, REPEAT_MINUTES) : null);
 }
 
 function repeated(number: string | null): PlacedOrder {
   return number === null ? { outcome: 'empty' } : { outcome: 'repeated', number };
 }
 
+/** From here on money may have moved, so whatever fails, the payment is settled. */
+async function payAndStore(
+  shop: Deps,
+  { sessionId, customer, card }: Purchase,
+  reservation: Reservation,
+  phases: Phases,
+): Promise<PlacedOrder> {
+  const { database, payments, metrics } = shop;
+  const { reference, cartId, cart } = reservation;
+  /** All is written, and nothing but the commit can fail. */
+  let written: PaidOrder | undefined;
+  try {
+    phases.enter('payment');
+    const { approved } = await pay(payments, { reference, amountCents: cart.totalCents, card });
+    phases.enter('commit');
+    if (!(await noteAnswer(database, reference, approved ? 'approved' : 'declined'))) throw givenUpMeanwhile();
+    if (!approved) return counted({ outcome: 'declined' });
+    const paid: PaidOrder = { outcome: 'paid', number: newOrderNumber(), cart };
+    await database.transaction(async (transaction) => {
+      const stock = await lockForOrder(transaction, reservation);
+      if (!stock) throw givenUpMeanwhile();
+      const justSold = lacking(cart, (item) => stock.get(item.product.id) ?? 0);
+      if (justSold.length > 0) throw new JustSold(justSold);
+      const added = await storeOrder(transaction, { ...reservation, number: paid.number, sessionId, customer });
+      if (added.length > 0) await keepForLater(transaction, sessionId, added);
+      written = paid;
+    });
+    return counted(paid);
+  } catch (error) {
+    const settled = settle(shop, { cartId, reference });
+    if (error instanceof JustSold) return counted({ outcome: 'out_of_stock', lacking: error.lacking });
+    const order = written;
+    // Whether it was made is known only then.
+    if (order) void settled.then((made) => countOrder(metrics, made ? order : FAILED));
+    else countOrder(metrics, FAILED);
+    throw error;
+  }
+
+  function counted(placed: PlacedOrder): PlacedOrder {
+    countOrder(metrics, placed);
+    return placed;
+  }
+}
+
+/** Rolls the order back. */
+class JustSold extends Error {
+  readonly lacking: CartItemView[];
+
+  constructor(lacking: CartItemView[]) {
+    super('sold out while the payment was asked for');
+    this.lacking = lacking;
+  }
+}
+
+/** This process stood still for so long that a primary has settled its payment. */
+function givenUpMeanwhile(): Error {
+  return unavailable('overload', { cause: new Error('the payment took so long that it was given up') });
+}
+
 function lacking(cart: CartView, stockOf: (item: CartItemView) => number): CartItemView[] {
   return cart.items
     .filter((item) => stockOf(item) < item.quantity)
     .map((item) => ({ ...item, product: { ...item.product, stock: stockOf(item) } }));
-}
-
-function productIds(cart: CartView): number[] {
-  return cart.items.map((item) => item.product.id);
 }

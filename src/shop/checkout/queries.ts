@@ -1,98 +1,161 @@
 import type { Knex } from 'knex';
 import { named } from '../../db/named.ts';
-import type { CartView } from '../views.ts';
+import { ITEM_COLUMNS, type ItemRow, toItem } from '../cart/queries.ts';
+import type { CartItemView, CartView } from '../views.ts';
 import type { Customer } from './form.ts';
 
-export interface NewOrder {
-  number: string;
+/** A cart as it was when its payment was started: what is paid is what is ordered, whatever changes meanwhile. */
+export interface Reservation {
+  /** Of the payment. */
+  reference: string;
   cartId: string;
-  sessionId: string;
   cart: CartView;
-  customer: Customer;
-  paymentReference: string;
 }
 
+export interface NewOrder extends Reservation {
+  number: string;
+  sessionId: string;
+  customer: Customer;
+}
+
+/** Units of a product that are not in an order. */
+export interface Units {
+  productId: number;
+  quantity: number;
+}
+
+type CartRow = { cartId: string; status: string } & (ItemRow | { [Column in keyof ItemRow]: null });
+
 /**
- * Takes hold of one of the session's carts until the transaction ends.
+ * One of the session's carts with what is in it, in the order of the product ids.
  *
  * @param cartId the cart to order; null for the open one, whichever it is
  */
-export async function lockCart(
-  transaction: Knex.Transaction,
+export async function findCart(
+  database: Knex,
   sessionId: string,
   cartId: string | null,
-): Promise<{ id: string; ordered: boolean } | null> {
-  const row: { id: string; status: string } | undefined = await transaction('carts')
-    .where({ session_id: sessionId, ...(cartId === null ? { status: 'open' } : { id: cartId }) })
-    .forUpdate()
-    .first('id', 'status');
-  return row ? { id: row.id, ordered: row.status === 'ordered' } : null;
+): Promise<{ id: string; ordered: boolean; items: CartItemView[] } | null> {
+  const rows: CartRow[] = await database('carts')
+    .leftJoin('cart_items', 'cart_items.cart_id', 'carts.id')
+    .leftJoin('products', 'products.id', 'cart_items.product_id')
+    .where({
+      'carts.session_id': sessionId,
+      ...(cartId === null ? { 'carts.status': 'open' } : { 'carts.id': cartId }),
+    })
+    .orderBy('products.id')
+    .select({ cartId: 'carts.id', status: 'carts.status', ...ITEM_COLUMNS });
+  const [cart] = rows;
+  if (!cart) return null;
+  return {
+    id: cart.cartId,
+    ordered: cart.status === 'ordered',
+    items: rows.flatMap((row) => (row.id === null ? [] : [toItem(row)])),
+  };
 }
 
 /**
- * Takes hold of products until the transaction ends, in the order of their ids, so that two checkouts never wait for
- * each other in a circle.
+ * Takes hold, until the transaction ends, of the cart, the payment, which from then on is an order's, and the products:
+ * in this order everywhere, and the products in the order of their ids, so that two checkouts never wait for each other
+ * in a circle.
  *
- * @returns what is in stock now, by product id
+ * @returns what is in stock now, by product id; null when the cart is not open any more, or the payment was given up
  */
-export async function lockStock(transaction: Knex.Transaction, productIds: number[]): Promise<Map<number, number>> {
-  const rows: { id: number; stock: number }[] = await transaction('products')
-    .whereIn('id', productIds)
-    .orderBy('id')
-    // Not `for update`, which would also block the foreign keys of those who add the product to their carts.
-    .forNoKeyUpdate()
-    .select('id', 'stock');
-  return new Map(rows.map(({ id, stock }) => [id, stock]));
-}
-
-/** Takes everything that is in a cart out of the stock. */
-export async function takeStock(transaction: Knex.Transaction, cartId: string): Promise<void> {
-  await named(
-    transaction.raw(
-      `update products set stock = products.stock - cart_items.quantity
-       from cart_items where cart_items.cart_id = ? and products.id = cart_items.product_id`,
-      [cartId],
+export async function lockForOrder(
+  transaction: Knex.Transaction,
+  { reference, cartId, cart }: Reservation,
+): Promise<Map<number, number> | null> {
+  const { rows } = await named(
+    // Not `for update` of the products, which would also block the foreign keys of those who add them to their carts.
+    transaction.raw<{ rows: { id: number; stock: number }[] }>(
+      `with cart as materialized (
+         select id from carts where id = :cartId and status = 'open' for update
+       ), payment as (
+         update payments set state = 'ordered' from cart
+         where payments.reference = :reference and payments.cart_id = cart.id
+           and payments.state in ('started', 'approved') and payments.given_up_at is null
+         returning payments.reference
+       )
+       select products.id, products.stock from payment join products on products.id = any(:productIds)
+       order by products.id
+       for no key update of products`,
+      { cartId, reference, productIds: cart.items.map((item) => item.product.id) },
     ),
-    'update',
+    'lock',
     'products',
   );
+  return rows.length === 0 ? null : new Map(rows.map(({ id, stock }) => [id, stock]));
 }
 
-/** Writes a paid order with its items and closes its cart. */
-export async function storeOrder(transaction: Knex.Transaction, order: NewOrder): Promise<void> {
+/**
+ * Takes a paid order's units out of the stock, writes it with its items, and closes its cart. One statement, as each round
+ * trip is time in which others wait for the same products.
+ *
+ * @returns what was put into the cart after the order was reserved
+ */
+export async function storeOrder(transaction: Knex.Transaction, order: NewOrder): Promise<Units[]> {
   const { cart, customer } = order;
-  const [row]: { id: number }[] = await transaction('orders')
-    .insert({
-      number: order.number,
-      cart_id: order.cartId,
-      session_id: order.sessionId,
-      status: 'paid',
-      subtotal_cents: cart.subtotalCents,
-      shipping_cents: cart.shippingCents,
-      total_cents: cart.totalCents,
-      first_name: customer.firstName,
-      last_name: customer.lastName,
-      email: customer.email,
-      mobile: customer.mobile,
-      address1: customer.address1,
-      address2: customer.address2,
-      city: customer.city,
-      state: customer.state,
-      country: customer.country,
-      zip: customer.zip,
-      payment_reference: order.paymentReference,
-    })
-    .returning('id');
-  await transaction('order_items').insert(
-    cart.items.map((item) => ({
-      order_id: row?.id,
-      product_id: item.product.id,
-      product_name: item.product.name,
-      unit_price_cents: item.unitPriceCents,
-      quantity: item.quantity,
-    })),
+  const { rows } = await named(
+    transaction.raw<{ rows: Units[] }>(
+      `with item as (
+         select * from unnest(:productIds::bigint[], :names::text[], :prices::bigint[], :quantities::integer[])
+           as item (product_id, product_name, unit_price_cents, quantity)
+       ), taken as (
+         update products set stock = products.stock - item.quantity from item where products.id = item.product_id
+       ), stored as (
+         insert into orders (
+           number, cart_id, session_id, status, subtotal_cents, shipping_cents, total_cents, payment_reference,
+           first_name, last_name, email, mobile, address1, address2, city, state, country, zip
+         ) values (
+           :number, :cartId, :sessionId, 'paid', :subtotalCents, :shippingCents, :totalCents, :reference,
+           :firstName, :lastName, :email, :mobile, :address1, :address2, :city, :state, :country, :zip
+         ) returning id
+       ), stored_items as (
+         insert into order_items (order_id, product_id, product_name, unit_price_cents, quantity)
+         select stored.id, item.product_id, item.product_name, item.unit_price_cents, item.quantity from stored, item
+       ), closed as (
+         update carts set status = 'ordered', updated_at = now() where id = :cartId
+       )
+       select cart_items.product_id as "productId", cart_items.quantity - coalesce(item.quantity, 0) as quantity
+       from cart_items left join item on item.product_id = cart_items.product_id
+       where cart_items.cart_id = :cartId and cart_items.quantity > coalesce(item.quantity, 0)`,
+      {
+        ...customer,
+        number: order.number,
+        cartId: order.cartId,
+        sessionId: order.sessionId,
+        reference: order.reference,
+        subtotalCents: cart.subtotalCents,
+        shippingCents: cart.shippingCents,
+        totalCents: cart.totalCents,
+        productIds: cart.items.map(({ product }) => product.id),
+        names: cart.items.map(({ product }) => product.name),
+        prices: cart.items.map(({ unitPriceCents }) => unitPriceCents),
+        quantities: cart.items.map(({ quantity }) => quantity),
+      },
+    ),
+    'insert',
+    'orders',
   );
-  await transaction('carts').where('id', order.cartId).update({ status: 'ordered', updated_at: transaction.fn.now() });
+  return rows;
+}
+
+/** Opens the session's next cart with what came too late for the order. */
+export async function keepForLater(transaction: Knex.Transaction, sessionId: string, units: Units[]): Promise<void> {
+  await named(
+    transaction.raw(
+      `with cart as (insert into carts (session_id) values (:sessionId) returning id)
+       insert into cart_items (cart_id, product_id, quantity)
+       select cart.id, unit.* from cart, unnest(:productIds::bigint[], :quantities::integer[]) as unit`,
+      {
+        sessionId,
+        productIds: units.map(({ productId }) => productId),
+        quantities: units.map(({ quantity }) => quantity),
+      },
+    ),
+    'insert',
+    'cart_items',
+  );
 }
 
 export async function findNumberOfCart(database: Knex, cartId: string): Promise<string | null> {

@@ -1,7 +1,9 @@
+import { MAX_AMOUNT_CENTS } from '../../payments/gateway.ts';
 import { findOpenCart } from '../cart/queries.ts';
 import { sumUp } from '../cart/rules.ts';
 import { conflict, invalid, notFound, paymentDeclined } from '../errors.ts';
 import { isUuid } from '../input.ts';
+import { money } from '../money.ts';
 import type { Answer, Route, Shop, ShopRequest } from '../route.ts';
 import type { CartItemView, CheckoutPageView, Page } from '../views.ts';
 import { findOrder } from './find-order.ts';
@@ -44,6 +46,7 @@ async function order(request: ShopRequest, shop: Shop): Promise<PlacedOrder> {
 async function validPurchase(request: ShopRequest, shop: Shop): Promise<Purchase> {
   const { form, sessionId } = request;
   const cartId = parseCartId(form.cart);
+  const totalCents = parseTotal(form.total_cents);
   const parsed = parseCheckout(form);
   if (!parsed.ok) {
     throw invalid('Confira os dados do pedido.', {
@@ -51,13 +54,19 @@ async function validPurchase(request: ShopRequest, shop: Shop): Promise<Purchase
       ...(await formAgain(request, shop, parsed.errors)),
     });
   }
-  return { sessionId, cartId, customer: parsed.customer, card: parsed.card };
+  return { sessionId, cartId, totalCents, customer: parsed.customer, card: parsed.card };
 }
 
 function parseCartId(value: unknown): string | null {
   if (value === undefined || value === '') return null;
   if (isUuid(value)) return value;
   throw invalid('Esse carrinho não existe. Abra o carrinho e finalize o pedido de novo.');
+}
+
+function parseTotal(value: unknown): number | null {
+  if (value === undefined) return null;
+  if (typeof value === 'string' && /^[1-9]\d{0,14}$/.test(value)) return Number(value);
+  throw invalid('Esse total não existe. Abra o carrinho e finalize o pedido de novo.');
 }
 
 async function answer(placed: PlacedOrder, request: ShopRequest, shop: Shop): Promise<Answer> {
@@ -70,6 +79,14 @@ async function answer(placed: PlacedOrder, request: ShopRequest, shop: Shop): Pr
     case 'declined': {
       const message = 'O pagamento foi recusado. Seu carrinho continua aqui: confira os dados ou tente outro cartão.';
       throw paymentDeclined(message, await formAgain(request, shop, { form: message }));
+    }
+    case 'total_changed': {
+      const message = `O total do pedido mudou, e agora é ${money(placed.totalCents)}. Confira o resumo antes de finalizar.`;
+      throw conflict(message, await formAgain(request, shop, { form: message }));
+    }
+    case 'too_expensive': {
+      const message = `O total do pedido passa de ${money(MAX_AMOUNT_CENTS)}, o máximo de um pagamento. Divida o carrinho em mais pedidos.`;
+      throw conflict(message, await formAgain(request, shop, { form: message }));
     }
     case 'out_of_stock': {
       const message = `Não há estoque para o pedido: ${placed.lacking.map(stockLeft).join('; ')}. Ajuste o carrinho.`;

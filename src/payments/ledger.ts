@@ -1,0 +1,115 @@
+import type { Knex } from 'knex';
+import { named } from '../db/named.ts';
+
+/** States in which money may have moved without an order; every other state is an end. */
+const UNSETTLED = ['started', 'approved'];
+
+export interface NewPayment {
+  readonly reference: string;
+  readonly cartId: string;
+  /** Cents of BRL. */
+  readonly amountCents: number;
+  /** The process that asks for it, as the primary knows it. */
+  readonly worker: string;
+}
+
+/**
+ * Writes down that a payment is about to be asked for, which must be done before the provider is.
+ *
+ * @returns false when the cart is not open any more, or another payment for it is under way
+ */
+export async function startPayment(database: Knex, payment: NewPayment): Promise<boolean> {
+  const { rowCount } = await named(
+    // The lock waits for an order that is being stored: its cart is seen as ordered then.
+    database.raw<{ rowCount: number }>(
+      `insert into payments (reference, cart_id, amount_cents, worker, state)
+       select :reference, id, :amountCents, :worker, 'started' from carts
+       where id = :cartId and status = 'open'
+       for update
+       on conflict (cart_id) where state in ('started', 'approved') and given_up_at is null do nothing`,
+      { ...payment },
+    ),
+    'insert',
+    'payments',
+  );
+  return rowCount === 1;
+}
+
+/**
+ * Notes the provider's answer.
+ *
+ * @returns false when the payment was given up meanwhile
+ */
+export async function noteAnswer(database: Knex, reference: string, state: 'approved' | 'declined'): Promise<boolean> {
+  return (await underWay(database, reference).update({ state })) === 1;
+}
+
+/**
+ * Gives a payment up: from now on no order can be made with it, and its cart may be paid for again. Waits for an order
+ * that is being stored.
+ *
+ * @returns whether there is an order instead
+ */
+export async function giveUp(database: Knex, reference: string): Promise<{ ordered: boolean }> {
+  const givenUp = await underWay(database, reference).update({ given_up_at: database.fn.now() });
+  if (givenUp === 1) return { ordered: false };
+  const row: { state: string } | undefined = await database('payments').where({ reference }).first('state');
+  return { ordered: row?.state === 'ordered' };
+}
+
+/** Ends a payment that was given up, once the provider has no money of it. */
+export async function endPayment(database: Knex, reference: string, state: 'declined' | 'cancelled'): Promise<void> {
+  await database('payments')
+    .where({ reference })
+    .whereIn('state', UNSETTLED)
+    .whereNotNull('given_up_at')
+    .update({ state });
+}
+
+export interface LeftPayment {
+  readonly reference: string;
+  readonly cartId: string;
+  readonly amountCents: number;
+  readonly worker: string;
+  /** Given up just now; else before, and its money could not be given back then. */
+  readonly fresh: boolean;
+}
+
+export interface LeftPayments {
+  /** Workers that have died. */
+  readonly deadWorkers: readonly string[];
+  /** A payment that was started longer ago has been left, whatever became of its worker. */
+  readonly abandonedSeconds: number;
+  /** Money that was to be given back longer ago is given back again. */
+  readonly retrySeconds: number;
+  readonly limit: number;
+}
+
+/** Gives up payments that their workers have left. Those of an order that is being stored are left alone. */
+export async function giveUpLeft(database: Knex, left: LeftPayments): Promise<LeftPayment[]> {
+  const { rows } = await named(
+    database.raw<{ rows: LeftPayment[] }>(
+      `with chosen as (
+         select reference, given_up_at is null as fresh from payments
+         where state in ('started', 'approved') and case
+           when given_up_at is not null then given_up_at < now() - make_interval(secs => :retrySeconds)
+           else created_at < now() - make_interval(secs => :abandonedSeconds) or worker = any(:deadWorkers)
+         end
+         order by created_at
+         limit :limit
+         for update skip locked
+       )
+       update payments set given_up_at = now() from chosen where payments.reference = chosen.reference
+       returning payments.reference, cart_id as "cartId", amount_cents as "amountCents", worker, fresh`,
+      { ...left },
+    ),
+    'update',
+    'payments',
+  );
+  return rows;
+}
+
+/** Neither settled nor given up. */
+function underWay(database: Knex, reference: string): Knex.QueryBuilder {
+  return database('payments').where({ reference }).whereIn('state', UNSETTLED).whereNull('given_up_at');
+}

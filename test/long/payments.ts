@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { assertWholeOrders, fillShelf } from '../support/buyers.ts';
+import { type RunningCluster, startCluster } from '../support/cluster.ts';
+import { testDatabase } from '../support/database.ts';
+import { allSettled, assertMoneyAddsUp } from '../support/payments.ts';
+import { CUSTOMER, createVisitor } from '../support/visitor.ts';
+import { until } from '../support/wait.ts';
+
+/** By hand: `PAYMENT_KILLS=200`. */
+const ROUNDS = Number(process.env.PAYMENT_KILLS ?? 12);
+const WORKERS = 3;
+const BUYERS = 6;
+const ATTEMPTS = 3;
+/** Longer than a checkout, so that a kill hits any of its moments. */
+const LONGEST_PAUSE_MS = 60;
+
+type Kill = 'worker' | 'frozen worker' | 'primary';
+
+test(`${ROUNDS} kills at any moment: each payment has its one order or is given back`, async (t) => {
+  const database = await testDatabase(t);
+  await fillShelf(database.url);
+  const start = () => startCluster(t, { workers: WORKERS, database, env: { WORKER_HANG_SECONDS: '2' } });
+  const shops: [RunningCluster, RunningCluster] = await Promise.all([start(), start()]);
+  const acknowledged: string[] = [];
+  let open = true;
+
+  /** Buys again and again; after a failure it submits the same form once more, to any instance. */
+  async function buy(): Promise<void> {
+    while (open) {
+      const origins = shops.map(({ shopUrl }) => shopUrl);
+      const anyOrigin = () => origins[Math.floor(Math.random() * origins.length)] as string;
+      const visitor = createVisitor(anyOrigin());
+      let number: string | undefined;
+      for (let attempt = 0; attempt < ATTEMPTS && number === undefined; attempt++) {
+        try {
+          if (attempt === 0) await visitor.post('/add_to_cart/1', { quantity: 1 });
+          const { location } = await visitor.post(`${anyOrigin()}/checkout`, CUSTOMER);
+          number = /^\/order_confirmation\/(.+)$/.exec(location ?? '')?.[1];
+        } catch {
+          // Cut off by a kill.
+          await sleep(100);
+        }
+      }
+      if (number) acknowledged.push(number);
+    }
+  }
+
+  async function kill(how: Kill): Promise<void> {
+    const place = Math.random() < 0.5 ? 0 : 1;
+    const shop = shops[place];
+    await sleep(Math.random() * LONGEST_PAUSE_MS);
+    if (how === 'primary') {
+      await shop.stop('SIGKILL');
+      shops[place] = await start();
+      return;
+    }
+    const { worker, pid, restarts } = await until('a worker serves', async () => {
+      const serving = (await shop.status()).workers.filter(({ state, pid }) => state === 'serving' && pid !== null);
+      return serving[Math.floor(Math.random() * serving.length)];
+    });
+    process.kill(pid as number, how === 'worker' ? 'SIGKILL' : 'SIGSTOP');
+    await until('it is replaced', async () =>
+      (await shop.status()).workers.some((now) => now.worker === worker && now.restarts > restarts),
+    );
+  }
+
+  const buyers = Array.from({ length: BUYERS }, buy);
+  const kills: Record<Kill, number> = { worker: 0, 'frozen worker': 0, primary: 0 };
+  try {
+    for (let round = 0; round < ROUNDS; round++) {
+      const how: Kill = round % 6 === 5 ? 'primary' : round % 6 === 2 ? 'frozen worker' : 'worker';
+      const sold = acknowledged.length;
+      await kill(how);
+      kills[how] += 1;
+      await until('they go on shopping', () => acknowledged.length > sold);
+    }
+  } finally {
+    open = false;
+    await Promise.all(buyers);
+  }
+
+  await allSettled(database.knex);
+  const ends = await assertMoneyAddsUp(database.knex);
+  await assertWholeOrders(database.url, acknowledged);
+  for (const shop of shops) assert.equal((await shop.metrics()).of('shop_payments_unsettled'), 0);
+  t.diagnostic(`${ROUNDS} rounds: ${JSON.stringify(kills)}; payments: ${JSON.stringify(ends)}`);
+  t.diagnostic(`${acknowledged.length} orders acknowledged`);
+});
