@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { testProvider } from '../support/provider.ts';
 import { dump, startShop, type TestShop } from '../support/shop.ts';
+import { PATIENT } from '../support/test-server.ts';
 import { CUSTOMER, DECLINED_CARD, type Visitor } from '../support/visitor.ts';
 import { until } from '../support/wait.ts';
 
@@ -38,8 +39,11 @@ test('a declined card keeps the cart, and the form without the card', async (t) 
 
 for (const sendsCart of [true, false]) {
   test(`a submit repeated at once on two workers makes one order, ${sendsCart ? 'with' : 'without'} the cart's id`, async (t) => {
-    const one = await startShop(t);
-    const two = await one.another();
+    const patience = { options: { deadlineMs: 15_000 }, deadlines: PATIENT };
+    const one = await startShop(t, patience);
+    const two = await one.another(patience);
+    // Code that runs for the first time is slow.
+    await withCart(two);
     const { shopper, cart } = await withCart(one, 2);
     const form = sendsCart ? { ...CUSTOMER, cart } : CUSTOMER;
 

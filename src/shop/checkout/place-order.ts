@@ -60,8 +60,8 @@ type Deps = Pick<Shop, 'database' | 'checkouts' | 'payments' | 'worker' | 'diskS
 /** How long a submit without a cart id still counts as a repetition of the one before. */
 const REPEAT_MINUTES = 10;
 
-/** As long as a payment takes at most. */
-const REPETITION_DEADLINE_MS = 1_200;
+/** As long as a page is waited for. */
+const REPETITION_DEADLINE_MS = 2_000;
 const REPETITION_POLL_MS = 25;
 
 /**
