@@ -5,3 +5,4 @@ export { findRunningPostgres } from './embedded/running.ts';
 export { keepHouse } from './housekeeping.ts';
 export { named, type QueryLabels, queryLabels } from './named.ts';
 export { prepareDatabase } from './prepare.ts';
+export { askWritable } from './writable.ts';

@@ -19,7 +19,7 @@ export function databaseGauges(registry: WorkerRegistry): DatabaseGauges {
   const registers = [registry];
   const up = new Gauge({
     name: 'shop_db_up',
-    help: 'Whether the database answers: 1 or 0',
+    help: 'Whether the database answers and takes writes: 1 or 0',
     registers,
   });
   const activeSessions = new Gauge({
@@ -48,16 +48,24 @@ export function databaseGauges(registry: WorkerRegistry): DatabaseGauges {
     aggregator: 'max',
     registers,
   });
+  const serverConnectionsMax = new Gauge({
+    name: 'shop_db_server_connections_max',
+    help: `Connections that PostgreSQL grants to all of its databases together (max_connections); ${WHOLE_SHOP}`,
+    aggregator: 'max',
+    registers,
+  });
 
   return {
     up,
-    show({ connections, sessions, unsettledPayments: payments }) {
+    show({ connections, connectionsMax, sessions, unsettledPayments: payments }) {
+      serverConnectionsMax.set(connectionsMax);
       for (const state of SERVER_STATES) serverConnections.set({ state }, connections[state]);
       activeSessions.set(sessions.active);
       activeCartSessions.set(sessions.withCart);
       unsettledPayments.set(payments);
     },
     forget() {
+      serverConnectionsMax.set(Number.NaN);
       for (const state of SERVER_STATES) serverConnections.set({ state }, Number.NaN);
       activeSessions.set(Number.NaN);
       activeCartSessions.set(Number.NaN);

@@ -33,6 +33,15 @@ export async function readServerConnections(database: Knex): Promise<ServerConne
   return counts;
 }
 
+async function readConnectionsMax(database: Knex): Promise<number> {
+  const { rows } = await named(
+    database.raw<{ rows: [{ max: number }] }>(`select current_setting('max_connections')::int as max`),
+    'select',
+    'none',
+  );
+  return rows[0].max;
+}
+
 export interface Sessions {
   /** Seen in the last 5 minutes. */
   active: number;
@@ -99,6 +108,8 @@ async function readUnsettledPayments(database: Knex): Promise<number> {
 /** Everything that the gauges read from the database, as it is kept in `gauge_readings`. */
 export interface ShopReading {
   readonly connections: ServerConnections;
+  /** PostgreSQL's `max_connections`. */
+  readonly connectionsMax: number;
   readonly sessions: Sessions;
   readonly unsettledPayments: number;
 }
@@ -111,6 +122,7 @@ export async function readShop(transaction: Knex.Transaction): Promise<ShopReadi
   await foldSessionChanges(transaction);
   return {
     connections: await readServerConnections(transaction),
+    connectionsMax: await readConnectionsMax(transaction),
     sessions: await readSessions(transaction),
     unsettledPayments: await readUnsettledPayments(transaction),
   };

@@ -1,4 +1,5 @@
 import type { Knex } from 'knex';
+import { askWritable } from '../db/index.ts';
 import { withDeadline } from '../deadline.ts';
 import type { Logger } from '../log.ts';
 import { SAMPLE_INTERVAL_MS, sampleRegularly, type WorkerRegistry } from '../metrics/index.ts';
@@ -34,7 +35,7 @@ export function sampleDatabase(registry: WorkerRegistry, database: Knex, log: Lo
   let reads = true;
 
   function noteUp(isUp: boolean, error?: unknown): void {
-    if (!isUp && up !== false) log.error({ err: error }, 'the database does not answer');
+    if (!isUp && up !== false) log.error({ err: error }, 'the database does not answer, or takes no writes');
     if (isUp && up === false) log.info('the database answers again');
     up = isUp;
     gauges.up.set(isUp ? 1 : 0);
@@ -63,10 +64,11 @@ export function sampleDatabase(registry: WorkerRegistry, database: Knex, log: Lo
 
   let underWay: Promise<unknown>[] = [];
   const sampler = sampleRegularly(async function sampleState() {
+    const writable = askWritable(database);
     const found = findReading<ShopReading>(database, READING);
-    underWay = [found];
+    underWay = [writable, found];
     await Promise.all([
-      inTime(found, UP_DEADLINE_MS).then(
+      inTime(Promise.all([found, writable]), UP_DEADLINE_MS).then(
         () => noteUp(true),
         (error: unknown) => noteUp(false, error),
       ),

@@ -35,6 +35,7 @@ export const NO_PAGE = 'Esta página não existe. Talvez o endereço tenha mudad
  */
 const SERVER_FAILURES = [
   /^08/, // connection exception
+  /^25006$/, // read-only: a hot standby after a failover
   /^25P0[34]$/, // idle in transaction, or in all, for too long
   /^28/, // the password was changed
   /^3D000$/, // the database is gone

@@ -1,5 +1,5 @@
 import type { Knex } from 'knex';
-import { named } from '../db/named.ts';
+import { askWritable } from '../db/index.ts';
 import { withDeadline } from '../deadline.ts';
 import type { WebContext } from './state.ts';
 
@@ -24,12 +24,11 @@ export function showLive(ctx: WebContext): void {
 export async function showReady(ctx: WebContext, { database, ready, readyWithoutDatabase }: Readiness): Promise<void> {
   if (!ready()) return answer(ctx, 503, 'starting or stopping');
   if (readyWithoutDatabase) return answer(ctx, 200, 'ready');
-  const asked = named(database.raw('select 1'), 'select', 'none');
   try {
-    await withDeadline(asked, READY_DEADLINE_MS, () => new Error('too late'));
+    await withDeadline(askWritable(database), READY_DEADLINE_MS, () => new Error('too late'));
     answer(ctx, 200, 'ready');
   } catch {
-    answer(ctx, 503, 'the database does not answer');
+    answer(ctx, 503, 'the database does not answer, or takes no writes');
   }
 }
 

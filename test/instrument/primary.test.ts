@@ -122,6 +122,8 @@ test('the first scrape already tells the truth', async (t) => {
   // One may just be starting.
   assert.ok(first.has('shop_db_server_connections', { state: 'other' }));
   assert.ok(first.of('shop_db_server_connections') >= 2);
+  const { rows } = await knex.raw('show max_connections');
+  assert.equal(first.of('shop_db_server_connections_max'), Number(rows[0].max_connections));
   assert.equal(first.of('shop_build_info', { version: '1.2.3', node: process.versions.node }), 1);
   for (const reason of REASONS) assert.equal(first.of('shop_worker_restarts_total', { reason }), 0);
   assert.equal(first.of('shop_errors_total', { type: 'worker_crash', route: 'none' }), 0);
