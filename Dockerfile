@@ -6,6 +6,7 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN --mount=type=cache,target=/root/.npm npm ci
 COPY tsconfig.json tsconfig.build.json knexfile.ts ./
+COPY scripts ./scripts
 COPY seeds ./seeds
 COPY src ./src
 COPY templates ./templates

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import pg from 'pg';
 import { z } from 'zod';
+import { StartError } from './start-error.ts';
 
 /** Everything that the environment decides, read once at start. */
 export interface Config {
@@ -60,7 +61,7 @@ export type DatabaseConnection =
     };
 
 /** The environment holds mistakes; `problems` lists them all, a line each. */
-export class ConfigError extends Error {
+export class ConfigError extends StartError {
   override readonly name = 'ConfigError';
   readonly problems: readonly string[];
 

@@ -1,15 +1,25 @@
 import cluster from 'node:cluster';
-import { ConfigError } from './config.ts';
+import requirements from '../scripts/requirements.cjs';
+import { StartError } from './start-error.ts';
 
-try {
-  // Each process loads its own half only: the primary never the web application, a worker never the ops server.
-  if (cluster.isPrimary) await (await import('./cluster/primary.ts')).runPrimary(process.env);
-  else await (await import('./cluster/worker.ts')).runWorker(process.env);
-} catch (error) {
-  process.stderr.write(`${error instanceof ConfigError ? error.message : describe(error)}\n`);
-  process.exit(1);
+// Before anything else is loaded: older versions of Node.js fail at that, or later and worse.
+requirements.check();
+void run();
+
+async function run(): Promise<void> {
+  try {
+    // Each process loads its own half only: the primary never the web application, a worker never the ops server.
+    if (cluster.isPrimary) await (await import('./cluster/primary.ts')).runPrimary(process.env);
+    else await (await import('./cluster/worker.ts')).runWorker(process.env);
+  } catch (error) {
+    process.stderr.write(`${describe(error)}\n`);
+    process.exit(1);
+  }
 }
 
 function describe(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  if (!(error instanceof Error)) return String(error);
+  if ('code' in error && error.code === 'ERR_MODULE_NOT_FOUND')
+    return `A package is missing: run "npm ci" first. ${error.message}`;
+  return error instanceof StartError ? error.message : (error.stack ?? error.message);
 }

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import net, { type AddressInfo, type Socket } from 'node:net';
+import { StartError } from '../start-error.ts';
 import { isLoopback, type Refusal, refusalOf } from './request-host.ts';
 
 const SECOND = 1000;
@@ -72,7 +73,7 @@ export interface HttpServer {
 /**
  * Listens, with limits, in a form that drains without failing a request.
  *
- * @throws Error that says what to do, when the address can't be had
+ * @throws {StartError} that says what to do, when the address can't be had
  */
 export async function listen(handler: RequestListener, options: ListenOptions): Promise<HttpServer> {
   const { keepAliveSeconds = KEEP_ALIVE_SECONDS } = options;
@@ -222,5 +223,5 @@ function addressError(error: NodeJS.ErrnoException, host: string, port: number):
       EACCES: 'this user may not listen there: choose a port above 1023',
       EADDRNOTAVAIL: 'this machine has no such address: choose another host',
     }[error.code ?? ''] ?? error.message;
-  return new Error(`Can't listen on ${host}:${port}: ${advice}`, { cause: error });
+  return new StartError(`Can't listen on ${host}:${port}: ${advice}`, { cause: error });
 }

@@ -4,8 +4,8 @@ export type WorkerMessage =
   | { type: 'draining' }
   /** Sent every second, so that a hang shows. */
   | { type: 'alive' }
-  /** It can't serve; `reason` says why, and it exits next. */
-  | { type: 'failed'; reason: string };
+  /** It can't serve; `reason` says why, and it exits next. `final`: another try fails alike, as on a taken port. */
+  | { type: 'failed'; reason: string; final: boolean };
 
 /** What the primary tells a worker. */
 export type PrimaryMessage =

@@ -1,10 +1,18 @@
 import cluster from 'node:cluster';
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Config, type DatabaseConnection, databaseEnvironment, readConfig } from '../config.ts';
-import { applicationName, connect, keepHouse, PRIMARY, prepareDatabase, startEmbeddedPostgres } from '../db/index.ts';
+import {
+  applicationName,
+  connect,
+  FolderInUseError,
+  keepHouse,
+  PRIMARY,
+  prepareDatabase,
+  startEmbeddedPostgres,
+} from '../db/index.ts';
 import { createPrimaryMetrics } from '../instrument/primary.ts';
 import { createLog, type Logger } from '../log.ts';
 import { ClusterRegistry, createStoreDirectory, WorkerRegistry } from '../metrics/index.ts';
@@ -12,6 +20,9 @@ import { createOpsApp } from '../ops/app.ts';
 import { projectRoot } from '../paths.ts';
 import { settleLeftPayments } from '../payments/settle.ts';
 import { openPaymentProvider } from '../payments/simulated.ts';
+import { withProgress } from '../progress.ts';
+import { StartError } from '../start-error.ts';
+import { checkAddresses, otherAddresses } from './addresses.ts';
 import { keepDefaultMetrics } from './default-metrics.ts';
 import { RESTART_REASONS } from './exit-reason.ts';
 import { listen } from './http-server.ts';
@@ -53,20 +64,26 @@ export async function runPrimary(environment: NodeJS.ProcessEnv): Promise<void> 
 
   async function stop(exitCode: number): Promise<void> {
     stopping = true;
-    await resources.release();
+    await withProgress(log, 'everything to end', resources.release());
+    if (exitCode === 0)
+      log.info(config.database.connection ? 'stopped' : `stopped: the data is kept in ${config.dataDir}`);
     process.exit(exitCode);
   }
 
   handleSignals({
     async stop(signal) {
       stopping = true;
-      log.info({ signal }, 'stopping: requests in flight finish first; a second signal exits at once');
+      if (supervisor) log.info({ signal }, 'stopping: requests in flight finish first; a second signal exits at once');
+      else log.info({ signal }, 'stopping before the shop is ready');
       supervisor?.unready();
-      // A person who presses Ctrl-C has no balancer that must notice first.
-      if (signal !== 'SIGINT') await delay(config.drainDelaySeconds * SECOND);
+      // A person who presses Ctrl-C has no balancer that must notice first; nor is there one yet during the start.
+      if (supervisor && signal !== 'SIGINT') await delay(config.drainDelaySeconds * SECOND);
       await stop(0);
     },
-    abandon: () => supervisor?.kill(),
+    abandon() {
+      log.warn('stopped at once: requests in flight were cut');
+      supervisor?.kill();
+    },
     reload() {
       if (!supervisor || stopping) return;
       log.info('reloading: the workers are replaced one after the other');
@@ -80,11 +97,15 @@ export async function runPrimary(environment: NodeJS.ProcessEnv): Promise<void> 
   try {
     const primary = await startPrimary(config, log, resources);
     supervisor = primary.supervisor;
-    announce(primary.opsUrl, urlOf(config.shop.host, await supervisor.start(), 'localhost'), log);
+    const port = await withProgress(log, 'the workers to serve', supervisor.start());
+    announce(primary.opsUrl, urlOf(config.shop.host, port, 'localhost'), log);
   } catch (error) {
     // What fails because a signal took it down on its way up is no failure.
     if (stopping) return;
-    log.fatal({ err: error }, error instanceof Error ? error.message : 'the shop failed to start');
+    // Whatever LOG_LEVEL says: who starts the shop has to learn why it does not.
+    const loud = log.child({}, { level: 'fatal' });
+    if (error instanceof StartError) loud.fatal(error.message);
+    else loud.fatal({ err: error }, error instanceof Error ? error.message : 'the shop failed to start');
     await stop(1);
   }
 }
@@ -205,11 +226,31 @@ async function provideDatabase(
   log: Logger,
   resources: ReleaseStack,
 ): Promise<{ connection: DatabaseConnection; embedded: boolean }> {
-  if (config.database.connection) return { connection: config.database.connection, embedded: false };
+  if (config.database.connection) {
+    await checkAddresses(config);
+    return { connection: config.database.connection, embedded: false };
+  }
   const max_connections = String(config.database.embeddedConnections);
-  const embedded = await startEmbeddedPostgres({ dataDir: config.dataDir, log, settings: { max_connections } });
-  resources.add(embedded, (postgres) => postgres.stop());
-  return { connection: embedded.connection, embedded: true };
+  const starting = startEmbeddedPostgres({
+    dataDir: config.dataDir,
+    log,
+    settings: { max_connections },
+    whenClaimed: () => checkAddresses(config),
+  });
+  try {
+    const embedded = resources.add(await withProgress(log, 'the embedded PostgreSQL', starting), (open) => open.stop());
+    return { connection: embedded.connection, embedded: true };
+  } catch (error) {
+    if (!(error instanceof FolderInUseError)) throw error;
+    const folder = relative('', `${config.dataDir}2`);
+    const others = [
+      `DATA_DIR=${/^[\w./-]+$/.test(folder) ? folder : `'${folder}'`}`,
+      ...(await otherAddresses(config)),
+    ];
+    throw new StartError(`${error.message} To start this one beside it: ${others.join(' ')} npm start`, {
+      cause: error,
+    });
+  }
 }
 
 function announce(opsUrl: string, shopUrl: string, log: Logger): void {

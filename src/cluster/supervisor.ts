@@ -1,5 +1,6 @@
 import type { WorkerState } from '../instrument/primary.ts';
 import type { Logger } from '../log.ts';
+import { StartError } from '../start-error.ts';
 import { isCrash, type RestartReason } from './exit-reason.ts';
 import { WorkerProcess } from './worker-process.ts';
 
@@ -123,7 +124,10 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     }
     if (isCrash(reason)) options.onCrash();
     if (reason === 'reload') return;
-    const seen = { place: place.number, workerPid: dead.pid, ...end, reason };
+    // Every worker would say the same: the start ends with it.
+    if (dead.failedForGood && port === null) return;
+    const failure = dead.failure ?? undefined;
+    const seen = { place: place.number, workerPid: dead.pid, ...end, reason, failure };
     if (isCrash(reason)) log.error(seen, 'worker died');
     else log.warn(seen, 'worker ended in order, though not told to by the primary');
   }
@@ -151,11 +155,15 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
 
   /** Ends the start when nothing more is to be expected of it. @param dead the last worker that ended */
   function settleStart(dead?: WorkerProcess): void {
+    if (started && port === null && dead?.failure && dead.failedForGood) {
+      started.reject(new StartError(dead.failure));
+      started = null;
+    }
     const missing = places.filter(({ current }) => current?.state !== 'serving');
     if (!started || missing.some(({ youngDeaths }) => youngDeaths < HOPELESS_DEATHS)) return;
     if (port === null) {
       const reason = dead?.failure ?? 'its worker processes end before they serve; the lines above say why';
-      started.reject(new Error(`The shop can't start: ${reason}`));
+      started.reject(new StartError(`The shop can't start: ${reason}`));
     } else {
       if (missing.length > 0)
         log.warn(

@@ -23,6 +23,8 @@ export class WorkerProcess {
   state: WorkerState = 'starting';
   /** What it said when it failed to start. */
   failure: string | null = null;
+  /** Whether another process would fail alike. */
+  failedForGood = false;
   /** Whether it has ever served. */
   served = false;
   /** Resolves when it serves, or with false when it ends before. */
@@ -76,6 +78,7 @@ export class WorkerProcess {
         this.state = 'draining';
       } else if (message.type === 'failed') {
         this.failure = message.reason;
+        this.failedForGood = message.final;
       }
     });
     // Without a listener, a message that can't be sent to a dying worker would end the primary.

@@ -8,6 +8,7 @@ import { createWorkerMetrics } from '../instrument/worker.ts';
 import { createLog, type Logger } from '../log.ts';
 import { openStore, WorkerRegistry } from '../metrics/index.ts';
 import { openPaymentProvider } from '../payments/simulated.ts';
+import { StartError } from '../start-error.ts';
 import { createApp, createRateLimiter, isDatabaseFailure, shopRoutes } from '../web/index.ts';
 import { keepDefaultMetrics } from './default-metrics.ts';
 import { listen } from './http-server.ts';
@@ -56,9 +57,12 @@ export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
   try {
     tell({ type: 'serving', port: await startWorker(config, assignment, log, resources, () => ready) });
   } catch (error) {
-    log.fatal({ err: error }, 'this worker failed to start');
+    // The primary says it once for all workers.
+    const final = error instanceof StartError;
+    if (!final) log.fatal({ err: error }, 'this worker failed to start');
     await resources.release();
-    tell({ type: 'failed', reason: error instanceof Error ? error.message : String(error) }, () => process.exit(1));
+    const reason = error instanceof Error ? error.message : String(error);
+    tell({ type: 'failed', reason, final }, () => process.exit(1));
   }
 }
 

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Knex } from 'knex';
 import type { DatabaseConnection } from '../config.ts';
 import type { Logger } from '../log.ts';
+import { withProgress } from '../progress.ts';
 import { StartError } from '../start-error.ts';
 import { applicationName } from './application-name.ts';
 import { connect } from './connect.ts';
@@ -40,7 +41,8 @@ export async function prepareDatabase(connection: DatabaseConnection, options: P
   if (connections !== undefined) warnOfFewConnections(facts, connections, log);
   const database = connect(connection, { ...names, poolMax: 1 });
   try {
-    await changeAlone(database, patienceMs, (transaction) => bringUpToDate(transaction, log));
+    const change = changeAlone(database, patienceMs, (transaction) => bringUpToDate(transaction, log));
+    await withProgress(log, "the database's schema", change);
   } finally {
     await database.destroy();
   }

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { stat } from 'node:fs/promises';
-import { connect, createServer, type Server } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
+import { checkAddresses } from '../../src/cluster/addresses.ts';
+import { readConfig } from '../../src/config.ts';
 import { type RunningCluster, spawnShop, startCluster, temporaryFolder } from '../support/cluster.ts';
 import { testDatabase } from '../support/database.ts';
 import { connectRaw } from '../support/raw-client.ts';
@@ -149,32 +151,124 @@ test('what is committed after its client has hung up counts, though its worker l
   assert.equal(change.of('shop_cart_additions_total', { product: 'mochila-urbana' }), 1);
 });
 
-async function occupied(t: { after(fn: () => void): void }): Promise<number> {
-  const server: Server = createServer().listen(0, '127.0.0.1');
+/** Another program that listens. */
+async function squat(): Promise<{ port: number; close(): Promise<void> }> {
+  const open = new Set<Socket>();
+  const server = createServer((socket) => open.add(socket)).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  t.after(() => server.close());
-  const address = server.address();
-  return typeof address === 'object' && address ? address.port : 0;
+  return {
+    port: (server.address() as AddressInfo).port,
+    async close() {
+      for (const socket of open) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
 }
 
-for (const variable of ['PORT', 'METRICS_PORT']) {
-  test(`a taken ${variable} ends the start with advice`, async (t) => {
-    const port = await occupied(t);
-    const { child, output } = spawnShop({
-      PORT: '0',
-      METRICS_PORT: '0',
-      HOST: '127.0.0.1',
-      DATA_DIR: await temporaryFolder(t),
-      WORKERS: '2',
-      [variable]: String(port),
-    });
-    const [code] = await once(child, 'close');
-    assert.equal(code, 1);
-    assert.match(output(), new RegExp(`Can't listen on 127.0.0.1:${port}: another program listens there`));
-    if (variable === 'PORT')
-      assert.match(output(), /"code":1,"signal":null,"reason":"failed_start","msg":"worker died"/);
-  });
+async function occupied(t: TestContext): Promise<number> {
+  const { port, close } = await squat();
+  t.after(close);
+  return port;
 }
+
+/** What a start that fails says, which is one line. */
+async function failedStart(t: TestContext, env: Record<string, string>): Promise<string> {
+  const { child, output } = spawnShop({
+    PORT: '0',
+    METRICS_PORT: '0',
+    HOST: '127.0.0.1',
+    DATA_DIR: await temporaryFolder(t),
+    WORKERS: '2',
+    ...env,
+  });
+  const [code] = await once(child, 'close');
+  assert.equal(code, 1);
+  // On a busy machine it may have to say that it still waits.
+  const lines = output()
+    .split('\n')
+    .filter((line) => !line.includes('still waiting'));
+  assert.equal(lines.length, 1, output());
+  const { level, msg } = JSON.parse(lines[0] as string) as { level: number; msg: string };
+  assert.equal(level, 60);
+  return msg;
+}
+
+test('an address that can not be had ends the start with one line: which, whose variable, and what to try', async (t) => {
+  const port = await occupied(t);
+  const metricsPort = await occupied(t);
+  const taken = await failedStart(t, { PORT: String(port) });
+  assert.match(
+    taken,
+    new RegExp(
+      `^Can't listen on 127\\.0\\.0\\.1:${port} \\(PORT\\): another program listens there\\. Try: PORT=\\d+ npm start$`,
+    ),
+  );
+  const suggested = Number(/PORT=(\d+)/.exec(taken)?.[1]);
+  assert.ok(suggested > port);
+
+  const both = await failedStart(t, { PORT: String(port), METRICS_PORT: String(metricsPort), LOG_LEVEL: 'silent' });
+  assert.match(
+    both,
+    new RegExp(
+      `:${port} \\(PORT\\): .*:${metricsPort} \\(METRICS_PORT\\): .* Try: PORT=\\d+ METRICS_PORT=\\d+ npm start$`,
+    ),
+  );
+
+  // 192.0.2.0/24 is for documentation: no machine has it (RFC 5737).
+  const elsewhere = await failedStart(t, { HOST: '192.0.2.1' });
+  assert.match(
+    elsewhere,
+    /192\.0\.2\.1:0 \(HOST\): this machine has no address 192\.0\.2\.1\. Try: HOST=127\.0\.0\.1 npm start/,
+  );
+  const unknown = await failedStart(t, { METRICS_HOST: 'no-such-host.invalid' });
+  assert.match(
+    unknown,
+    /\(METRICS_HOST\): the name no-such-host\.invalid is not known here\. Try: METRICS_HOST=127\.0\.0\.1/,
+  );
+});
+
+test('a port that is given back within the patience is taken', async (t) => {
+  const { port, close } = await squat();
+  t.after(close);
+  const shop = { host: '127.0.0.1', port };
+  const config = {
+    ...readConfig({}),
+    shop: { ...readConfig({}).shop, ...shop },
+    metrics: { host: '127.0.0.1', port: 0, token: null },
+  };
+  const checked = checkAddresses(config, 60_000);
+  await close();
+  await checked;
+});
+
+test('a second start in the same folder ends with one line that names the first and starts beside it', async (t) => {
+  const first = await startCluster(t, { database: 'embedded', workers: 1 });
+  const env = { DATA_DIR: first.dataDir, PORT: new URL(first.shopUrl).port, METRICS_PORT: new URL(first.opsUrl).port };
+  const said = await failedStart(t, env);
+  assert.match(said, new RegExp(`${first.dataDir} is in use by process ${first.pid}, `));
+  assert.match(said, /To start this one beside it: DATA_DIR=\S+2 PORT=\d+ METRICS_PORT=\d+ npm start$/);
+  assert.equal((await first.visitor().get('/')).status, 200);
+  await first.stop();
+  assert.match(first.output().split('\n').at(-1) ?? '', new RegExp(`"stopped: the data is kept in ${first.dataDir}"`));
+});
+
+test('a database that takes long is told every few seconds, and a signal ends the start at once', async (t) => {
+  // Takes connections and says nothing.
+  const { port, close } = await squat();
+  t.after(close);
+  const { child, output } = spawnShop({
+    PORT: '0',
+    METRICS_PORT: '0',
+    DATABASE_URL: `postgres://shop:secret@127.0.0.1:${port}/shop`,
+    DRAIN_DELAY_SECONDS: '600',
+  });
+  t.after(() => child.kill('SIGKILL'));
+  const ended = once(child, 'close');
+  await until('it says twice what it waits for', () => (output().match(/waiting for the database/g) ?? []).length > 1);
+  child.kill('SIGTERM');
+  assert.deepEqual(await ended, [0, null]);
+  assert.match(output(), /stopping before the shop is ready.*\n.*"stopped"/);
+});
 
 test('a folder that can not be made ends the start with advice', async () => {
   const { child, output } = spawnShop({ PORT: '0', METRICS_PORT: '0', DATA_DIR: '/dev/null/data' });

@@ -20,6 +20,8 @@ export interface ClusterOptions {
   database?: 'fresh' | 'embedded' | { readonly url: string };
   /** For a second start on the same data. */
   dataDir?: string;
+  /** Where the built project is; this one by default. */
+  folder?: string;
 }
 
 interface Status {
@@ -54,16 +56,19 @@ export async function startCluster(t: TestContext, options: ClusterOptions = {})
   const { database = 'fresh' } = options;
   const given = database === 'fresh' ? await testDatabase(t) : database;
   const databaseUrl: Record<string, string> = given === 'embedded' ? {} : { DATABASE_URL: given.url };
-  const { child, output } = spawnShop({
-    PORT: '0',
-    METRICS_PORT: '0',
-    HOST: '127.0.0.1',
-    WORKERS: String(options.workers ?? 2),
-    DATA_DIR: dataDir,
-    RATE_LIMIT: 'off',
-    ...databaseUrl,
-    ...options.env,
-  });
+  const { child, output } = spawnShop(
+    {
+      PORT: '0',
+      METRICS_PORT: '0',
+      HOST: '127.0.0.1',
+      WORKERS: String(options.workers ?? 2),
+      DATA_DIR: dataDir,
+      RATE_LIMIT: 'off',
+      ...databaseUrl,
+      ...options.env,
+    },
+    options.folder,
+  );
   const exited = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
   const pid = child.pid as number;
 
@@ -133,9 +138,12 @@ export async function askEveryWorker(shop: Pick<RunningCluster, 'shopUrl' | 'met
 }
 
 /** Starts the built program as a child, with nothing of this process's own configuration. */
-export function spawnShop(env: Record<string, string>): { child: ChildProcess; output(): string } {
+export function spawnShop(
+  env: Record<string, string>,
+  folder = projectRoot,
+): { child: ChildProcess; output(): string } {
   const child = spawn(process.execPath, ['--enable-source-maps', 'dist/src/main.js'], {
-    cwd: projectRoot,
+    cwd: folder,
     env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

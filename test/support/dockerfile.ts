@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { cp, mkdir, readFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, realpath } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 
 /** An image as plain folders, built without Docker. */
@@ -64,7 +64,8 @@ async function copy(rest: string, context: string, to: Stage, stages: Map<string
   for (const path of paths) {
     const source = join(from ? (stages.get(from)?.root ?? '') : context, path);
     const into = destination.endsWith('/') ? join(destination, basename(path)) : destination;
-    await cp(source, join(to.workdir, into), { recursive: true, verbatimSymlinks: true });
+    // As Docker does, a source that is itself a link is followed: `dist` is one.
+    await cp(await realpath(source), join(to.workdir, into), { recursive: true, verbatimSymlinks: true });
   }
 }
 

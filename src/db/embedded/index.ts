@@ -34,6 +34,8 @@ export interface EmbeddedOptions {
   readonly log: Logger;
   /** PostgreSQL's settings, as `{ max_connections: '200' }`. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Called when the folder is this process's, before anything is made in it: what it throws ends the start. */
+  readonly whenClaimed?: () => Promise<void>;
 }
 
 /**
@@ -50,6 +52,7 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
   const paths = clusterPaths(await provideFolder(resolve(options.dataDir)));
   const release = await claimFolder(paths.folder, log);
   try {
+    await options.whenClaimed?.();
     const binaries = await findBinaries();
     const account = await findAccount(binaries.postgres, paths.folder, paths.cluster);
     const stalePid = await stopLeftover(paths.cluster);

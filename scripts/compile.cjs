@@ -1,0 +1,125 @@
+'use strict';
+const { spawnSync } = require('node:child_process');
+const { createHash } = require('node:crypto');
+const fs = require('node:fs');
+const { join, relative } = require('node:path');
+
+const HOUR_MS = 3_600_000;
+
+const root = join(__dirname, '..');
+/** A symbolic link to the current build: one rename changes all of it, and each process keeps the build it began with. */
+const dist = join(root, 'dist');
+/** Each build is a folder in here, named after what it was made from. */
+const builds = join(root, '.builds');
+/** What a build is made from, beside the versions of the packages. */
+const SOURCES = ['src', 'seeds', 'templates', 'scripts', 'knexfile.ts', 'tsconfig.json', 'tsconfig.build.json'];
+
+const project = JSON.parse(fs.readFileSync(join(root, 'package.json'), 'utf8'));
+
+/** Builds the shop into `dist` if its sources have changed; ends the process with a sentence where it can't. */
+function build() {
+  const forTests = /^pre(test|bench)/.test(process.env.npm_lifecycle_event ?? '');
+  const missing = findMissing(project.dependencies) ?? (forTests ? findMissing(project.devDependencies) : undefined);
+  const devToo = forTests && process.env.NODE_ENV === 'production' ? ' --include=dev' : '';
+  if (missing) fail(`The packages in node_modules are not complete (${missing}): run "npm ci${devToo}" first.`);
+
+  const wanted = join(builds, fingerprint());
+  if (!fs.existsSync(wanted)) compile(wanted);
+  if (linkTarget() !== wanted) putInPlace(wanted);
+}
+
+/** The first package that is not there in the version that package.json names. */
+function findMissing(packages) {
+  for (const [name, wanted] of Object.entries(packages)) {
+    const found = installedVersion(name);
+    if (found === undefined) return `${name} is missing`;
+    if (found !== wanted) return `${name} is ${found} instead of ${wanted}`;
+  }
+  return undefined;
+}
+
+function installedVersion(name) {
+  try {
+    return JSON.parse(fs.readFileSync(join(root, 'node_modules', name, 'package.json'), 'utf8')).version;
+  } catch {
+    return undefined;
+  }
+}
+
+function fingerprint() {
+  const hash = createHash('sha256').update(JSON.stringify([project.dependencies, project.devDependencies]));
+  for (const file of SOURCES.flatMap(filesBelow)) {
+    const content = fs.readFileSync(join(root, file));
+    hash.update(`${file} ${content.length}\n`).update(content);
+  }
+  return hash.digest('hex').slice(0, 16);
+}
+
+/** Paths from the root, in an order that is always the same. */
+function filesBelow(path) {
+  if (!fs.statSync(join(root, path)).isDirectory()) return [path];
+  return fs
+    .readdirSync(join(root, path))
+    .sort()
+    .flatMap((name) => filesBelow(join(path, name)));
+}
+
+/** Compiles beside and renames when complete: a build that is there is whole, and others may use it at once. */
+function compile(target) {
+  if (installedVersion('typescript') === undefined) {
+    fail(
+      'The shop is not built yet, and the compiler is missing, as "npm ci" leaves it out in production: run "npm ci --include=dev" and start again.',
+    );
+  }
+  if (process.stderr.isTTY) process.stderr.write('Building the shop, as its sources have changed …\n');
+  const draft = `${target}.${process.pid}`;
+  try {
+    run(join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json'), '--outDir', draft);
+    run(join(draft, 'src/web/build-templates.js'));
+    fs.renameSync(draft, target);
+  } catch (error) {
+    // Another process has made the same build meanwhile.
+    if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
+  } finally {
+    fs.rmSync(draft, { recursive: true, force: true });
+  }
+}
+
+function run(program, ...args) {
+  const { status } = spawnSync(process.execPath, [program, ...args], { stdio: 'inherit' });
+  if (status !== 0) fail('The build failed: the lines above say where.');
+}
+
+function linkTarget() {
+  try {
+    return join(root, fs.readlinkSync(dist));
+  } catch {
+    return undefined;
+  }
+}
+
+function putInPlace(target) {
+  const former = linkTarget();
+  const link = `${dist}.${process.pid}`;
+  fs.symlinkSync(relative(root, target), link);
+  // A folder, where an older version of the shop has built.
+  if (fs.lstatSync(dist, { throwIfNoEntry: false })?.isDirectory()) {
+    fs.renameSync(dist, join(builds, `former.${process.pid}`));
+  }
+  fs.renameSync(link, dist);
+  // A process that has loaded the former build needs it no more; one that is just loading it does.
+  const now = new Date();
+  if (former && fs.existsSync(former)) fs.utimesSync(former, now, now);
+  for (const name of fs.readdirSync(builds)) {
+    const folder = join(builds, name);
+    if (folder === target || fs.statSync(folder, { throwIfNoEntry: false })?.mtimeMs > now - HOUR_MS) continue;
+    fs.rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function fail(sentence) {
+  process.stderr.write(`${sentence}\n`);
+  process.exit(1);
+}
+
+module.exports = { build };

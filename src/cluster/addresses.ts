@@ -1,0 +1,111 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Config } from '../config.ts';
+import { StartError } from '../start-error.ts';
+
+const SECOND = 1000;
+/** The workers of a primary that was killed take up to a second to leave, longer on a busy machine. */
+const PATIENCE_MS = 3 * SECOND;
+const RETRY_MS = 100;
+/** Below this, Unix asks for rights; what is usual in its place is 8000 above: 8080, 8443. */
+const FIRST_FREE_FOR_ALL = 1024;
+const USUAL_STEP = 8000;
+/** Of macOS, on by default. */
+const AIRPLAY_PORTS = [5000, 7000];
+
+interface Address {
+  readonly host: string;
+  readonly port: number;
+  readonly hostVariable: string;
+  readonly portVariable: string;
+}
+
+interface Fault {
+  readonly address: Address;
+  readonly code: string;
+  readonly message: string;
+}
+
+/**
+ * Whether both servers can listen where the environment says, told before anything is started. A port that is taken is
+ * asked for again for a short while.
+ *
+ * @throws {StartError} one line: each address, its variable, why not, and a command that works
+ */
+export async function checkAddresses(
+  config: Pick<Config, 'shop' | 'metrics'>,
+  patienceMs = PATIENCE_MS,
+): Promise<void> {
+  const deadline = performance.now() + patienceMs;
+  for (;;) {
+    const faults = await findFaults(config);
+    if (faults.length === 0) return;
+    if (faults.some(({ code }) => code !== 'EADDRINUSE') || performance.now() > deadline) {
+      const reasons = faults.map(
+        ({ address, code, message }) =>
+          `Can't listen on ${address.host}:${address.port} (${code === 'EADDRINUSE' || code === 'EACCES' ? address.portVariable : address.hostVariable}): ${reasonFor(address, code) ?? message}`,
+      );
+      throw new StartError(`${reasons.join('. ')}. Try: ${(await remedies(config, faults)).join(' ')} npm start`);
+    }
+    await delay(RETRY_MS);
+  }
+}
+
+/** What to set so that a shop can listen beside another that has these addresses, as `PORT=5001`. */
+export async function otherAddresses(config: Pick<Config, 'shop' | 'metrics'>): Promise<string[]> {
+  return remedies(config, await findFaults(config));
+}
+
+async function findFaults({ shop, metrics }: Pick<Config, 'shop' | 'metrics'>): Promise<Fault[]> {
+  const addresses: Address[] = [
+    { ...shop, hostVariable: 'HOST', portVariable: 'PORT' },
+    { ...metrics, hostVariable: 'METRICS_HOST', portVariable: 'METRICS_PORT' },
+  ];
+  const errors = await Promise.all(addresses.map(({ host, port }) => tryToListen(host, port)));
+  return addresses.flatMap((address, i) => {
+    const error = errors[i];
+    return error ? [{ address, code: error.code ?? '', message: error.message }] : [];
+  });
+}
+
+async function tryToListen(host: string, port: number): Promise<NodeJS.ErrnoException | undefined> {
+  const server = createServer();
+  try {
+    server.listen({ host, port });
+    await once(server, 'listening');
+    return undefined;
+  } catch (error) {
+    return error as NodeJS.ErrnoException;
+  } finally {
+    server.close();
+  }
+}
+
+function reasonFor({ host, port }: Address, code: string): string | undefined {
+  const airplay = process.platform === 'darwin' && AIRPLAY_PORTS.includes(port);
+  return {
+    EADDRINUSE: `another program listens there${airplay ? ', as the AirPlay receiver of macOS does' : ''}`,
+    EACCES: `this user may not listen on a port below ${FIRST_FREE_FOR_ALL}`,
+    EADDRNOTAVAIL: `this machine has no address ${host}`,
+    EINVAL: `this machine can't listen on ${host}`,
+    ENOTFOUND: `the name ${host} is not known here`,
+    EAI_AGAIN: `the name ${host} is not known here`,
+  }[code];
+}
+
+async function remedies({ shop, metrics }: Pick<Config, 'shop' | 'metrics'>, faults: Fault[]): Promise<string[]> {
+  const used = [shop.port, metrics.port];
+  const found: string[] = [];
+  for (const { address, code } of faults) {
+    if (code !== 'EADDRINUSE' && code !== 'EACCES') {
+      found.push(`${address.hostVariable}=127.0.0.1`);
+      continue;
+    }
+    let port = address.port < FIRST_FREE_FOR_ALL ? address.port + USUAL_STEP : address.port + 1;
+    while (used.includes(port) || (await tryToListen(address.host, port))) port++;
+    used.push(port);
+    found.push(`${address.portVariable}=${port}`);
+  }
+  return found;
+}

@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import requirements from '../../scripts/requirements.cjs';
+import { projectRoot } from '../../src/paths.ts';
+
+const read = (path: string) => readFileSync(join(projectRoot, path), 'utf8');
+
+test('versions of Node.js that lack what the shop uses get one sentence with the version that is needed', () => {
+  for (const version of ['0.10.48', '8.17.0', '18.20.8', '20.0.0', '20.11.1', '21.3.0']) {
+    const sentence = requirements.complaint(version, 'linux') ?? '';
+    assert.match(sentence, /^Fake Shop needs Node\.js 20\.12 or newer, and this is Node\.js [\d.]+: .*nvm install 24/);
+    assert.ok(sentence.includes(` ${version}:`));
+  }
+  for (const version of ['20.12.0', '20.20.2', '21.4.0', '22.0.0', '24.11.1', '30.1.0']) {
+    assert.equal(requirements.complaint(version, 'linux'), undefined, version);
+    assert.equal(requirements.complaint(version, 'darwin'), undefined, version);
+  }
+});
+
+test('Windows itself gets one sentence that names WSL 2 and Docker', () => {
+  assert.match(requirements.complaint('24.0.0', 'win32') ?? '', /^[^\n]*WSL 2[^\n]*Docker[^\n]*$/);
+});
+
+test('npm, nvm, the image and the documents name the same versions', () => {
+  const project = JSON.parse(read('package.json')) as {
+    engines: { node: string };
+    scripts: Record<string, string>;
+  };
+  assert.equal(project.engines.node, '>=20.12');
+  assert.match(read('.npmrc'), /^engine-strict=true$/m);
+  assert.equal(read('.nvmrc').trim(), '24');
+  assert.match(read('Dockerfile'), /^ARG NODE_IMAGE=node:24-/m);
+  for (const document of ['README.md', 'README.pt-BR.md', 'CONTRIBUTING.md']) {
+    assert.match(read(document), /Node\.js 20\.12/, document);
+    assert.match(read(document), /WSL 2/, document);
+  }
+  // The check comes first; and but for `exec`, which comes after it, any shell knows these commands.
+  for (const script of Object.keys(project.scripts).filter((name) => /^(start|test)/.test(name))) {
+    assert.equal(project.scripts[`pre${script}`], 'node scripts/build.cjs');
+  }
+});

@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { cp, mkdir, readdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { projectRoot } from '../../src/paths.ts';
+import { startCluster, temporaryFolder } from '../support/cluster.ts';
+import { until } from '../support/wait.ts';
+
+const COPIED = ['package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json', 'knexfile.ts'];
+const FOLDERS = ['src', 'seeds', 'templates', 'scripts', 'public'];
+
+/** The project in a folder of its own, unbuilt and without packages. */
+async function copyProject(t: TestContext): Promise<string> {
+  const folder = await temporaryFolder(t);
+  for (const name of [...COPIED, ...FOLDERS]) {
+    await cp(join(projectRoot, name), join(folder, name), { recursive: true });
+  }
+  return folder;
+}
+
+/** Its packages, but for those left out. */
+async function installPackages(folder: string, leftOut: readonly string[] = []): Promise<void> {
+  await rm(join(folder, 'node_modules'), { recursive: true, force: true });
+  await mkdir(join(folder, 'node_modules'));
+  for (const name of await readdir(join(projectRoot, 'node_modules'))) {
+    if (leftOut.includes(name)) continue;
+    await symlink(join(projectRoot, 'node_modules', name), join(folder, 'node_modules', name));
+  }
+}
+
+async function build(folder: string, event = 'prestart'): Promise<{ code: number; said: string }> {
+  const child = spawn(process.execPath, ['scripts/build.cjs'], {
+    cwd: folder,
+    env: { ...process.env, npm_lifecycle_event: event },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let said = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (said += text));
+  const [code] = await once(child, 'close');
+  return { code, said };
+}
+
+const DONE = { code: 0, said: '' };
+
+test('the build is made once, put in place in one step, and leaves nothing of what was removed', async (t) => {
+  const folder = await copyProject(t);
+  await installPackages(folder);
+  const builds = () => readdir(join(folder, '.builds'));
+
+  // Two at once, as `npm start` and `npm test` in two terminals.
+  assert.deepEqual(await Promise.all([build(folder), build(folder, 'pretest')]), [DONE, DONE]);
+  const first = await readlink(join(folder, 'dist'));
+  assert.equal((await builds()).length, 1);
+  assert.deepEqual(await build(folder), DONE);
+  assert.equal(await readlink(join(folder, 'dist')), first);
+
+  const shop = await startCluster(t, { folder, workers: 2 });
+  const before = (await shop.status()).workers;
+  await writeFile(join(folder, 'src/new.ts'), 'export const made = true;\n');
+  const page = join(folder, 'templates/contact.pug');
+  await writeFile(page, (await readFile(page, 'utf8')).replace(/^( *)h1.*$/m, '$1h1 Another build'));
+  assert.deepEqual(await build(folder), DONE);
+  assert.notEqual(await readlink(join(folder, 'dist')), first);
+  assert.ok(existsSync(join(folder, 'dist/src/new.js')));
+
+  // Those that run go on as they are; a replacement starts, of the new build.
+  const text = () => until('the page is there', async () => (await shop.visitor().get('/contact')).text);
+  assert.doesNotMatch(await text(), /Another build/);
+  for (const { pid } of before) process.kill(pid as number, 'SIGKILL');
+  await until('both are replaced', async () => {
+    const { workers } = await shop.status();
+    return workers.every(({ state, restarts }) => state === 'serving' && restarts === 1);
+  });
+  assert.match(await text(), /Another build/);
+  await shop.stop();
+
+  await rm(join(folder, 'src/new.ts'));
+  assert.deepEqual(await build(folder), DONE);
+  assert.ok(!existsSync(join(folder, 'dist/src/new.js')));
+
+  await writeFile(join(folder, 'src/wrong.ts'), 'export const wrong: string = 1;\n');
+  const { code, said } = await build(folder);
+  assert.equal(code, 1);
+  assert.match(said, /src\/wrong\.ts.*TS2322.*The build failed/s);
+  assert.ok(existsSync(join(folder, 'dist/src/main.js')), 'the last good build stays');
+});
+
+test('a folder that an older version built in place is replaced', async (t) => {
+  const folder = await copyProject(t);
+  await installPackages(folder);
+  await mkdir(join(folder, 'dist/src'), { recursive: true });
+  await writeFile(join(folder, 'dist/src/stale.js'), '');
+  assert.deepEqual(await build(folder), DONE);
+  assert.ok(existsSync(join(folder, 'dist/src/main.js')) && !existsSync(join(folder, 'dist/src/stale.js')));
+});
+
+test('without packages, or with those of another version, it says which command helps', async (t) => {
+  const folder = await copyProject(t);
+  for (const event of ['prestart', 'pretest']) {
+    const { code, said } = await build(folder, event);
+    assert.equal(code, 1);
+    assert.match(said, /^The packages in node_modules are not complete \(.+ is missing\): run "npm ci" first\.\n$/);
+  }
+  await installPackages(folder, ['koa']);
+  await mkdir(join(folder, 'node_modules/koa'));
+  await writeFile(join(folder, 'node_modules/koa/package.json'), '{ "version": "1.0.0" }');
+  assert.match((await build(folder)).said, /^[^\n]*koa is 1\.0\.0 instead of [\d.]+\): run "npm ci" first\.\n$/);
+});
+
+test('after a production install it names the command that builds, and serves what was built before', async (t) => {
+  const folder = await copyProject(t);
+  const development = ['typescript', 'tsx', 'playwright-core'];
+  await installPackages(folder, development);
+  const unbuilt = await build(folder);
+  assert.equal(unbuilt.code, 1);
+  assert.match(unbuilt.said, /^[^\n]*the compiler is missing[^\n]*run "npm ci --include=dev"[^\n]*\n$/);
+  assert.match((await build(folder, 'pretest')).said, /^The packages [^\n]* is missing\): run "npm ci[^\n]*\n$/);
+
+  await installPackages(folder);
+  assert.deepEqual(await build(folder), DONE);
+  await installPackages(folder, development);
+  assert.deepEqual(await build(folder), DONE);
+});
