@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 
 const HOST = '127.0.0.1';
 /**
@@ -10,23 +11,45 @@ const HOST = '127.0.0.1';
  */
 const LOWEST = 20_000;
 const HIGHEST = 32_000;
+const ATTEMPTS = 1_000;
 
-/** A port of the loopback that nobody listens on now. */
+/**
+ * A port of the loopback that nobody listens on now.
+ *
+ * @throws with what to do when there is none, or no loopback
+ */
 export async function freePort(): Promise<number> {
-  for (;;) {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const port = randomInt(LOWEST, HIGHEST);
     if (await isFree(port)) return port;
+    // A refused port costs no turn of the event loop: signals would have to wait for the end of the search.
+    await nextTurn();
   }
+  throw new Error(
+    `No port from ${LOWEST} to ${HIGHEST} of ${HOST} was free in ${ATTEMPTS} attempts: stop what listens there, or set DATABASE_URL to a PostgreSQL server.`,
+  );
 }
 
+/** @throws when it is not another program that stands in the way */
 export async function isFree(port: number): Promise<boolean> {
-  const server = createServer();
+  const server = createServer().listen(port, HOST);
   try {
-    server.listen(port, HOST);
     await once(server, 'listening');
+    // Where the loopback is down, some systems let listen, and nobody gets there.
+    const client = connect(port, HOST);
+    try {
+      await once(client, 'connect');
+    } finally {
+      client.destroy();
+    }
     return true;
-  } catch {
-    return false;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'EADDRINUSE') return false;
+    throw new Error(
+      `The embedded PostgreSQL has to listen on ${HOST}, which does not work here (${message}). Is the loopback interface up (ip link set lo up)? Else set DATABASE_URL to a PostgreSQL server.`,
+      { cause: error },
+    );
   } finally {
     server.close();
   }

@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { type TestContext, test } from 'node:test';
+import { projectRoot } from '../../src/paths.ts';
+import { temporaryFolder } from '../support/cluster.ts';
+import { until } from '../support/wait.ts';
+
+const DEADLINE_MS = 60_000;
+
+const NETWORKS = [
+  { what: 'a loopback that is down', make: 'true' },
+  { what: 'a loopback without 127.0.0.1', make: 'ip link set lo up && ip address delete 127.0.0.1/8 dev lo' },
+];
+
+/** Runs the built program in a network of its own; only root may make one. */
+async function startInNetwork(t: TestContext, make: string, env: Record<string, string>) {
+  const child = spawn('unshare', ['--net', 'sh', '-c', `${make} && exec "$0" dist/src/main.js`, process.execPath], {
+    cwd: projectRoot,
+    env: { PATH: process.env.PATH, DATA_DIR: await temporaryFolder(t), PORT: '0', METRICS_PORT: '0', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  t.after(() => child.kill('SIGKILL'));
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (text) => {
+      output += text;
+    });
+  }
+  const closed = once(child, 'close', { signal: AbortSignal.timeout(DEADLINE_MS) });
+  return { child, output: () => output, closed };
+}
+
+for (const { what, make } of NETWORKS) {
+  test(`with ${what}, the start ends with a sentence that says what to do`, async (t) => {
+    const { closed, output } = await startInNetwork(t, make, {});
+    assert.deepEqual(await closed, [1, null], output());
+    assert.match(output(), /127\.0\.0\.1.*ip link set lo up.*DATABASE_URL/);
+  });
+
+  test(`with ${what} and a database elsewhere, a signal ends the wait for it`, async (t) => {
+    const env = { DATABASE_URL: 'postgres://u:p@127.0.0.1:5432/x' };
+    const { child, closed, output } = await startInNetwork(t, make, env);
+    await until('it waits for its database', () => output().includes('waiting for the database'));
+    child.kill('SIGTERM');
+    assert.deepEqual(await closed, [0, null], output());
+  });
+}
