@@ -8,7 +8,6 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import Koa from 'koa';
 import { createAssets } from '../../src/web/assets.ts';
-import { toShopError } from '../../src/web/failures.ts';
 import type { RequestState } from '../../src/web/state.ts';
 import { startShop } from '../support/shop.ts';
 
@@ -92,24 +91,37 @@ test('no path leads out of the public folder', async (t) => {
   }
 });
 
-test('a file that has gone since the start is not there, and no failure of the database', async (t) => {
+test('a file that changes on disk, or goes, is served as it was hashed', async (t) => {
   const root = await mkdtemp(join(tmpdir(), 'fake-shop-public-'));
   t.after(() => rm(root, { recursive: true }));
-  await writeFile(join(root, 'old.css'), '');
+  for (const name of ['changed.css', 'gone.css']) await writeFile(join(root, name), 'old');
   const assets = createAssets(root);
-  await rm(join(root, 'old.css'));
-  let thrown: unknown;
-  const app = new Koa<RequestState>().use(async (ctx) => {
-    await assets.serve(ctx, 'old.css').catch((error) => {
-      thrown = error;
-    });
-  });
+  const urls = ['changed.css', 'gone.css'].map((name) => assets.url(name));
+  await writeFile(join(root, 'changed.css'), 'new, and longer');
+  await rm(join(root, 'gone.css'));
+  await writeFile(join(root, 'late.css'), 'new');
+
+  const app = new Koa<RequestState>().use((ctx) => assets.serve(ctx, ctx.path.slice('/static/'.length)));
+  app.silent = true;
   const server = app.listen(0, '127.0.0.1');
   t.after(() => server.close());
   await once(server, 'listening');
-  await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, { headers: { connection: 'close' } });
-  const { status, type } = toShopError(thrown);
-  assert.deepEqual({ status, type }, { status: 404, type: 'not_found' });
+  const ask = (url: string, method = 'GET') =>
+    fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}${url}`, {
+      method,
+      headers: { connection: 'close' },
+    });
+  for (const url of urls) {
+    const file = await ask(url);
+    assert.equal(await file.text(), 'old', url);
+    assert.equal(file.headers.get('content-type'), 'text/css; charset=utf-8');
+    assert.equal(file.headers.get('content-length'), '3');
+    assert.ok(url.endsWith(`?v=${file.headers.get('etag')?.slice(1, -1)}`), 'the ETag is the version');
+    const head = await ask(url, 'HEAD');
+    assert.equal(head.headers.get('content-length'), '3');
+    assert.equal(await head.text(), '');
+  }
+  assert.equal((await ask('/static/late.css')).ok, false);
 });
 
 test('pages are compressed for those who can read it', async (t) => {
