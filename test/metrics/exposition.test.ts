@@ -157,3 +157,15 @@ test('every type without labels is there from the beginning', async (t) => {
   const samples = await scrape();
   for (const head of ['a_total', 'b', 'c_bucket{le="+Inf"}', 'c_sum', 'd_count']) assert.equal(samples.of(head), 0);
 });
+
+test('the number of samples is that of its own scrape', async (t) => {
+  const { workers, scrape } = openCluster(t, 2);
+  for (let round = 0; round < 3; round++) {
+    for (const { counter, summary } of workers) {
+      counter.inc({ kind: `kind ${round}` });
+      summary.observe(1);
+    }
+    const samples = await scrape();
+    assert.equal(samples.of('cluster_metrics_series'), samples.values.size);
+  }
+});

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
@@ -97,4 +97,20 @@ test('a worker thread is a life of its own: its end is a death, though its proce
   await until('both are gone', async () => !(await scrape()).values.has('place{worker="1"}'));
   assert.equal((await scrape()).of('acts_total'), 2);
   assert.deepEqual(readdirSync(directory), []);
+});
+
+test('a worker stays as old as it is, whatever the wall clock is set to', async (t) => {
+  const { directory, scrape } = openCluster(t, 0);
+  const worker = fork(MANY_LIVES, [directory, '1', '1']);
+  t.after(() => worker.kill('SIGKILL'));
+  await once(worker, 'message');
+  const HOUR_MS = 3_600_000;
+  const setBy = t.mock.method(Date, 'now');
+  for (const offsetMs of [HOUR_MS, -HOUR_MS]) {
+    setBy.mock.mockImplementation(() => performance.timeOrigin + performance.now() + offsetMs);
+    const age = (await scrape()).of('cluster_metrics_worker_age_seconds{worker="1"}');
+    assert.ok(age > 0 && age < 600, String(age));
+  }
+  process.kill(worker.pid as number, 'SIGSTOP');
+  await until('its age grows', async () => (await scrape()).of('cluster_metrics_worker_age_seconds{worker="1"}') > 2);
 });
