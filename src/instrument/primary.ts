@@ -83,7 +83,7 @@ export async function createPrimaryMetrics<Reason extends string>(
 
   const hostCpuUsage = new Gauge({
     name: 'shop_host_cpu_usage_ratio',
-    help: 'Part of the cores of the whole machine that was busy over the last second, 0 to 1, with everything that runs on it',
+    help: 'Part of the cores of the whole machine that was busy over the last second, 0 to 1, with everything that runs on it; NaN until it is known',
     registers,
   });
 

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { startCluster, temporaryFolder } from '../support/cluster.ts';
+import { until } from '../support/wait.ts';
+
+const HOUR_MS = 3_600_000;
+/** A worker that is this old hangs; far more than a busy machine makes of it, far less than an hour. */
+const OLD_SECONDS = 60;
+
+/** Where libfaketime lies; Debian has it in the package `faketime`. */
+function libraryPath(): string {
+  const { error, status, stdout, stderr } = spawnSync('faketime', ['-m', '-f', '+0', 'printenv', 'LD_PRELOAD'], {
+    encoding: 'utf8',
+  });
+  if (error) throw new Error(`This test sets the clock with libfaketime: apt-get install faketime (${error.message})`);
+  assert.equal(status, 0, stderr);
+  return stdout.trim();
+}
+
+test('a shop whose wall clock is set goes on, and its numbers stay true', async (t) => {
+  const offset = join(await temporaryFolder(t), 'offset');
+  const setClock = (seconds: number) => writeFileSync(offset, seconds < 0 ? `${seconds}` : `+${seconds}`);
+  setClock(0);
+  const shop = await startCluster(t, {
+    env: {
+      LD_PRELOAD: libraryPath(),
+      FAKETIME_TIMESTAMP_FILE: offset,
+      // Seconds for which it goes by what it has read: reading the file at every look at a clock takes a machine of its own.
+      FAKETIME_CACHE_DURATION: '1',
+      // As on a real machine, where only the wall clock can be set.
+      DONT_FAKE_MONOTONIC: '1',
+      NO_FAKE_STAT: '1',
+      WORKER_HANG_SECONDS: '5',
+    },
+  });
+  const shopper = shop.visitor();
+  await shopper.post('/add_to_cart/1', { quantity: 1 });
+  const first = await shop.metrics();
+
+  let restarts = 0;
+  for (const hours of [1, -1, 0]) {
+    setClock((hours * HOUR_MS) / 1000);
+    await until('the shop has the new time', async () => {
+      const { headers } = await fetch(`${shop.opsUrl}/livez`);
+      const ahead = Date.parse(headers.get('date') ?? '') - Date.now();
+      return Math.abs(ahead - hours * HOUR_MS) < HOUR_MS / 2;
+    });
+    const { workers } = await shop.status();
+    const before = await shop.metrics();
+    // Long enough for a worker to be taken for hung: each look of the primary's own is one scrape of ours at most.
+    await until('it has watched for a while', async () => {
+      const now = await shop.metrics();
+      for (const worker of [1, 2]) {
+        const age = now.of('shop_metrics_worker_age_seconds', { worker });
+        assert.ok(age < OLD_SECONDS, `worker ${worker} is ${age} s old at ${hours} h`);
+      }
+      const busiest = now.since(before).of('process_cpu_seconds_total');
+      return busiest > 1.5;
+    });
+    assert.deepEqual((await shop.status()).workers, workers, 'none was taken for hung');
+
+    await shopper.post('/add_to_cart/1', { quantity: 1 });
+    const scrape = await shop.metrics();
+    const median = scrape.of('shop_db_operation_duration_seconds', { operation: 'select', quantile: '0.5' });
+    assert.ok(median >= 0, 'the window is not empty');
+
+    process.kill(workers[0]?.pid as number, 'SIGKILL');
+    restarts++;
+    await until('its place is filled', async () => {
+      const [now] = (await shop.status()).workers;
+      return now?.restarts === restarts && now.state === 'serving';
+    });
+  }
+  const last = await shop.metrics();
+  assert.equal(last.since(first).of('shop_cart_additions_total'), 3);
+  assert.equal(last.of('shop_worker_restarts_total'), restarts);
+  assert.equal(last.of('shop_metrics_store_problems_total'), 0);
+});
