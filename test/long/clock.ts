@@ -64,8 +64,10 @@ test('a shop whose wall clock is set goes on, and its numbers stay true', async 
 
     await shopper.post('/add_to_cart/1', { quantity: 1 });
     const scrape = await shop.metrics();
-    const median = scrape.of('shop_db_operation_duration_seconds', { operation: 'select', quantile: '0.5' });
-    assert.ok(median >= 0, 'the window is not empty');
+    const known = scrape.samples.filter(({ name, labels, value }) => {
+      return name === 'shop_db_operation_duration_seconds' && labels.quantile === '0.5' && !Number.isNaN(value);
+    });
+    assert.notDeepEqual(known, [], 'the window is not empty');
 
     process.kill(workers[0]?.pid as number, 'SIGKILL');
     restarts++;
