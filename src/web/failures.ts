@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { withCauses } from '../describe-error.ts';
 import { malformed, notFound, ShopError, tooLarge, unavailable, unsupportedType } from '../shop/errors.ts';
 
 /** Turns whatever was thrown into what the visitor is told. */
@@ -72,7 +73,8 @@ export function isEndOfPool(error: unknown): boolean {
 /** Whether an error means that the database can't be reached or can't answer now. */
 export function isDatabaseFailure(error: unknown): boolean {
   if (error instanceof pg.DatabaseError) return SERVER_FAILURES.some((pattern) => pattern.test(error.code ?? ''));
-  if (error instanceof AggregateError) return error.errors.some(isDatabaseFailure);
+  if (error instanceof AggregateError)
+    return withCauses(error).some((one) => !(one instanceof AggregateError) && isDatabaseFailure(one));
   // One with a status of its own tells of the request, and may carry the code of a file that is not there.
   if (!(error instanceof Error) || 'status' in error) return false;
   const code: unknown = 'code' in error ? error.code : undefined;

@@ -9,6 +9,7 @@ import { connect, type Deadlines } from '../../src/db/index.ts';
 import { watchDiskSpace } from '../../src/instrument/disk-space.ts';
 import { instrumentKnex } from '../../src/instrument/knex.ts';
 import { createWorkerMetrics } from '../../src/instrument/worker.ts';
+import { serializers } from '../../src/log.ts';
 import { WorkerRegistry } from '../../src/metrics/index.ts';
 import { openPaymentProvider } from '../../src/payments/simulated.ts';
 import { type AppDeps, type AppOptions, createApp, shopRoutes } from '../../src/web/index.ts';
@@ -55,7 +56,7 @@ async function serve(
   const registry = new WorkerRegistry();
   const lines: string[] = [];
   const log = pino(
-    { level: 'trace' },
+    { level: 'trace', serializers },
     new Writable({
       write(chunk, _encoding, done) {
         lines.push(String(chunk));

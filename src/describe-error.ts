@@ -1,0 +1,67 @@
+/** What a log line says of an error. */
+export interface ErrorDescription {
+  /** Name of its class. */
+  type: string;
+  /** Its message, and those of its causes. */
+  message: string;
+  /** The first code that it or a cause has: a system error's, or PostgreSQL's SQLSTATE. */
+  code?: unknown;
+  /** Its stack, and those of its causes. */
+  stack: string;
+}
+
+/** Errors that a description tells of at most: a chain of causes may be long, or lead back to itself. */
+const MOST_ERRORS = 10;
+/** Characters of each message or stack. */
+const LONGEST_TEXT = 10_000;
+
+/**
+ * What helps to find an error's reason, the errors that caused it included, without the fields in which PostgreSQL quotes
+ * whole rows. Never throws.
+ *
+ * @param error whatever was thrown
+ */
+export function describeError(error: unknown): ErrorDescription {
+  const told = withCauses(error);
+  const code = told.map((one) => (one instanceof Error && 'code' in one ? one.code : undefined)).find(isTold);
+  return {
+    type: error instanceof Error ? error.constructor.name : typeof error,
+    message: told.map(messageOf).join(': '),
+    ...(code !== undefined && { code }),
+    stack: told.map(stackOf).join('\ncaused by: '),
+  };
+}
+
+/** An error and what caused it: each once, and not too many. */
+export function withCauses(error: unknown): unknown[] {
+  const found = new Set<unknown>();
+  const open = [error];
+  while (open.length > 0 && found.size < MOST_ERRORS) {
+    const next = open.pop();
+    found.add(next);
+    if (!(next instanceof Error)) continue;
+    const causes = [next.cause, ...(next instanceof AggregateError ? next.errors.slice(0, MOST_ERRORS) : [])];
+    open.push(...causes.filter((cause) => cause !== undefined && !found.has(cause)).reverse());
+  }
+  return [...found];
+}
+
+function isTold(code: unknown): boolean {
+  return typeof code === 'string' || typeof code === 'number';
+}
+
+function messageOf(error: unknown): string {
+  return textOf(error instanceof Error ? error.message : error);
+}
+
+function stackOf(error: unknown): string {
+  return textOf(error instanceof Error ? (error.stack ?? error.message) : error);
+}
+
+function textOf(value: unknown): string {
+  try {
+    return String(value).slice(0, LONGEST_TEXT);
+  } catch {
+    return 'what can not be shown as text';
+  }
+}

@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import pg from 'pg';
+import { describeError } from '../../src/describe-error.ts';
+import { isDatabaseFailure } from '../../src/web/index.ts';
+
+/** An error that holds the one that it was made of, a hundred thousand times. */
+function chain(wrap: (inner: Error) => Error): Error {
+  let error = new Error('the first');
+  for (let i = 0; i < 100_000; i++) error = wrap(error);
+  return error;
+}
+
+function cycle(): Error {
+  const error = new AggregateError([new Error('one of many')], 'all failed');
+  error.errors.push(error, new Error('made of it', { cause: error }));
+  error.cause = error;
+  return error;
+}
+
+test('an error is told with what caused it, each once, however they hang together', () => {
+  const refused = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
+  const { type, message, code, stack } = describeError(
+    new TypeError('no page', { cause: new AggregateError([refused, new Error('no route')], 'no address answers') }),
+  );
+  assert.equal(type, 'TypeError');
+  assert.equal(message, 'no page: no address answers: connect ECONNREFUSED: no route');
+  assert.equal(code, 'ECONNREFUSED');
+  assert.match(stack, /^TypeError: no page\n.*\ncaused by: AggregateError: .*caused by: Error: connect/s);
+
+  assert.equal(describeError(cycle()).message, 'all failed: one of many: made of it');
+  const deep = [
+    chain((cause) => new Error('outer', { cause })),
+    chain((inner) => new AggregateError([inner], 'outer')),
+    new AggregateError(Array.from({ length: 100_000 }, (_, i) => new Error(String(i)))),
+  ];
+  for (const error of deep) assert.ok(describeError(error).stack.length < 200_000);
+});
+
+test('whatever is thrown can be told', () => {
+  for (const thrown of [undefined, null, 'text', 7n, Symbol('it'), {}, Object.create(null), [], () => {}]) {
+    assert.equal(typeof describeError(thrown).message, 'string');
+  }
+});
+
+test('what PostgreSQL says of a whole row is not told', () => {
+  const error = new pg.DatabaseError('violates check constraint', 10, 'error');
+  error.detail = 'Failing row contains (Ana, Rua das Flores).';
+  error.code = '23514';
+  const told = JSON.stringify(describeError(error));
+  assert.doesNotMatch(told, /Ana|Flores/);
+  assert.match(told, /23514/);
+});
+
+test('whether the database failed is found out of any tangle of errors', () => {
+  assert.equal(isDatabaseFailure(cycle()), false);
+  assert.equal(isDatabaseFailure(chain((inner) => new AggregateError([inner]))), false);
+  const refused = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
+  assert.equal(isDatabaseFailure(new AggregateError([new Error('other'), new AggregateError([refused])])), true);
+});
