@@ -36,10 +36,15 @@ export function createLog(config: Pick<Config, 'logLevel'>, worker: string): Log
     : pino(options, pino.destination({ fd: 1, sync: true }));
 }
 
-/** Tells why this process ends: as a fatal line, or where the level hides even those, on stderr. */
-export function logFatal(log: Logger, error: unknown, message: string): void {
+/**
+ * Tells why this process ends: in a fatal line, or where the level hides even that, on stderr.
+ *
+ * @param error when the message alone is not enough
+ */
+export function logFatal(log: Logger, message: string, error?: unknown): void {
   log.fatal({ err: error }, message);
-  if (!log.isLevelEnabled('fatal')) process.stderr.write(`${message}: ${describeError(error).stack}\n`);
+  if (log.isLevelEnabled('fatal')) return;
+  process.stderr.write(error === undefined ? `${message}\n` : `${message}: ${describeError(error).stack}\n`);
 }
 
 /** What `logRequests` writes. */

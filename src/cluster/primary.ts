@@ -14,7 +14,7 @@ import {
   startEmbeddedPostgres,
 } from '../db/index.ts';
 import { createPrimaryMetrics } from '../instrument/primary.ts';
-import { createLog, type Logger } from '../log.ts';
+import { createLog, type Logger, logFatal } from '../log.ts';
 import { ClusterRegistry, createStoreDirectory, WorkerRegistry } from '../metrics/index.ts';
 import { createOpsApp } from '../ops/app.ts';
 import { projectRoot } from '../paths.ts';
@@ -37,6 +37,8 @@ const SECOND = 1000;
 
 /** Requests in flight get this long to finish when the shop stops. */
 const DRAIN_DEADLINE_MS = 8 * SECOND;
+/** Everything is stopped by then, unless what failed was needed for that. */
+const CRASH_DEADLINE_MS = 20 * SECOND;
 const OPS_DRAIN_DEADLINE_MS = 1 * SECOND;
 /** The samplers run three queries at a time, beside which old sessions are removed and payments are settled. */
 const PRIMARY_POOL_MAX = 4;
@@ -61,14 +63,32 @@ export async function runPrimary(environment: NodeJS.ProcessEnv): Promise<void> 
   const resources = releaseStack((error) => log.error({ err: error }, 'a resource failed to close'));
   let supervisor: Supervisor | null = null;
   let stopping = false;
+  let crashed = false;
 
   async function stop(exitCode: number): Promise<void> {
     stopping = true;
     await withProgress(log, 'everything to end', resources.release());
-    if (exitCode === 0)
+    if (exitCode === 0 && !crashed)
       log.info(config.database.connection ? 'stopped' : `stopped: the data is kept in ${config.dataDir}`);
-    process.exit(exitCode);
+    process.exit(crashed ? 1 : exitCode);
   }
+
+  /** Stops in order. What goes wrong after the first error may be its consequence. */
+  function crash(error: unknown): void {
+    if (crashed) {
+      log.error({ err: error }, 'uncaught, while the shop stops');
+      return;
+    }
+    crashed = true;
+    logFatal(log, 'uncaught: the shop stops', error);
+    setTimeout(() => {
+      supervisor?.kill();
+      process.exit(1);
+    }, CRASH_DEADLINE_MS);
+    void stop(1);
+  }
+  process.on('uncaughtException', crash);
+  process.on('unhandledRejection', crash);
 
   handleSignals({
     async stop(signal) {
@@ -102,10 +122,8 @@ export async function runPrimary(environment: NodeJS.ProcessEnv): Promise<void> 
   } catch (error) {
     // What fails because a signal took it down on its way up is no failure.
     if (stopping) return;
-    // Whatever LOG_LEVEL says: who starts the shop has to learn why it does not.
-    const loud = log.child({}, { level: 'fatal' });
-    if (error instanceof StartError) loud.fatal(error.message);
-    else loud.fatal({ err: error }, error instanceof Error ? error.message : 'the shop failed to start');
+    const reason = error instanceof Error ? error.message : 'the shop failed to start';
+    logFatal(log, reason, error instanceof StartError ? undefined : error);
     await stop(1);
   }
 }

@@ -5,7 +5,7 @@ import { watchDiskSpace } from '../instrument/disk-space.ts';
 import { instrumentKnex } from '../instrument/knex.ts';
 import { sampleProcess } from '../instrument/process.ts';
 import { createWorkerMetrics } from '../instrument/worker.ts';
-import { createLog, type Logger } from '../log.ts';
+import { createLog, type Logger, logFatal } from '../log.ts';
 import { openStore, WorkerRegistry } from '../metrics/index.ts';
 import { openPaymentProvider } from '../payments/simulated.ts';
 import { StartError } from '../start-error.ts';
@@ -28,7 +28,7 @@ export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
   const resources = releaseStack((error) => log.error({ err: error }, 'a resource failed to close'));
 
   function crash(error: unknown): void {
-    log.fatal({ err: error }, 'uncaught: this worker ends');
+    logFatal(log, 'uncaught: this worker ends', error);
     process.exit(1);
   }
   process.on('uncaughtException', crash);
@@ -59,7 +59,7 @@ export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
   } catch (error) {
     // The primary says it once for all workers.
     const final = error instanceof StartError;
-    if (!final) log.fatal({ err: error }, 'this worker failed to start');
+    if (!final) logFatal(log, 'this worker failed to start', error);
     await resources.release();
     const reason = error instanceof Error ? error.message : String(error);
     tell({ type: 'failed', reason, final }, () => process.exit(1));
