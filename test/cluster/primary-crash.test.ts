@@ -63,7 +63,7 @@ test('why it does not start, or ends, is told at every level of the log', async 
   const { child, output } = spawnShop({ ...env, METRICS_HOST: '192.0.2.1', DATABASE_URL: connection.url });
   const [code] = await once(child, 'close');
   assert.equal(code, 1);
-  assert.match(output(), /^Can't listen on 192\.0\.2\.1:0: this machine has no such address/);
+  assert.match(output(), /^Can't listen on 192\.0\.2\.1/);
 
   const shop = await startCluster(t, {
     workers: 1,
