@@ -13,6 +13,8 @@ const OPERATIONS: Record<string, string> = {
   truncate: 'truncate',
   raw: 'raw',
 };
+/** A select that takes rows for its transaction: its time is mostly a wait for those who have them. */
+const LOCK_OPERATION = 'lock';
 /** Schema changes and whatever else Knex may send. */
 export const OTHER_OPERATION = 'other';
 
@@ -26,10 +28,16 @@ export const OTHER_OPERATION = 'other';
 export function builderLabels(builder: object, method: string | undefined): DbOperation {
   return (
     queryLabels(builder) ?? {
-      operation: OPERATIONS[method ?? ''] ?? OTHER_OPERATION,
+      operation: isLock(builder) ? LOCK_OPERATION : (OPERATIONS[method ?? ''] ?? OTHER_OPERATION),
       table: tableName(builder),
     }
   );
+}
+
+/** Whether it ends in `for update` or the like (knex/lib/query/querybuilder.js, `forUpdate`). */
+function isLock(builder: object): boolean {
+  const { _single } = builder as { _single?: { lock?: string } };
+  return _single?.lock !== undefined;
 }
 
 /** Everything that Knex takes for a table: a name, `{ alias: name }`, a reference, a sub-query. */

@@ -112,3 +112,13 @@ function anchorOf(heading: string): string {
     .replace(/[^\p{L}\p{N}\- ]/gu, '')
     .replaceAll(' ', '-');
 }
+
+test('every request of the commands to the shop keeps its cookie, so that it makes no new visitor each time', () => {
+  for (const readme of Object.values(readmes)) {
+    const requests = commands(readme)
+      .flatMap((block) => block.split('\n'))
+      .filter((line) => /\bcurl\b.*localhost:5000/.test(line));
+    assert.ok(requests.length > 5);
+    for (const line of requests) assert.match(line, / -b visitor /, line);
+  }
+});

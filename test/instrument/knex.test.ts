@@ -113,9 +113,11 @@ test('a transaction counts its begin, its queries and its end', async (t) => {
       database.transaction(async (trx) => {
         await trx('things').insert({ name: 'a' });
         await trx('things').select().forUpdate();
+        await trx('things').forShare().skipLocked().first();
+        await trx('things').select();
       }),
     ),
-    { 'begin none': 1, 'insert things': 1, 'select things': 1, 'commit none': 1 },
+    { 'begin none': 1, 'insert things': 1, 'lock things': 2, 'select things': 1, 'commit none': 1 },
   );
   assert.deepEqual(
     await operations(app, () =>
