@@ -19,7 +19,7 @@ import { ClusterRegistry, createStoreDirectory, WorkerRegistry } from '../metric
 import { createOpsApp } from '../ops/app.ts';
 import { projectRoot } from '../paths.ts';
 import { settleLeftPayments } from '../payments/settle.ts';
-import { openPaymentProvider } from '../payments/simulated.ts';
+import { openPaymentProvider, PROVIDER_POOL_MAX } from '../payments/simulated.ts';
 import { withProgress } from '../progress.ts';
 import { StartError } from '../start-error.ts';
 import { checkAddresses, otherAddresses } from './addresses.ts';
@@ -144,7 +144,8 @@ async function startPrimary(
     workers: places,
     database: { poolMax },
   } = config;
-  await prepareDatabase(connection, { log, connections: places * poolMax + PRIMARY_POOL_MAX });
+  const connections = places * (poolMax + PROVIDER_POOL_MAX) + PRIMARY_POOL_MAX + PROVIDER_POOL_MAX;
+  await prepareDatabase(connection, { log, connections });
   const database = resources.add(
     connect(connection, {
       poolMax: PRIMARY_POOL_MAX,
@@ -248,7 +249,8 @@ async function provideDatabase(
     await checkAddresses(config);
     return { connection: config.database.connection, embedded: false };
   }
-  const max_connections = String(config.database.embeddedConnections);
+  const ofProvider = (config.workers + 1) * PROVIDER_POOL_MAX;
+  const max_connections = String(config.database.embeddedConnections + ofProvider);
   const starting = startEmbeddedPostgres({
     dataDir: config.dataDir,
     log,

@@ -10,6 +10,9 @@ const DECLINED_NUMBER = '4000000000000002';
 
 const LATENCY_MS = 20;
 
+/** Connections of each process that asks it. */
+export const PROVIDER_POOL_MAX = 1;
+
 export interface SimulatedProvider extends PaymentGateway {
   close(): Promise<void>;
 }
@@ -27,7 +30,7 @@ export function openPaymentProvider(
   deadlines?: Deadlines,
 ): SimulatedProvider {
   const database: Knex = connect(connection, {
-    poolMax: 1,
+    poolMax: PROVIDER_POOL_MAX,
     applicationName: 'fake-shop payment provider',
     log,
     ...(deadlines && { deadlines }),

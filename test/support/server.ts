@@ -36,7 +36,7 @@ export interface OwnServer {
  * Few enough that they can all be taken; twice what two workers and their primary may hold, since those that the network
  * has forgotten are held by the server still.
  */
-const MAX_CONNECTIONS = 2 * (2 * 10 + 3) + 10;
+const MAX_CONNECTIONS = 2 * (2 * 11 + 5) + 10;
 const TOO_MANY_CONNECTIONS = '53300';
 
 export async function startOwnServer(t: TestContext): Promise<OwnServer> {
