@@ -36,12 +36,22 @@ export async function startPayment(database: Knex, payment: NewPayment): Promise
 }
 
 /**
- * Notes the provider's answer.
+ * Notes the provider's answer. Does not wait for the disk: if PostgreSQL crashes and forgets it, the provider is asked again
+ * when the payment is settled.
  *
  * @returns false when the payment was given up meanwhile
  */
 export async function noteAnswer(database: Knex, reference: string, state: 'approved' | 'declined'): Promise<boolean> {
-  return (await underWay(database, reference).update({ state })) === 1;
+  const { rowCount } = await named(
+    database.raw<{ rowCount: number }>(
+      `update payments set state = :state from set_config('synchronous_commit', 'off', true)
+       where reference = :reference and payments.state = 'started' and given_up_at is null`,
+      { reference, state },
+    ),
+    'update',
+    'payments',
+  );
+  return rowCount === 1;
 }
 
 /**

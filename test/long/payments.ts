@@ -13,6 +13,8 @@ const ROUNDS = Number(process.env.PAYMENT_KILLS ?? 12);
 const WORKERS = 2;
 const BUYERS = 4;
 const ATTEMPTS = 3;
+/** Any instance serves any visitor. */
+const SESSION_KEYS = 'a key that both instances have';
 /** Longer than a checkout, so that a kill hits any of its moments. */
 const LONGEST_PAUSE_MS = 60;
 
@@ -21,7 +23,7 @@ type Kill = 'worker' | 'frozen worker' | 'primary';
 test(`${ROUNDS} kills at any moment: each payment has its one order or is given back`, async (t) => {
   const database = await testDatabase(t);
   await fillShelf(database.url);
-  const start = () => startCluster(t, { workers: WORKERS, database, env: { WORKER_HANG_SECONDS: '2' } });
+  const start = () => startCluster(t, { workers: WORKERS, database, env: { WORKER_HANG_SECONDS: '2', SESSION_KEYS } });
   const shops: [RunningCluster, RunningCluster] = [await start(), await start()];
   const acknowledged: string[] = [];
   let open = true;
