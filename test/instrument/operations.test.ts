@@ -4,6 +4,7 @@ import { connect } from '../../src/db/index.ts';
 import { instrumentKnex } from '../../src/instrument/knex.ts';
 import { SHOP_OPERATIONS } from '../../src/instrument/operations.ts';
 import { createLog } from '../../src/log.ts';
+import { createRateLimiter } from '../../src/web/index.ts';
 import { testDatabase } from '../support/database.ts';
 import { startShop } from '../support/shop.ts';
 import { CUSTOMER, DECLINED_CARD } from '../support/visitor.ts';
@@ -16,7 +17,8 @@ test('the list of database operations is what the shop does, no more and no less
   t.after(() => database.destroy());
   const worker = measuredWorker();
   t.after(instrumentKnex(database, worker.metrics));
-  const shop = await startShop(t, { database, metrics: worker.metrics });
+  const rateLimiter = createRateLimiter({ database, posts: 1000, log });
+  const shop = await startShop(t, { database, metrics: worker.metrics, rateLimiter });
   const shopper = shop.visitor();
   const firstItem = async (): Promise<number> => (await knex('cart_items').first('id')).id;
 
