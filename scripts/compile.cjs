@@ -5,6 +5,7 @@ const fs = require('node:fs');
 const { join, relative } = require('node:path');
 
 const HOUR_MS = 3_600_000;
+const NOT_OURS = ['EACCES', 'EPERM', 'EROFS'];
 
 const root = join(__dirname, '..');
 /** A symbolic link to the current build: one rename changes all of it, and each process keeps the build it began with. */
@@ -24,8 +25,15 @@ function build() {
   if (missing) fail(`The packages in node_modules are not complete (${missing}): run "npm ci${devToo}" first.`);
 
   const wanted = join(builds, fingerprint());
-  if (!fs.existsSync(wanted)) compile(wanted);
-  if (linkTarget() !== wanted) putInPlace(wanted);
+  try {
+    if (!fs.existsSync(wanted)) compile(wanted);
+    if (linkTarget() !== wanted) putInPlace(wanted);
+  } catch (error) {
+    if (!NOT_OURS.includes(error.code)) throw error;
+    fail(
+      `The shop's sources have changed and ${root} can't be written (${error.message}): run "npm run build" as its owner.`,
+    );
+  }
 }
 
 /** The first package that is not there in the version that package.json names. */
@@ -73,6 +81,7 @@ function compile(target) {
   }
   if (process.stderr.isTTY) process.stderr.write('Building the shop, as its sources have changed …\n');
   const draft = `${target}.${process.pid}`;
+  fs.mkdirSync(draft, { recursive: true });
   try {
     run(join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json'), '--outDir', draft);
     run(join(draft, 'src/web/build-templates.js'));
@@ -107,7 +116,15 @@ function putInPlace(target) {
     fs.renameSync(dist, join(builds, `former.${process.pid}`));
   }
   fs.renameSync(link, dist);
-  // A process that has loaded the former build needs it no more; one that is just loading it does.
+  try {
+    removeOthers(target, former);
+  } catch {
+    // They are of another user; they harm nothing.
+  }
+}
+
+/** A process that has loaded the former build needs it no more; one that is just loading it does. */
+function removeOthers(target, former) {
   const now = new Date();
   if (former && fs.existsSync(former)) fs.utimesSync(former, now, now);
   for (const name of fs.readdirSync(builds)) {

@@ -68,8 +68,10 @@ export async function runPrimary(environment: NodeJS.ProcessEnv): Promise<void> 
   async function stop(exitCode: number): Promise<void> {
     stopping = true;
     await withProgress(log, 'everything to end', resources.release());
-    if (exitCode === 0 && !crashed)
-      log.info(config.database.connection ? 'stopped' : `stopped: the data is kept in ${config.dataDir}`);
+    const kept = config.database.connection
+      ? 'all processes of the shop have ended'
+      : `the data is kept in ${config.dataDir}`;
+    if (exitCode === 0 && !crashed) log.info(`stopped: ${kept}`);
     process.exit(crashed ? 1 : exitCode);
   }
 

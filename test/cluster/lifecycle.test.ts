@@ -267,7 +267,7 @@ test('a database that takes long is told every few seconds, and a signal ends th
   await until('it says twice what it waits for', () => (output().match(/waiting for the database/g) ?? []).length > 1);
   child.kill('SIGTERM');
   assert.deepEqual(await ended, [0, null]);
-  assert.match(output(), /stopping before the shop is ready.*\n.*"stopped"/);
+  assert.match(output(), /stopping before the shop is ready.*\n.*"stopped: all processes of the shop have ended"/);
 });
 
 test('a folder that can not be made ends the start with advice', async () => {

@@ -56,6 +56,7 @@ async function startAtTerminal(t: TestContext, dataDir: string) {
       terminal.stdin.write(key);
       const [code] = await closed;
       assert.equal(code, 0, output);
+      assert.match(output.split('primary: ').at(-1) ?? '', /^stopped: the data is kept in /);
     },
   };
 }
