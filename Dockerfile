@@ -36,7 +36,7 @@ ENV NODE_ENV=production \
     METRICS_HOST=0.0.0.0
 
 WORKDIR /app
-COPY package.json LICENSE ./
+COPY package.json knexfile.js LICENSE ./
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY public ./public
 COPY --from=build /app/dist ./dist

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
+import { pino } from 'pino';
+import { connect, prepareDatabase } from '../../src/db/index.ts';
+import { testDatabase } from '../support/database.ts';
 import { startShop } from '../support/shop.ts';
+import { whenDone } from '../support/when-done.ts';
 
 /** Ids of the listed products, in their order. */
 function listed(html: string): number[] {
@@ -32,6 +36,45 @@ test('the shop is searched, filtered, sorted and turned page by page', async (t)
   const nothing = await shopper.get('/shop?q=nada+disso');
   assert.equal(nothing.status, 200);
   assert.deepEqual(listed(nothing.text), []);
+});
+
+/** A shop on a database whose locale knows no letters but those of ASCII. */
+async function shopInLocaleC(t: TestContext) {
+  const { url, knex: maker } = await testDatabase(t);
+  const other = new URL(url);
+  other.pathname += '_c';
+  const name = other.pathname.slice(1);
+  await maker.raw(`create database ?? template template0 encoding 'UTF8' locale_provider libc locale 'C'`, [name]);
+  const log = pino({ level: 'silent' });
+  await prepareDatabase({ url: other.href }, { log });
+  const database = connect({ url: other.href }, { poolMax: 5, applicationName: 'test', log });
+  whenDone(t, async () => {
+    await database.destroy();
+    await maker.raw('drop database ?? with (force)', [name]);
+  });
+  return { shop: await (await startShop(t)).another({ database }), database };
+}
+
+test('accents and capitals make no difference, in any locale of the database', async (t) => {
+  const inC = await shopInLocaleC(t);
+  const usual = await startShop(t);
+  const names = ['Óculos de Zol', 'ÓCULOS DE ZOL', 'O\u0301culos de Zol', 'Øculos LÆSØ de Zol', 'Çãõ ÇÃÕ Ñandú ŁÓDŹ'];
+  for (const { shop, knex } of [
+    { shop: inC.shop, knex: inC.database },
+    { shop: usual, knex: usual.knex },
+  ]) {
+    for (const name of names) {
+      await knex('products').where({ id: 1 }).update({ name });
+      for (const q of [name, name.toLowerCase(), name.toUpperCase(), name.normalize('NFD'), name.normalize('NFC')]) {
+        const page = await shop.visitor().get(`/shop?q=${encodeURIComponent(q)}`);
+        assert.deepEqual(listed(page.text), [1], `${q} finds ${name}`);
+      }
+    }
+    await knex('products').where({ id: 1 }).update({ name: 'Óculos de Zol' });
+    assert.deepEqual(listed((await shop.visitor().get('/shop?q=oculos+zol')).text), [1]);
+    await knex('products').where({ id: 1 }).update({ name: 'Ábaco' });
+    assert.equal(listed((await shop.visitor().get('/shop?sort=name')).text)[0], 1, 'Á is sorted with A');
+  }
 });
 
 test('what is typed is looked for, not obeyed', async (t) => {

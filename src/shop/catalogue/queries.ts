@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 import type { CategoryView, ProductCardView, ProductView } from '../views.ts';
-import { foldAccents, type Search } from './search.ts';
+import { foldAccents, type Search, WITHOUT_ACCENT } from './search.ts';
 
 interface CardRow {
   id: number;
@@ -26,9 +26,14 @@ const CARD_COLUMNS = {
   categoryName: 'categories.name',
 };
 
-/** Letters of Portuguese and what they are without accents, for PostgreSQL's `translate`. */
-const ACCENTED = 'áàâãäéèêëíìîïóòôõöúùûüçñ';
-const PLAIN = 'aaaaaeeeeiiiiooooouuuucn';
+/**
+ * SQL that folds a text as {@link foldAccents} does. PostgreSQL's own `lower` depends on the locale of the database: in `C` it
+ * knows the letters of ASCII alone, which is what remains here.
+ */
+function folded(text: string): string {
+  const bare = `regexp_replace(normalize(${text}, NFD), '[\u0300-\u036f]', '', 'g')`;
+  return `translate(lower(${bare} collate "C"), '${WITHOUT_ACCENT.capitals}', '${WITHOUT_ACCENT.small}')`;
+}
 
 export async function findCategories(database: Knex): Promise<CategoryView[]> {
   return database('categories').select('slug', 'name').orderBy(['position', 'id']);
@@ -78,15 +83,17 @@ export async function searchProducts(
 ): Promise<{ products: ProductCardView[]; total: number }> {
   const query = cards(database)
     .select(database.raw('count(*) over ()::int as total'))
-    .orderBy(search.sort.columns)
     .limit(pageSize)
     .offset((search.page - 1) * pageSize);
+  for (const { column, order } of search.sort.columns) {
+    if (column === 'products.name') query.orderByRaw(`${folded(column)} ${order}`);
+    else query.orderBy(column, order);
+  }
   if (search.category) query.where('categories.slug', search.category);
-  for (const word of search.words) {
-    query.whereRaw(
-      `translate(lower(products.name || ' ' || products.summary || ' ' || categories.name), ?, ?) like ?`,
-      [ACCENTED, PLAIN, `%${escapeLike(foldAccents(word))}%`],
-    );
+  if (search.words.length > 0) {
+    query.whereRaw(`${folded(`products.name || ' ' || products.summary || ' ' || categories.name`)} like all (?)`, [
+      search.words.map((word) => `%${escapeLike(foldAccents(word))}%`),
+    ]);
   }
   const rows: (CardRow & { total: number })[] = await query;
   return { products: rows.map(toCard), total: rows[0]?.total ?? 0 };

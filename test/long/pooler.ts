@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+import { pino } from 'pino';
+import { connect, prepareDatabase } from '../../src/db/index.ts';
+import { projectRoot } from '../../src/paths.ts';
+import { startCluster } from '../support/cluster.ts';
+import { testDatabase } from '../support/database.ts';
+import { startPgbouncer } from '../support/pgbouncer.ts';
+import { PATIENT } from '../support/test-server.ts';
+import { CUSTOMER } from '../support/visitor.ts';
+import { until } from '../support/wait.ts';
+import { whenDone } from '../support/when-done.ts';
+
+const run = promisify(execFile);
+const log = pino({ level: 'silent' });
+const BUYERS = 5;
+
+for (const mode of ['session', 'transaction'] as const) {
+  test(`behind pgbouncer in ${mode} mode, instances start side by side, sell, and leave no lock`, async (t) => {
+    const { url, knex } = await testDatabase(t);
+    const through = { url: await startPgbouncer(t, url, mode) };
+    const warned: string[] = [];
+    await prepareDatabase(through, {
+      log: pino({ level: 'warn' }, { write: (line: string) => warned.push(line) }),
+      connections: 100_000,
+    });
+    assert.deepEqual(warned, [], 'how many connections the pooler has of the server is not known');
+
+    // Pgbouncer has 20 connections of the server, which in session mode belong to a client each.
+    const options = { workers: 2, database: through, env: { DB_POOL_MAX: '2' } };
+    const shops = await Promise.all([startCluster(t, options), startCluster(t, options)]);
+    for (const shop of shops) {
+      for (let buyers = 0; buyers < BUYERS; buyers++) {
+        const visitor = shop.visitor();
+        assert.equal((await visitor.post('/add_to_cart/1', { quantity: 2 })).status, 302);
+        assert.match((await visitor.post('/checkout', CUSTOMER)).location ?? '', /^\/order_confirmation\//);
+      }
+      const metrics = await shop.metrics();
+      assert.equal(metrics.of('shop_db_up'), 1);
+      assert.equal(metrics.of('shop_orders_total', { outcome: 'paid' }), BUYERS);
+      const { rows } = await knex.raw('show max_connections');
+      assert.equal(metrics.of('shop_db_server_connections_max'), Number(rows[0].max_connections));
+    }
+    const advisory = knex('pg_locks')
+      .where({ locktype: 'advisory' })
+      .where('database', knex.raw('(select oid from pg_database where datname = current_database())'));
+    await until('no lock is left', async () => (await advisory).length === 0);
+
+    const third = await startCluster(t, { ...options, workers: 1 });
+    assert.equal((await third.visitor().get('/')).status, 200);
+    await third.stop();
+
+    for (const command of ['migrate:latest', 'migrate:status', 'seed:run']) {
+      await run(process.execPath, ['node_modules/knex/bin/cli.js', command], {
+        cwd: projectRoot,
+        env: { PATH: process.env.PATH, DATABASE_URL: through.url },
+        timeout: 120_000,
+      });
+    }
+    await until('no lock is left', async () => (await advisory).length === 0);
+  });
+
+  test(`behind pgbouncer in ${mode} mode, deadlines hold, on the server too`, async (t) => {
+    const { url, knex } = await testDatabase(t);
+    const through = { url: await startPgbouncer(t, url, mode) };
+    const statement = 100;
+    const deadlines = { ...PATIENT, statement, idleInTransaction: 300 };
+    const shop = connect(through, { poolMax: 1, applicationName: 'pooled', log, deadlines });
+    whenDone(t, () => shop.destroy());
+
+    for (let round = 0; round < 50; round++) {
+      const seconds = (statement + (round % 10) - 5) / 1000;
+      await shop.raw('select pg_sleep(?)', [seconds]).catch(({ code }) => assert.equal(code, '57014'));
+      assert.deepEqual(await shop('categories').where({ id: 1 }).pluck('id'), [1], 'only the late one is ended');
+    }
+    await assert.rejects(async () => shop.raw('with held as (update products set stock = 1) select pg_sleep(600)'), {
+      code: '57014',
+    });
+    assert.equal(await knex('products').update({ stock: 2 }), 24, 'its locks are free');
+
+    const forgotten = await shop.transaction();
+    await forgotten('products').update({ stock: 3 });
+    assert.equal(await knex('products').update({ stock: 4 }), 24, 'the server has ended it');
+    await assert.rejects(async () => forgotten('products').first());
+    await forgotten.rollback().catch(() => {});
+    assert.deepEqual(await shop('products').where({ id: 1 }).pluck('stock'), [4]);
+    for (const setting of ['statement_timeout', 'idle_in_transaction_session_timeout']) {
+      const { rows } = await shop.raw(`show ${setting}`);
+      assert.deepEqual(rows, [{ [setting]: '0' }], 'nothing stays on a connection of the server');
+    }
+  });
+}
+
+test('what pgbouncer refuses ends the start at once and names the variable; what passes is waited for', async (t) => {
+  const { url } = await testDatabase(t);
+  const through = await startPgbouncer(t, url, 'transaction');
+  const wrong: Array<[Partial<URL>, RegExp]> = [
+    [{ password: 'wrong' }, /refuses: .*DATABASE_URL/],
+    [{ username: 'ghost' }, /refuses: .*DATABASE_URL/],
+    [{ pathname: '/nothing' }, /refuses: .*database.*DATABASE_URL/],
+    [{ search: '?options=-c%20work_mem=1MB' }, /refuses: unsupported startup parameter.*DATABASE_URL/],
+  ];
+  for (const [part, message] of wrong) {
+    await assert.rejects(prepareDatabase({ url: Object.assign(new URL(through), part).href }, { log }), message);
+  }
+  const nowhere = new URL(url);
+  nowhere.port = '1';
+  const withoutServer = await startPgbouncer(t, nowhere.href, 'transaction');
+  await assert.rejects(prepareDatabase({ url: withoutServer }, { log, patienceMs: 300 }), /did not answer within/);
+});
