@@ -19,7 +19,7 @@ const PASSING_CLASSES = /^(08|53|57)/;
 const PROTOCOL_VIOLATION = '08P01';
 /** pgbouncer says everything under one SQLSTATE, also what passes. */
 const POOLER_WAITS =
-  /cannot connect|login has been failing|no more connections|timeout|shut|pause|start|crash|clos|lost/i;
+  /cannot connect|login has been failing|no more connections|timeout|shutting down|pause|starting up|crash|closed|lost/i;
 /** What pg says, without a code, of a server that does not answer yet. */
 const NO_ANSWER = /timeout|Connection terminated/;
 

@@ -2,16 +2,19 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { migrationSource } from '../../src/db/migrations/index.ts';
 import { projectRoot } from '../../src/paths.ts';
 import { temporaryFolder } from '../support/cluster.ts';
-import { testDatabase } from '../support/database.ts';
-import { followDockerfile } from '../support/dockerfile.ts';
+import { type TestDatabase, testDatabase } from '../support/database.ts';
+import { type BuiltImage, followDockerfile } from '../support/dockerfile.ts';
 import { createVisitor } from '../support/visitor.ts';
 import { until } from '../support/wait.ts';
 
-test('what the Dockerfile copies and installs is enough to serve the shop from an external database', async (t) => {
+test('what the Dockerfile copies and installs is enough to migrate an external database and serve the shop from it', async (t) => {
   const image = await followDockerfile(projectRoot, await temporaryFolder(t));
-  const { url } = await testDatabase(t);
+  const database = await testDatabase(t);
+  const { url } = database;
+  await runMigrationJob(image, database);
   const [program = '', ...args] = image.command;
   assert.equal(program, 'node');
 
@@ -55,6 +58,26 @@ test('what the Dockerfile copies and installs is enough to serve the shop from a
   assert.deepEqual(await exited, [0, null]);
   assert.equal(health(image.healthcheck, new URL(opsUrl).port), 1);
 });
+
+/** Runs `npm run migrate` with nothing but the database in its environment: on an empty one, a current one, a newer one. */
+async function runMigrationJob(image: BuiltImage, { url, knex }: TestDatabase): Promise<void> {
+  await knex.migrate.rollback({ migrationSource }, true);
+  const env = { PATH: process.env.PATH, HOME: process.env.HOME, ...image.env, DATABASE_URL: url };
+  const npm = (script: string) => spawnSync('npm', ['run', script], { cwd: image.workdir, env, encoding: 'utf8' });
+  for (const expected of [/Batch 1 run: \d+ migrations/, /Already up to date/]) {
+    const { status, stdout, stderr } = npm('migrate');
+    assert.equal(status, 0, stdout + stderr);
+    assert.match(stdout, expected);
+  }
+  const later = { name: '9999-later', batch: 2, migration_time: new Date() };
+  await knex('knex_migrations').insert(later);
+  assert.equal(npm('migrate').status, 0, 'a database of a later release is no failure of the job');
+  const refused = npm('migrate:rollback');
+  assert.notEqual(refused.status, 0);
+  assert.match(refused.stdout + refused.stderr, /9999-later is of a later release/);
+  assert.equal(await knex.schema.hasTable('products'), true);
+  await knex('knex_migrations').where({ name: later.name }).delete();
+}
 
 /** Exit code of the image's health check. */
 function health([program = '', ...args]: readonly string[], metricsPort: string): number | null {

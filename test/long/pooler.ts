@@ -29,8 +29,8 @@ for (const mode of ['session', 'transaction'] as const) {
     assert.deepEqual(warned, [], 'how many connections the pooler has of the server is not known');
 
     // Pgbouncer has 20 connections of the server, which in session mode belong to a client each.
-    const options = { workers: 2, database: through, env: { DB_POOL_MAX: '2' } };
-    const shops = await Promise.all([startCluster(t, options), startCluster(t, options)]);
+    const options = { workers: 1, database: through, env: { DB_POOL_MAX: '4' } };
+    const shops = [await startCluster(t, options), await startCluster(t, options)];
     for (const shop of shops) {
       for (let buyers = 0; buyers < BUYERS; buyers++) {
         const visitor = shop.visitor();
@@ -47,10 +47,6 @@ for (const mode of ['session', 'transaction'] as const) {
       .where({ locktype: 'advisory' })
       .where('database', knex.raw('(select oid from pg_database where datname = current_database())'));
     await until('no lock is left', async () => (await advisory).length === 0);
-
-    const third = await startCluster(t, { ...options, workers: 1 });
-    assert.equal((await third.visitor().get('/')).status, 200);
-    await third.stop();
 
     for (const command of ['migrate:latest', 'migrate:status', 'seed:run']) {
       await run(process.execPath, ['node_modules/knex/bin/cli.js', command], {
