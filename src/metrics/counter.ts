@@ -36,7 +36,8 @@ export class Counter<T extends string = string> extends Instrument<T, number> {
     if (!Number.isFinite(value)) throw new TypeError(`Value is not a valid number: ${format(value)}`);
     if (value < 0) throw new Error('It is not possible to decrease a counter');
     const slot = this.seriesAt(labels);
-    this.store.add(slot, value);
+    const { values } = this.store;
+    values[slot] = (values[slot] as number) + value;
     this.touch(slot);
   }
 

@@ -3,6 +3,7 @@ import { checkBuckets } from './checks.ts';
 import type { LabelTuple } from './description.ts';
 import { Instrument, type InstrumentOptions, isLabels, type JsonValue, NO_LABELS, startTimer } from './instrument.ts';
 import type { LabelValues } from './series-map.ts';
+import { addTo } from './sums.ts';
 
 export interface HistogramOptions<T extends string> extends InstrumentOptions<T> {
   /** Upper bounds, ascending, without +Inf. Default: prom-client's, 5 ms to 10 s. */
@@ -59,8 +60,8 @@ export class Histogram<T extends string = string> extends Instrument<T, number> 
     }
     const slot = this.seriesAt(labels);
     const bucket = slot + 1 + this.#bucketOf(value);
-    const { values } = this.store;
-    this.store.add(slot, value);
+    const { values, rests } = this.store;
+    addTo(values, rests, slot, value);
     values[bucket] = (values[bucket] as number) + 1;
     this.touch(slot);
     this.touch(bucket);

@@ -3,7 +3,6 @@ import type { Description, DirectoryRecord, LabelTuple } from './description.ts'
 import { DEFAULT_CAPACITY, encodeRecord, slotsOf } from './layout.ts';
 import { SlotTable } from './slot-table.ts';
 import { type Span, StoreFile } from './store-file.ts';
-import { addTo } from './sums.ts';
 import { copyTo } from './window.ts';
 
 export interface OpenStoreOptions {
@@ -91,7 +90,6 @@ export function openStore(options: OpenStoreOptions): Store {
  */
 export class Store {
   #values = new Float64Array(1024);
-  /** What is too small for the values, by slot: see sums.ts. In memory only: less than half of a value's last bit. */
   #rests = new Float64Array(1024);
   /** The same memory: making a view at every write would cost as much as the write. */
   #bytes = new Uint8Array(this.#values.buffer);
@@ -136,6 +134,14 @@ export class Store {
   /** Grows by being replaced: ask for it anew at each use. */
   get values(): Float64Array {
     return this.#values;
+  }
+
+  /**
+   * What is too small for the sums of observations, by slot: see sums.ts. In memory only, since it is less than half of
+   * a value's last bit. Replaced together with the values.
+   */
+  get rests(): Float64Array {
+    return this.#rests;
   }
 
   /** The store's file, or `null` when it lives in memory only. */
@@ -236,11 +242,6 @@ export class Store {
     const enough = 2 ** Math.ceil(Math.log2(this.#slots + this.#slotsBeyond + length));
     const advice = `openStore has a capacity of ${this.#capacity} values, give it ${enough} or more`;
     this.#file?.countRefusal(isTold ? null : new Error(`The store is full: ${name} ${consequence}; ${advice}`));
-  }
-
-  /** Adds to a total or a sum; the caller marks it as changed. */
-  add(slot: number, value: number): void {
-    addTo(this.#values, this.#rests, slot, value);
   }
 
   /** Marks a value as changed: it is written in this turn of the event loop. */

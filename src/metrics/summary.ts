@@ -12,6 +12,7 @@ import {
   startTimer,
 } from './instrument.ts';
 import type { LabelValues } from './series-map.ts';
+import { addTo } from './sums.ts';
 
 export interface SummaryOptions<T extends string> extends InstrumentOptions<T> {
   /** The quantiles to show, each from 0 to 1. Default: prom-client's. */
@@ -95,8 +96,8 @@ export class Summary<T extends string = string> extends Instrument<T, SummarySlo
     const bin = value === 0 ? series.slot + 1 : this.#binSlot(series, value);
     // A full store or disk: an observation that has no bin may not be in the sum either.
     if (bin === null) return;
-    const { values } = this.store;
-    this.store.add(series.slot, value);
+    const { values, rests } = this.store;
+    addTo(values, rests, series.slot, value);
     values[bin] = (values[bin] as number) + 1;
     this.touch(series.slot);
     this.touch(bin);
