@@ -61,12 +61,12 @@ export function logBrokenResponses(log: Logger): (error: Error & { code?: string
 }
 
 /** Whether an error is the end of the client's connection: hung up, too slow, or not HTTP any more. */
-function isOfConnection(error: Error & { code?: string }, { req, res }: Context): boolean {
-  return error === req.socket.errored || error === req.errored || (res.destroyed && error.code === PREMATURE_CLOSE);
+function isOfConnection(error: Error & { code?: string }, { req }: Context): boolean {
+  return error === req.socket.errored || error === req.errored || CUT_OFF.test(error.code ?? '');
 }
 
-/** The response's body was cut off by the end of the connection. */
-const PREMATURE_CLOSE = 'ERR_STREAM_PREMATURE_CLOSE';
+/** The response's body was cut off by the end of the connection, or the request ended in the middle. */
+const CUT_OFF = /^(ERR_STREAM_PREMATURE_CLOSE|HPE_\w+)$/;
 
 function levelOf(ctx: WebContext): 'debug' | 'info' | 'warn' | 'error' {
   const { failure } = ctx.state;

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createServer } from 'node:http';
+import { createServer, type ServerOptions } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Writable } from 'node:stream';
 import type { TestContext } from 'node:test';
@@ -36,6 +36,8 @@ export type ShopOverrides = Partial<AppDeps> & {
   options?: AppOptions;
   /** Of the shop's own pool. */
   deadlines?: Deadlines;
+  /** Time limits of its HTTP server. */
+  http?: ServerOptions;
 };
 
 const POOL_MAX = 10;
@@ -51,7 +53,7 @@ async function serve(
   t: TestContext,
   connection: { url: string },
   knex: Knex,
-  { options, deadlines, ...overrides }: ShopOverrides,
+  { options, deadlines, http = {}, ...overrides }: ShopOverrides,
 ): Promise<TestShop> {
   const registry = new WorkerRegistry();
   const lines: string[] = [];
@@ -87,7 +89,7 @@ async function serve(
     },
     options,
   );
-  const server = createServer(app.callback());
+  const server = createServer(http, app.callback());
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.after(async () => {
     server.closeAllConnections();

@@ -189,3 +189,49 @@ test('pictures and styles are logged below info, unless they are missing', async
     .map(({ path }) => path);
   assert.deepEqual(told, ['/', '/static/nothing.css']);
 });
+
+test('what a client does wrong with an upload is one line, below error and without a stack', async (t) => {
+  const shop = await startShop(t, {
+    http: { requestTimeout: 1_000, headersTimeout: 1_000, connectionsCheckingInterval: 100 },
+  });
+  const post = 'POST /add_to_cart/1 HTTP/1.1\r\nHost: x\r\n';
+  const form = `${post}Content-Type: application/x-www-form-urlencoded\r\n`;
+  const uploads: Record<string, (client: ReturnType<typeof connectRaw>) => Promise<unknown>> = {
+    'too slow': (client) => client.send(`${form}Content-Length: 100\r\n\r\nquant`),
+    'broken off': async ({ send, socket }) => {
+      await send(`${form}Content-Length: 100\r\n\r\nquant`);
+      socket.destroy();
+    },
+    reset: async ({ send, socket }) => {
+      await send(`${form}Content-Length: 100\r\n\r\nquant`);
+      socket.resetAndDestroy();
+    },
+    garbled: (client) => client.send(`${form}Transfer-Encoding: chunked\r\n\r\n5\r\nquant\r\nzz\r\n`),
+    'too large': (client) => client.send(`${form}Content-Length: 100000\r\n\r\n${'y'.repeat(100_000)}`),
+    'no form': (client) => client.send(`${post}Content-Type: multipart/form-data\r\nContent-Length: 9000000\r\n\r\nyy`),
+    'hung up before the answer': async ({ send, socket }) => {
+      await send(`${form}Content-Length: 10\r\n\r\nquantity=1`);
+      socket.resetAndDestroy();
+    },
+  };
+  for (const [what, upload] of Object.entries(uploads)) {
+    const before = shop.log().length;
+    const client = connectRaw(t, shop.origin);
+    await upload(client);
+    await until(`${what} is logged`, () => /"msg":"request"/.test(shop.log().slice(before)));
+    await client.end(20_000).catch(() => client.socket.destroy());
+  }
+  // What is told after the request's own line has been told when the next request has been answered.
+  await shop.visitor().get('/livez');
+  const told = shop
+    .log()
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Line)
+    .filter(({ level }) => level >= INFO);
+  assert.equal(told.length, Object.keys(uploads).length, JSON.stringify(told));
+  for (const line of told) {
+    assert.ok(line.level <= WARN, JSON.stringify(line));
+    assert.ok(!JSON.stringify(line).includes('stack'), JSON.stringify(line));
+  }
+});
