@@ -4,8 +4,6 @@ import { withDeadline } from '../deadline.ts';
 import type { Logger } from '../log.ts';
 
 const SECOND_MS = 1_000;
-/** A post does not wait longer for the count of all instances. */
-const DEADLINE_MS = 0.5 * SECOND_MS;
 /** So long the database is not asked again after it did not answer: its failure must not cost every post the deadline. */
 const SILENCE_MS = 1 * SECOND_MS;
 
@@ -26,6 +24,8 @@ export interface RateLimiterOptions {
   readonly log: Logger;
   /** Default: a minute. */
   readonly windowSeconds?: number;
+  /** A post does not wait longer for the count of all instances; default 500 ms. */
+  readonly deadlineMs?: number;
 }
 
 /** What this worker knows of a client. */
@@ -54,7 +54,13 @@ interface SharedCount {
  * Not a store of a library: those know time by the clocks of the instances, and prepare statements by name, which a
  * pooler in transaction mode gives to others.
  */
-export function createRateLimiter({ database, posts, log, windowSeconds = 60 }: RateLimiterOptions): RateLimiter {
+export function createRateLimiter({
+  database,
+  posts,
+  log,
+  windowSeconds = 60,
+  deadlineMs = 0.5 * SECOND_MS,
+}: RateLimiterOptions): RateLimiter {
   /** Oldest first. */
   const windows = new Map<string, LocalWindow>();
   const windowMs = windowSeconds * SECOND_MS;
@@ -93,7 +99,7 @@ export function createRateLimiter({ database, posts, log, windowSeconds = 60 }: 
       return count;
     });
     try {
-      const count = await withDeadline(counted, DEADLINE_MS, () => new Error(`no answer within ${DEADLINE_MS} ms`));
+      const count = await withDeadline(counted, deadlineMs, () => new Error(`no answer within ${deadlineMs} ms`));
       if (count.posts <= posts) return 0;
       const now = performance.now();
       return secondsUntil(now + count.msLeft, now);
