@@ -39,10 +39,9 @@ const LINGER_BYTES = 1024 * 1024;
 
 /** The usual balancers keep an idle connection for 60 s: the side that closes it should be theirs. */
 const KEEP_ALIVE_SECONDS = 75;
-/**
- * An idle connection stays open this much longer than its client was told: a request that was sent at the last moment
- * is answered. A drain gives it as long, to send one more request and be told to close.
- */
+/** An idle connection stays open this much longer than its client was told: a request sent at the last moment is answered. */
+const KEEP_ALIVE_GRACE_MS = 5 * SECOND;
+/** In a drain, an idle connection is given this long to send one more request and be told to close. */
 const IDLE_GRACE_MS = 1000;
 const IDLE_CHECK_MS = 100;
 
@@ -155,7 +154,7 @@ function closeIdleConnections(server: Server): (socket: Socket) => void {
     if (!state) return;
     if (!state.inGrace) {
       state.inGrace = true;
-      socket.setTimeout(IDLE_GRACE_MS);
+      socket.setTimeout(KEEP_ALIVE_GRACE_MS);
       return;
     }
     // After what has arrived meanwhile has been read.

@@ -90,7 +90,7 @@ test('a request that arrived while the process was busy is answered, though its 
   Atomics.store(flags, 0, 1);
   Atomics.notify(flags, 0);
   Atomics.wait(flags, 1, 0, SLACK_MS);
-  busy(1_500);
+  busy(5_500);
 
   await until('the client says how it ended', () => said.length > 1);
   assert.deepEqual(said.at(-1), { answers: 2 });
@@ -102,7 +102,7 @@ test('a request that has begun is not cut when its idle connection would be', as
   await client.send('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
   await until('it is answered', () => client.answer().includes('\r\n\r\n'));
   await client.send('GET / HTTP/1.1\r\nHo');
-  await sleep(3_000);
+  await sleep(7_000);
   await client.send('st: localhost\r\n\r\n');
   await until('it is answered too', () => client.answer().split(' 200 OK').length === 3);
 });

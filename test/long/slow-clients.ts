@@ -73,7 +73,7 @@ const SLOW: Slowness[] = [
     what: 'keeps the connection after its answer, and says nothing more',
     begin: (client) => client.send('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n'),
     drop: '',
-    limitMs: (KEEP_ALIVE_SECONDS + 2) * SECOND,
+    limitMs: (KEEP_ALIVE_SECONDS + 6) * SECOND,
     answer: /^HTTP\/1\.1 200 /,
   },
 ];
