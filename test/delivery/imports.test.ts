@@ -17,7 +17,7 @@ const STOREYS = [
   ['progress'],
   ['log', 'paths', 'deadline'],
   ['config'],
-  ['start-error'],
+  ['start-error', 'describe-error'],
 ];
 
 interface Import {
