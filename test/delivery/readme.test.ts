@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { readConfig } from '../../src/config.ts';
 import { projectRoot } from '../../src/paths.ts';
@@ -96,14 +96,25 @@ test('the seven metrics are named, with a way to see each move', () => {
 });
 
 test('links inside the project lead somewhere', () => {
-  for (const readme of Object.values(readmes)) {
-    const headings = [...readme.matchAll(/^#+ (.+)$/gm)].map(([, text = '']) => anchorOf(text));
-    for (const [, target = ''] of readme.matchAll(/\]\(([^)\s]+)\)/g)) {
-      if (target.startsWith('#')) assert.ok(headings.includes(target.slice(1)), `no heading for ${target}`);
-      else if (!target.startsWith('http')) assert.ok(existsSync(join(projectRoot, target)), `${target} is missing`);
+  for (const page of ['README.md', 'README.pt-BR.md', ...readdirSync(join(projectRoot, 'docs')).map(inDocs)]) {
+    if (!page.endsWith('.md')) continue;
+    for (const [, target = ''] of read(page).matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (target.startsWith('http')) continue;
+      const [file = '', anchor] = target.split('#');
+      const linked = file === '' ? page : join(dirname(page), file);
+      assert.ok(existsSync(join(projectRoot, linked)), `${page}: ${target} is missing`);
+      if (anchor !== undefined) assert.ok(anchorsOf(linked).includes(anchor), `${page}: no heading for ${target}`);
     }
   }
 });
+
+function inDocs(name: string): string {
+  return join('docs', name);
+}
+
+function anchorsOf(page: string): string[] {
+  return [...read(page).matchAll(/^#+ (.+)$/gm)].map(([, text = '']) => anchorOf(text));
+}
 
 /** How GitHub makes an anchor of a heading. */
 function anchorOf(heading: string): string {
