@@ -9,7 +9,7 @@ import { createLog, type Logger, logFatal } from '../log.ts';
 import { openStore, WorkerRegistry } from '../metrics/index.ts';
 import { openPaymentProvider } from '../payments/simulated.ts';
 import { StartError } from '../start-error.ts';
-import { createApp, createRateLimiter, isDatabaseFailure, shopRoutes } from '../web/index.ts';
+import { createApp, createRateLimiter, isDatabaseFailure, loadTemplates, shopRoutes } from '../web/index.ts';
 import { keepDefaultMetrics } from './default-metrics.ts';
 import { listen } from './http-server.ts';
 import { type Assignment, type PrimaryMessage, readAssignment, type WorkerMessage, workerName } from './messages.ts';
@@ -111,6 +111,7 @@ async function startWorker(
       worker: workerName(assignment.instance, process.pid),
       payments,
       diskSpace,
+      templates: loadTemplates(),
       sessionKeys: config.shop.sessionKeys,
       rateLimiter: rateLimit === null ? null : createRateLimiter({ database, posts: rateLimit, log }),
       metricsEndpoint: config.shop.metricsOnShopPort ? new URL(assignment.metricsUrl) : null,

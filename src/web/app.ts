@@ -26,12 +26,14 @@ import { createRouter, refuseMethod } from './router.ts';
 import { secureHeaders } from './security-headers.ts';
 import { greetVisitor, sessionCookie } from './session.ts';
 import type { RequestState } from './state.ts';
-import { loadTemplates } from './templates.ts';
+import type { Templates } from './templates.ts';
 
 export interface AppDeps {
   database: Knex;
   metrics: WorkerMetrics;
   log: Logger;
+  /** From `loadTemplates`. */
+  templates: Templates;
   /** Newest first: it signs, all verify. */
   sessionKeys: readonly string[];
   /** Form posts per address; null: no limit. */
@@ -65,7 +67,7 @@ const LOAD: LoadLimits = { maxInFlight: 100, lateCount: 10, lateMs: 1_000 };
 /** How many pages fewer than make a worker seem to have fallen behind may wait for the payment provider. */
 const SPARE_PAGES = 2;
 
-/** The shop as a Koa application. Throws when a template doesn't compile. */
+/** The shop as a Koa application. */
 export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestState> {
   const { database, metrics, log, payments, worker, diskSpace, rateLimiter, metricsEndpoint, ready } = deps;
   const { trustProxy = false, readyWithoutDatabase = false, load = LOAD, deadlineMs = 1_900 } = options;
@@ -77,7 +79,7 @@ export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestS
 
   const catalogue = createCatalogue(database);
   const assets = createAssets(join(projectRoot, 'public'));
-  const pages = createPages({ assets, catalogue, templates: loadTemplates() });
+  const pages = createPages({ assets, catalogue, templates: deps.templates });
   const checkouts = createBulkhead(Math.max(1, load.lateCount - SPARE_PAGES));
   const router = createRouter({
     shop: { database, metrics, catalogue, checkouts, payments, worker, diskSpace, log },

@@ -14,6 +14,8 @@ import { parseExposition, type Scrape } from '../support/exposition.ts';
 export interface MeasuredWorker {
   metrics: WorkerMetrics;
   scrape(): Promise<Scrape>;
+  /** One metric alone, which costs next to nothing. */
+  scrapeOnly(name: string): Promise<Scrape>;
 }
 
 export const PRODUCTS = ['mochila-urbana', 'caneca-azul'];
@@ -32,6 +34,9 @@ export function measuredWorker(): MeasuredWorker {
     metrics,
     async scrape() {
       return parseExposition(await registry.metrics());
+    },
+    async scrapeOnly(name) {
+      return parseExposition(await registry.getSingleMetricAsString(name));
     },
   };
 }

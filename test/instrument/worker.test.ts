@@ -95,7 +95,8 @@ test('an idle process shows nearly no core in use, a busy one what the system sa
   const worker = measuredWorker();
   const sampler = sampleProcess(worker.metrics.cpuUsage, '1');
   t.after(() => sampler.stop());
-  const shown = async () => (await worker.scrape()).of('shop_cpu_usage_ratio', { worker: '1' });
+  const shown = async () =>
+    (await worker.scrapeOnly('shop_cpu_usage_ratio')).of('shop_cpu_usage_ratio', { worker: '1' });
   await until('idle', async () => (await shown()) < 0.1);
   const spinning = setInterval(() => {
     const end = performance.now() + 50;

@@ -12,7 +12,14 @@ import { createWorkerMetrics } from '../../src/instrument/worker.ts';
 import { serializers } from '../../src/log.ts';
 import { WorkerRegistry } from '../../src/metrics/index.ts';
 import { openPaymentProvider } from '../../src/payments/simulated.ts';
-import { type AppDeps, type AppOptions, createApp, shopRoutes } from '../../src/web/index.ts';
+import {
+  type AppDeps,
+  type AppOptions,
+  createApp,
+  loadTemplates,
+  shopRoutes,
+  type Templates,
+} from '../../src/web/index.ts';
 import { testDatabase } from './database.ts';
 import { parseExposition, type Scrape } from './exposition.ts';
 import { createVisitor, type Visitor } from './visitor.ts';
@@ -42,6 +49,8 @@ export type ShopOverrides = Partial<AppDeps> & {
 
 const POOL_MAX = 10;
 const SESSION_KEYS = ['a key that only the tests know'];
+/** Compiled once for all shops of the process. */
+let templates: Templates | undefined;
 
 /** A shop with the whole catalogue in a fresh database; all is closed at the test's end. */
 export async function startShop(t: TestContext, overrides: ShopOverrides = {}): Promise<TestShop> {
@@ -73,10 +82,12 @@ async function serve(
   t.after(instrumentKnex(database, metrics));
   const diskSpace = watchDiskSpace(database, metrics, log);
   const provider = openPaymentProvider(connection, log);
+  templates ??= loadTemplates();
   const app = createApp(
     {
       metrics,
       log,
+      templates,
       sessionKeys: SESSION_KEYS,
       rateLimiter: null,
       metricsEndpoint: null,

@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const POLL_MS = 25;
+/** A condition that takes long is asked less often: waiting must not keep the processor from what is waited for. */
+const POLL_SHARE = 2;
+const LONGEST_POLL_MS = 250;
 
 /**
  * Waits for a condition, never for a length of time.
@@ -13,9 +16,10 @@ export async function until<T>(
   condition: () => T | Promise<T>,
   deadlineMs = 60_000,
 ): Promise<Exclude<T, undefined | null | false>> {
-  const deadline = Date.now() + deadlineMs;
+  const deadline = performance.now() + deadlineMs;
   let last: unknown;
   for (;;) {
+    const askedMs = performance.now();
     try {
       const value = await condition();
       if (value) return value as Exclude<T, undefined | null | false>;
@@ -23,8 +27,9 @@ export async function until<T>(
     } catch (error) {
       last = error;
     }
-    if (Date.now() > deadline) throw new Error(`${what}: not within ${deadlineMs} ms, last seen: ${String(last)}`);
-    await sleep(POLL_MS);
+    if (performance.now() > deadline)
+      throw new Error(`${what}: not within ${deadlineMs} ms, last seen: ${String(last)}`);
+    await sleep(Math.min(Math.max(POLL_MS, POLL_SHARE * (performance.now() - askedMs)), LONGEST_POLL_MS));
   }
 }
 

@@ -3,8 +3,8 @@ import { readdirSync } from 'node:fs';
 import { Agent, get } from 'node:http';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Farm, type Mechanism, startFarm } from './support/farm.ts';
-import { decreases, parse, type Samples } from './support/samples.ts';
+import { type Farm, type Mechanism, startFarm } from '../metrics/support/farm.ts';
+import { decreases, parse, type Samples } from '../metrics/support/samples.ts';
 
 /** One of four workers, each with 1,000 acts, is killed and its place stays empty. */
 async function killOneOfFour(t: TestContext, mechanism: Mechanism): Promise<[before: Samples, after: Samples]> {

@@ -21,7 +21,7 @@ import { type TestContext, test } from 'node:test';
 import { askEveryWorker, type RunningCluster, startCluster } from '../support/cluster.ts';
 import { testDatabase } from '../support/database.ts';
 import { until } from '../support/wait.ts';
-import { watchTotals } from './watch.ts';
+import { watchTotals } from '../laws/watch.ts';
 
 const HEADER_BYTES = 64;
 const VALUES_BYTES = 20_000;
