@@ -71,10 +71,11 @@ export class SlidingWindows {
     for (const [{ description }, window] of this.#windows) {
       const ageMs = (description.maxAgeSeconds ?? 0) * 1000;
       const fromMs = window.stepAtMs ?? nowMs;
-      if (window.stepAtMs !== null && nowMs - fromMs < ageMs / STEPS) continue;
-      window.stepAtMs = nowMs;
-      const step = this.#step(fromMs, window, counts);
-      if (step.slots.length > 0) window.steps.push(step);
+      if (window.stepAtMs === null || nowMs - fromMs >= ageMs / STEPS) {
+        window.stepAtMs = nowMs;
+        const step = this.#step(fromMs, window, counts);
+        if (step.slots.length > 0) window.steps.push(step);
+      }
       const oldestMs = nowMs - ageMs - Math.max(ageMs / STEPS, SHORTEST_STEP_MS);
       while (window.steps[0] !== undefined && window.steps[0].fromMs <= oldestMs) {
         this.#forget(window.steps.shift() as Step);

@@ -49,6 +49,8 @@ test('no look ever shows what is older than the window and a step, however far t
         }
       }
     }),
+    // Looks in one step, of which the last finds what the first has seen too old.
+    { examples: [[[6978, 13, 9]]] },
   );
 });
 
