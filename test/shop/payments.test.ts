@@ -5,32 +5,15 @@ import { connect } from '../../src/db/index.ts';
 import type { PaymentRequest } from '../../src/payments/gateway.ts';
 import { type LeftPaymentsOptions, settleLeftPayments } from '../../src/payments/settle.ts';
 import { openPaymentProvider } from '../../src/payments/simulated.ts';
+import { atCheckout, hiddenFields } from '../support/checkout.ts';
 import { testDatabase } from '../support/database.ts';
 import { testProvider } from '../support/provider.ts';
 import { dump, startShop, type TestShop } from '../support/shop.ts';
 import { PATIENT } from '../support/test-server.ts';
-import { CUSTOMER, DECLINED_CARD, type Page, type Visitor } from '../support/visitor.ts';
+import { CUSTOMER, DECLINED_CARD, type Visitor } from '../support/visitor.ts';
 import { until } from '../support/wait.ts';
 
 const log = pino({ level: 'silent' });
-
-interface Form {
-  shopper: Visitor;
-  /** The hidden fields. */
-  hidden: { cart: string; total_cents: string };
-}
-
-/** A shopper who sees the checkout of so many units of product 1. */
-async function atCheckout(shop: TestShop, quantity = 1): Promise<Form> {
-  const shopper = shop.visitor();
-  assert.equal((await shopper.post('/add_to_cart/1', { quantity })).status, 302);
-  return { shopper, hidden: hiddenFields(await shopper.get('/checkout')) };
-}
-
-function hiddenFields({ text }: Page): Form['hidden'] {
-  const fieldOf = (name: string) => new RegExp(`name="${name}" value="([^"]+)"`).exec(text)?.[1] ?? '';
-  return { cart: fieldOf('cart'), total_cents: fieldOf('total_cents') };
-}
 
 const setPrice = (shop: TestShop, price_cents: number) =>
   shop.knex('products').where({ id: 1 }).update({ price_cents });
@@ -338,49 +321,3 @@ test('the simulated provider answers a reference once, and remembers it for all 
   await until('the approval is there, claimed or not', async () => (await two.find('c')) === 'approved');
   assert.doesNotMatch(JSON.stringify(await knex('simulated_provider_payments')), /42424242|ANA|123/);
 });
-
-/** Makes PostgreSQL refuse to add rows to a table as it does when its disk is full. */
-async function fillDisk(shop: TestShop, table: string): Promise<() => Promise<unknown>> {
-  await shop.knex.raw(`
-    create or replace function no_space() returns trigger language plpgsql as $$ begin
-      raise exception using errcode = 'disk_full', message = 'could not extend file: No space left on device';
-    end $$;
-    create trigger no_space before insert on ${table} for each row execute function no_space()`);
-  return () => shop.knex.raw(`drop trigger no_space on ${table}`);
-}
-
-for (const table of ['payments', 'orders']) {
-  test(`a disk that is full for ${table} shows in the log and the metrics, and soon no payment is asked for`, async (t) => {
-    const payments = testProvider();
-    const shop = await startShop(t, { payments });
-    const forms = await Promise.all(Array.from({ length: 5 }, () => atCheckout(shop)));
-    assert.equal((await shop.metrics()).of('shop_db_disk_full'), 0);
-    const emptyDisk = await fillDisk(shop, table);
-
-    for (const { shopper, hidden } of forms) {
-      const refused = await shopper.post('/checkout', { ...CUSTOMER, ...hidden });
-      assert.equal(refused.status, 503);
-      assert.ok(refused.headers.has('retry-after'));
-    }
-
-    assert.equal(payments.asked.length, table === 'orders' ? 1 : 0);
-    const metrics = await shop.metrics();
-    assert.equal(metrics.of('shop_db_disk_full'), 1);
-    assert.equal(metrics.of('shop_errors_total', { type: 'database', route: '/checkout' }), forms.length);
-    const told = shop
-      .log()
-      .split('\n')
-      .filter((line) => line.includes('disk is full'));
-    assert.equal(told.length, 1);
-    assert.equal(JSON.parse(told[0] as string).level, 50);
-    assert.equal((await forms[0]?.shopper.get('/cart'))?.status, 200, 'who only looks is served');
-
-    await emptyDisk();
-    await until('it is forgotten', async () => (await shop.metrics()).of('shop_db_disk_full') === 0);
-    for (const { shopper, hidden } of forms) {
-      assert.equal((await shopper.post('/checkout', { ...CUSTOMER, ...hidden })).status, 302);
-    }
-    const states = await shop.knex('payments').pluck('state');
-    assert.deepEqual(states.filter((state) => state === 'ordered').length, forms.length);
-  });
-}

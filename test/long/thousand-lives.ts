@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { countOpenFiles, heapInUse } from './support/memory.ts';
-import { openCluster } from './support/stores.ts';
+import { countOpenFiles, heapInUse } from '../metrics/support/memory.ts';
+import { openCluster } from '../metrics/support/stores.ts';
 
 const MANY_LIVES = fileURLToPath(new URL('support/many-lives.mjs', import.meta.url));
 const LIVES = 100;

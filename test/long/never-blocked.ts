@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type FrailShop, startFrailShop } from '../laws/frail-shop.ts';
+import { keepAliveScraper, readTotals, type Scraper, watchTotals } from '../laws/watch.ts';
 import { askEveryWorker } from '../support/cluster.ts';
 import { queuedMs } from '../support/cpu-queue.ts';
 import { parseExposition } from '../support/exposition.ts';
 import { until } from '../support/wait.ts';
-import { type FrailShop, startFrailShop } from './frail-shop.ts';
-import { keepAliveScraper, readTotals, type Scraper, watchTotals } from './watch.ts';
 
 const LONGEST_SCRAPE_MS = 100;
 /** At least so many, over both addresses. */
