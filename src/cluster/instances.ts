@@ -30,26 +30,20 @@ export async function enterInstance(
 ): Promise<() => Promise<void>> {
   const id = randomUUID();
   const name = `${hostname()}:${process.pid}`;
-  let hashes: string[] = [];
+  /** Undefined until the database has told the salt. */
+  let hashes: string[] | undefined;
 
   async function sayHello(): Promise<void> {
+    const isFirst = hashes === undefined;
+    hashes ??= await hashKeys(database, sessionKeys);
     const row = { id, name, session_key_hashes: hashes, seen_at: database.fn.now() };
     await database('instances').insert(row).onConflict('id').merge(['seen_at']);
+    // First the row, then the look: of two that start at once, at least one sees the other.
+    if (isFirst) await lookForStrangers(hashes);
     await database('instances').whereRaw('seen_at < now() - ?::interval', [FORGOTTEN]).delete();
   }
 
-  async function quietly(work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      log.debug({ err: error }, 'the list of instances could not be kept');
-    }
-  }
-
-  let underWay = quietly(async () => {
-    hashes = await hashKeys(database, sessionKeys);
-    // First the row, then the look: of two that start at once, at least one sees the other.
-    await sayHello();
+  async function lookForStrangers(hashes: string[]): Promise<void> {
     const strangers = await database('instances')
       .whereRaw('seen_at > now() - ?::interval and not session_key_hashes && ?::text[]', [ALIVE, hashes])
       .orderBy('name')
@@ -60,7 +54,17 @@ export async function enterInstance(
         'this instance has none of the session keys of other instances on its database, so visitors lose their carts when they come to another instance: set the same SESSION_KEYS for all of them',
       );
     }
-  });
+  }
+
+  async function quietly(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      log.debug({ err: error }, 'the list of instances could not be kept');
+    }
+  }
+
+  let underWay = quietly(sayHello);
   await underWay;
 
   const timer = setInterval(() => {

@@ -1,4 +1,5 @@
 import { forbidden } from '../shop/errors.ts';
+import { maskCardNumbers } from '../shop/payment/card-numbers.ts';
 import type { WebContext, WebMiddleware } from './state.ts';
 
 const REFUSED = 'Esse formulário veio de outro site, por isso não foi aceito.';
@@ -29,7 +30,11 @@ function refuseOtherOrigin(ctx: WebContext, from: string | null): void {
   const asked = originOf(`${ctx.protocol}://${ctx.host}`);
   if (from !== null && from === asked) return;
   throw forbidden(`${REFUSED} ${BEHIND_A_PROXY}`, {
-    hint: `the form's Origin or Referer is ${from ?? 'unreadable'}, but it was sent to ${asked ?? 'an unreadable Host'}: if that is the shop itself, let the proxy set Host ("proxy_set_header Host $host", with another port than 80 and 443 $http_host), or X-Forwarded-Host and X-Forwarded-Proto with TRUST_PROXY=true`,
+    // Logged, so without what a client can put into a host's name.
+    hint: maskCardNumbers(
+      `the form's Origin or Referer is ${from ?? 'unreadable'}, but it was sent to ${asked ?? 'an unreadable Host'}: if that is the shop itself, let the proxy set Host ("proxy_set_header Host $host", with another port than 80 and 443 $http_host), or X-Forwarded-Host and X-Forwarded-Proto with TRUST_PROXY=true`,
+      '[digits]',
+    ),
   });
 }
 

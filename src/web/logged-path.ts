@@ -4,8 +4,8 @@ import { maskCardNumbers } from '../shop/payment/card-numbers.ts';
 const MAX_PATH = 200;
 /** Characters that are looked at: what is hidden makes a path shorter. */
 const MAX_READ = 2_000;
-/** As often as a path that was encoded by several programs is decoded. */
-const MAX_DECODINGS = 4;
+/** Each decoding makes a path shorter; one that was encoded more often tells nothing. */
+const MAX_DECODINGS = 100;
 
 const ESCAPES = /(?:%[\da-f]{2})+/gi;
 /** A card's number with a mistake in it would do as much harm. */
@@ -25,7 +25,7 @@ export function loggedPath(address: string): string {
   const masked = maskCardNumbers(decoded, DIGITS)
     .replace(LONG_NUMBER, DIGITS)
     .split(/([/?#&=;,\s]+)/)
-    .map((part) => (/.@./.test(part) ? EMAIL : part))
+    .map((part) => (/.@./.test(part.normalize('NFKC')) ? EMAIL : part))
     .join('');
   return (masked === decoded ? path : encode(masked)).slice(0, MAX_PATH);
 }

@@ -19,6 +19,12 @@ export function identifyRequest(): WebMiddleware {
 }
 
 function isSane(id: string): boolean {
-  // Among the digits of random letters and digits, a card's number is easily found.
-  return SANE.test(id) && (/[a-z]/i.test(id) || !holdsCardNumber(id));
+  if (!SANE.test(id)) return false;
+  // Among random letters and digits a card's number is easily found, but seldom in one piece.
+  return /[a-z]/i.test(id) ? !id.split(/[^0-9a-z]+/i).some(isCardNumber) : !holdsCardNumber(id);
+}
+
+/** Whether digits are one card's number and nothing else. */
+function isCardNumber(text: string): boolean {
+  return /^\d+$/.test(text) && holdsCardNumber(text);
 }

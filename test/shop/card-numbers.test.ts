@@ -72,6 +72,23 @@ test('where words stand between the digits, the groups of a card are found', () 
   }
 });
 
+test('a card that is written like a telephone number, a CPF, a CEP or a list is found', () => {
+  for (const text of [
+    '(37) 8282-2463 10005',
+    '(37)82822463 10005',
+    '(42) 2222-2222 222',
+    '(42) 4242-4242 424242',
+    'cpf 42424242424 24242',
+    'CPF: 424.242.424-24 24242',
+    'CEP 42424-242 42424242',
+    '4242,4242,4242,4242123',
+    '4242;4242;4242;42429',
+    '2131777777777773',
+  ]) {
+    assert.ok(holdsCardNumber(text), text);
+  }
+});
+
 test('real addresses, telephones and documents are no card numbers', () => {
   for (const text of [
     'entre os números 1000 2000 3000 4001',
@@ -79,7 +96,7 @@ test('real addresses, telephones and documents are no card numbers', () => {
     '+55 61 91234-5678',
     '5511912345601',
     '+49 1512 3456788',
-    'CPF 424.242.424-24, casa 2',
+    'CPF 653.275.865-53, casa 2',
     '12.345.678/0001-95',
     '4242424242424241',
     '0000000000000000',

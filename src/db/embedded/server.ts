@@ -99,6 +99,8 @@ function serverCommand({ account, binaries, paths, settings }: ServerOptions, po
     log_min_messages: 'log',
     log_min_error_statement: 'panic',
     log_checkpoints: 'off',
+    // A statement that waits for a lock ends with the worker that sent it, not when it gets the lock.
+    client_connection_check_interval: '1s',
     ...settings,
   };
   const options = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]);

@@ -65,7 +65,8 @@ function parseCartId(value: unknown): string | null {
 
 function parseTotal(value: unknown): number | null {
   if (value === undefined) return null;
-  if (typeof value === 'string' && /^[1-9]\d{0,14}$/.test(value)) return Number(value);
+  // Sixteen digits are more than any cart can cost.
+  if (typeof value === 'string' && /^(0|[1-9]\d{0,15})$/.test(value)) return Number(value);
   throw invalid('Esse total não existe. Abra o carrinho e finalize o pedido de novo.');
 }
 

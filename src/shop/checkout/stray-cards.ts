@@ -1,4 +1,4 @@
-import { findCardNumbers } from '../payment/card-numbers.ts';
+import { crossOutCpf, findCardNumbers } from '../payment/card-numbers.ts';
 import type { CheckoutField } from '../views.ts';
 
 const ADDRESS: readonly CheckoutField[] = ['address1', 'address2', 'city', 'state', 'country'];
@@ -13,7 +13,7 @@ const ROWS: readonly (readonly CheckoutField[])[] = [
   ['zip'],
   ['card_name'],
 ];
-/** Eleven digits that stand alone in an entry of an address. */
+/** Eleven digits that stand alone in an entry of an address: a CPF behind a house number is as long as a card's number. */
 const CPF_ALONE = /(?<=^|[,;] ?)\d{11}(?= ?(?:[,;]|$))/g;
 
 /**
@@ -40,18 +40,4 @@ function strayInRow(row: readonly CheckoutField[], form: Readonly<Record<string,
   return spans
     .filter((span) => found.some(({ start, end }) => start < span.end && end > span.start))
     .map(({ field }) => field);
-}
-
-/** A CPF behind a house number is as long as a card's number. */
-function crossOutCpf(digits: string): string {
-  return isCpf(digits) ? 'x'.repeat(digits.length) : digits;
-}
-
-/** Whether eleven digits have a CPF's two check digits: each is what makes a weighted sum a multiple of eleven. */
-function isCpf(digits: string): boolean {
-  return [9, 10].every((count) => {
-    let sum = 0;
-    for (let i = 0; i < count; i++) sum += Number(digits[i]) * (count + 1 - i);
-    return ((sum * 10) % 11) % 10 === Number(digits[count]);
-  });
 }

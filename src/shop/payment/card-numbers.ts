@@ -25,9 +25,9 @@ const ISSUERS: readonly Issuer[] = [
   { prefix: /^3(0[0-5]|095|[689])/, lengths: [14, 16, 17, 18, 19] }, // Diners Club
   { prefix: /^3841[046]0/, lengths: [13, 16, 19] }, // Hipercard
   { prefix: /^35/, lengths: [16, 17, 18, 19] }, // JCB
-  { prefix: /^(1800|2131)/, lengths: [15] }, // JCB
-  { prefix: /^(5[06-9]|6|81)/, lengths: [16, 17, 18, 19] }, // Discover, Elo, Hipercard, Maestro, UnionPay
-  { prefix: /^(50(18|2|38)|5893|6304|67(59|6[1-3]))/, lengths: [12, 13, 14, 15] }, // Maestro
+  { prefix: /^(1800|2131)/, lengths: [15, 16, 17, 18, 19] }, // JCB
+  { prefix: /^(5[06-9]|6|8[12])/, lengths: [16, 17, 18, 19] }, // Discover, Elo, Hipercard, Maestro, RuPay, UnionPay
+  { prefix: /^(493698|50(18|2|38)|5893|6304|67(59|6[1-3]))/, lengths: [12, 13, 14, 15, 17] }, // Maestro
   { prefix: /^(5[06-9]|6)/, lengths: [12, 13, 14, 15], alone: true }, // Maestro, UnionPay
 ];
 const LONGEST_PREFIX = 6;
@@ -35,15 +35,21 @@ const SHORTEST_NUMBER = 12;
 /** No card's number with a country code in front is as long: shorter ones behind a plus sign are telephone numbers. */
 const LONGEST_PHONE = 13;
 
-/** Numbers that are written in a way of their own, or named; what they are made of begins and ends no card's number. */
+/**
+ * Numbers that are written in a way of their own, or named; what they are made of begins and ends no card's number. Digits
+ * that go on behind one make it a part of something else.
+ */
 const OTHER_NUMBERS = [
-  /(?<!\d)\d{3}\.\d{3}\.\d{3}-\d{2}(?!\d)/g, // CPF
-  /(?<!\d)\d{2}\.\d{3}\.\d{3}\/\d{4}-\d{2}(?!\d)/g, // CNPJ
-  /(?:\+55 ?)?\(0?\d\d\) ?9?\d{4}[ .-]?\d{4}(?!\d)/g, // telephones
-  /\+55 ?0?\d\d ?9?\d{4}[ .-]?\d{4}(?!\d)/g,
+  /(?<!\d)\d{2}\.\d{3}\.\d{3}\/\d{4}-\d{2}(?![ ./-]?\d)/g, // CNPJ
+  /(?:\+55 ?)?\(0?\d\d\) ?9?\d{4}[ .-]?\d{4}(?![ ./-]?\d)/g, // telephones
+  /\+55 ?0?\d\d ?9?\d{4}[ .-]?\d{4}(?![ ./-]?\d)/g,
   /(?<!\d[ ./-]?)0?\d\d[ .]9\d{4}-\d{4}(?![ ./-]?\d)/g,
+  /\bcep\W{0,3}\d{2}\.?\d{3}[ -]?\d{3}(?![ ./-]?\d)/gi,
+];
+/** With its marks, or named. */
+const CPF = [
+  /(?<!\d)\d{3}\.\d{3}\.\d{3}-\d{2}(?!\d)/g,
   /\bcpf\W{0,3}(?:n[o.]?\W{0,3})?\d{3}[ .]?\d{3}[ .]?\d{3}[ ./-]?\d{2}(?!\d)/gi,
-  /\bcep\W{0,3}\d{2}\.?\d{3}[ -]?\d{3}(?!\d)/gi,
 ];
 
 /** What stands between two digits, by how much it parts them. */
@@ -60,7 +66,7 @@ const GAP = {
 } as const;
 type Gap = (typeof GAP)[keyof typeof GAP];
 
-const ENTRIES = /[,;]|\s[-–—]\s/;
+const ENTRIES = /[,;]\s|\s[-–—]\s/;
 const WORD = /\p{L}\p{M}*\p{L}/u;
 const DIGIT = /\p{Nd}/u;
 /** A quick no for most texts: NFKC makes more digits of some characters, of ⑫ for one, and those are not ASCII. */
@@ -176,8 +182,26 @@ function toAsciiDigit(char: string): string {
 
 /** The text with letters in the place of what is a number of another kind. */
 function withoutOtherNumbers(plain: string): string {
-  const cross = (number: string) => 'x'.repeat(number.length);
-  return OTHER_NUMBERS.reduce((rest, known) => rest.replace(known, cross), plain);
+  const rest = OTHER_NUMBERS.reduce((text, known) => text.replace(known, cross), plain);
+  return CPF.reduce((text, known) => text.replace(known, crossOutCpf), rest);
+}
+
+/** Crosses a CPF out, if it is a valid one; a card's digits can be written in the same way. */
+export function crossOutCpf(number: string): string {
+  return isCpf(number.replace(/\D/g, '')) ? cross(number) : number;
+}
+
+function cross(number: string): string {
+  return 'x'.repeat(number.length);
+}
+
+/** Whether eleven digits have a CPF's two check digits: each is what makes a weighted sum a multiple of eleven. */
+function isCpf(digits: string): boolean {
+  return [9, 10].every((count) => {
+    let sum = 0;
+    for (let i = 0; i < count; i++) sum += Number(digits[i]) * (count + 1 - i);
+    return ((sum * 10) % 11) % 10 === Number(digits[count]);
+  });
 }
 
 function gapBetween(text: string, from: number, to: number): Gap {
