@@ -22,6 +22,15 @@ const LONGEST_TEXT = 10_000;
  * @param error whatever was thrown
  */
 export function describeError(error: unknown): ErrorDescription {
+  try {
+    return describe(error);
+  } catch {
+    // A getter or a Proxy can throw at any look.
+    return { type: 'unknown', message: 'an error that can not be read', stack: '' };
+  }
+}
+
+function describe(error: unknown): ErrorDescription {
   const told = withCauses(error);
   const code = told.map((one) => (one instanceof Error && 'code' in one ? one.code : undefined)).find(isTold);
   return {
@@ -40,10 +49,14 @@ export function withCauses(error: unknown): unknown[] {
     const next = open.pop();
     found.add(next);
     if (!(next instanceof Error)) continue;
-    const causes = [next.cause, ...(next instanceof AggregateError ? next.errors.slice(0, MOST_ERRORS) : [])];
+    const causes = [next.cause, ...(isAggregate(next) ? next.errors.slice(0, MOST_ERRORS) : [])];
     open.push(...causes.filter((cause) => cause !== undefined && !found.has(cause)).reverse());
   }
   return [...found];
+}
+
+function isAggregate(error: Error): error is AggregateError {
+  return error instanceof AggregateError && Array.isArray(error.errors);
 }
 
 function isTold(code: unknown): boolean {

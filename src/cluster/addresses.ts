@@ -11,6 +11,9 @@ const RETRY_MS = 100;
 /** Below this, Unix asks for rights; what is usual in its place is 8000 above: 8080, 8443. */
 const FIRST_FREE_FOR_ALL = 1024;
 const USUAL_STEP = 8000;
+const LAST_PORT = 65_535;
+/** Ports that are tried to find a free one. */
+const ATTEMPTS = 20;
 /** Of macOS, on by default. */
 const AIRPLAY_PORTS = [5000, 7000];
 
@@ -102,10 +105,19 @@ async function remedies({ shop, metrics }: Pick<Config, 'shop' | 'metrics'>, fau
       found.push(`${address.hostVariable}=127.0.0.1`);
       continue;
     }
-    let port = address.port < FIRST_FREE_FOR_ALL ? address.port + USUAL_STEP : address.port + 1;
-    while (used.includes(port) || (await tryToListen(address.host, port))) port++;
+    const first = address.port < FIRST_FREE_FOR_ALL ? address.port + USUAL_STEP : address.port + 1;
+    const port = await nextFreePort(address.host, first, used);
     used.push(port);
     found.push(`${address.portVariable}=${port}`);
   }
   return found;
+}
+
+/** @returns 0, for which the system chooses a port, where none is free near the first */
+async function nextFreePort(host: string, first: number, used: readonly number[]): Promise<number> {
+  const last = Math.min(first + ATTEMPTS, LAST_PORT);
+  for (let port = first; port <= last; port++) {
+    if (!used.includes(port) && !(await tryToListen(host, port))) return port;
+  }
+  return 0;
 }

@@ -55,6 +55,7 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
   /** Comes before each fork too, before the worker's code runs. */
   readonly #onSetup = (settings: ClusterSettings) => this.#stores.giveTo(settings);
   #scrape: Promise<Scrape> | null = null;
+  readonly #told = new Set<string>();
 
   /**
    * @throws {TypeError} when `directory` or `registers` is missing or wrong, or a registry holds a summary of prom-client's
@@ -71,7 +72,7 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
     // Whoever registers prom-client's metrics on this registry itself finds them served too.
     this.#own = [
       new MirroredRegistry(this),
-      ...registers.map((each) => (isWorkerRegistry(each) ? each : new MirroredRegistry(each))),
+      ...[...new Set(registers)].map((each) => (isWorkerRegistry(each) ? each : new MirroredRegistry(each))),
       this.#self.registry,
     ];
     this.#tick = setInterval(() => this.#gather(true), TICK_MS).unref();
@@ -131,8 +132,19 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
     // Whoever calls from now on wants to see what has been counted since.
     this.#scrape = null;
     // Not in between: prom-client measures the event loop's lag from one sample to the next.
-    for (const registry of this.#own) if (!registry.isSampled) await registry.sample();
+    for (const registry of this.#own) if (!registry.isSampled) await this.#sample(registry);
     return new Scrape(() => this.#gather(false), this.#stores, this.#self);
+  }
+
+  /** One metric that can't be sampled must not cost the whole page: a process warning tells of it, once. */
+  async #sample(registry: WorkerRegistry | MirroredRegistry): Promise<void> {
+    try {
+      await registry.sample();
+    } catch (error) {
+      const warning = `A metric could not be sampled: ${error instanceof Error ? error.message : error}`;
+      if (!this.#told.has(warning)) process.emitWarning(warning);
+      this.#told.add(warning);
+    }
   }
 
   #gather(thorough: boolean): View {

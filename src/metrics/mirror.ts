@@ -1,6 +1,6 @@
 import type { Metric, Registry, RegistryContentType } from 'prom-client';
 import { checkForeign, checkLabelNames } from './checks.ts';
-import type { Description } from './description.ts';
+import { type Description, shapeDifference } from './description.ts';
 import type { JsonMetric, JsonValue } from './instrument.ts';
 import { SeriesMap } from './series-map.ts';
 import { Store } from './store.ts';
@@ -95,7 +95,16 @@ export class Mirror {
 
   #mirrorOf(json: JsonMetric, labelNames: readonly string[]): Mirrored {
     const known = this.#mirrored.get(json.name);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      const difference =
+        json.values.length > 0 && shapeDifference(known.description, describe(json, known.description.labelNames));
+      if (difference) {
+        throw new Error(
+          `${json.name} was removed and made again with another shape (${difference}), which can't go on where the first one ended: give it another name`,
+        );
+      }
+      return known;
+    }
     checkLabelNames(labelNames);
     const description = describe(json, labelNames);
     const metric = this.#store.addMetric(description);

@@ -73,9 +73,15 @@ export class WorkerRegistry extends Registry {
     return (this as unknown as Printer).getMetricsAsString(metric);
   }
 
-  /** Brings the store up to date: runs the `collect` functions, copies prom-client's own metrics. */
+  /**
+   * Brings the store up to date: runs the `collect` functions, copies prom-client's own metrics.
+   *
+   * @throws the first error of a `collect`, when all others have been sampled
+   */
   async sample(): Promise<void> {
-    for (const metric of this.#metrics.values()) await this.#sampleOne(metric);
+    const errors: unknown[] = [];
+    for (const metric of this.#metrics.values()) await this.#sampleOne(metric).catch((error) => errors.push(error));
+    if (errors.length > 0) throw errors[0];
   }
 
   /** Whether it is kept up to date by itself. */

@@ -37,6 +37,18 @@ test('an error is told with what caused it, each once, however they hang togethe
   for (const error of deep) assert.ok(describeError(error).stack.length < 200_000);
 });
 
+test('an error that can not be read is told as such', () => {
+  const trap = Object.defineProperty(new Error('x'), 'message', {
+    get() {
+      throw new Error('no');
+    },
+  });
+  const revoked = Proxy.revocable(new Error('x'), {});
+  revoked.revoke();
+  const odd = Object.assign(new AggregateError([], 'odd'), { errors: null });
+  for (const error of [trap, revoked.proxy, odd]) assert.equal(typeof describeError(error).message, 'string');
+});
+
 test('whatever is thrown can be told', () => {
   for (const thrown of [undefined, null, 'text', 7n, Symbol('it'), {}, Object.create(null), [], () => {}]) {
     assert.equal(typeof describeError(thrown).message, 'string');

@@ -50,6 +50,16 @@ test('damaged files are told at once, each with its name and the remedy, and wor
   }
 });
 
+test('a server that lets nobody in ends the start at once, with its words and the file', async (t) => {
+  const folder = await temporaryFolder(t);
+  await (await startEmbedded(t, folder)).stop();
+  await writeFile(join(folder, 'postgres', 'pg_hba.conf'), 'host all all all reject\n');
+  await assert.rejects(startEmbedded(t, folder), (error: Error) => {
+    assert.match(error.message, /refuses the shop: pg_hba\.conf rejects connection.*pg_hba\.conf/);
+    return isShort(error);
+  });
+});
+
 test('a server whose postmaster.pid was damaged is stopped before the next is started', async (t) => {
   const folder = await temporaryFolder(t);
   const owner = await startOwner(t, folder);

@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { StartError } from '../../start-error.ts';
 
 const HOST = '127.0.0.1';
 /**
@@ -25,7 +26,7 @@ export async function freePort(): Promise<number> {
     // A refused port costs no turn of the event loop: signals would have to wait for the end of the search.
     await nextTurn();
   }
-  throw new Error(
+  throw new StartError(
     `No port from ${LOWEST} to ${HIGHEST} of ${HOST} was free in ${ATTEMPTS} attempts: stop what listens there, or set DATABASE_URL to a PostgreSQL server.`,
   );
 }
@@ -46,7 +47,7 @@ export async function isFree(port: number): Promise<boolean> {
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === 'EADDRINUSE') return false;
-    throw new Error(
+    throw new StartError(
       `The embedded PostgreSQL has to listen on ${HOST}, which does not work here (${message}). Is the loopback interface up (ip link set lo up)? Else set DATABASE_URL to a PostgreSQL server.`,
       { cause: error },
     );

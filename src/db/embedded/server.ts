@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { StartError } from '../../start-error.ts';
 import { clientConfig } from '../connect.ts';
+import { mayPass } from '../refusals.ts';
 import type { Account } from './account.ts';
 import type { Binaries } from './binaries.ts';
 import type { ClusterPaths } from './cluster-folder.ts';
@@ -117,6 +118,12 @@ async function provideDatabase({ paths, password }: ServerOptions, port: number)
     if ((error as { code?: string }).code === WRONG_PASSWORD && (await isOurs(paths.cluster, port))) {
       throw new StartError(
         `${paths.password} does not hold the password of the database in ${paths.cluster}: bring the right file back, or remove both to start with an empty shop.`,
+        { cause: error },
+      );
+    }
+    if (error instanceof pg.DatabaseError && !mayPass(error) && (await isOurs(paths.cluster, port))) {
+      throw new StartError(
+        `The embedded PostgreSQL refuses the shop: ${error.message}. Look at ${paths.cluster}/pg_hba.conf, or remove ${paths.cluster} to start with an empty shop.`,
         { cause: error },
       );
     }
