@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import { StartError } from '../start-error.ts';
+import { isLoopback } from './request-host.ts';
 
 const SECOND = 1000;
 /** The workers of a primary that was killed take up to a second to leave, longer on a busy machine. */
@@ -49,7 +50,9 @@ export async function checkAddresses(
         ({ address, code, message }) =>
           `Can't listen on ${address.host}:${address.port} (${code === 'EADDRINUSE' || code === 'EACCES' ? address.portVariable : address.hostVariable}): ${reasonFor(address, code) ?? message}`,
       );
-      throw new StartError(`${reasons.join('. ')}. Try: ${(await remedies(config, faults)).join(' ')} npm start`);
+      const settings = await remedies(config, faults);
+      const advice = settings.length > 0 ? `. Try: ${settings.join(' ')} npm start` : '';
+      throw new StartError(`${reasons.join('. ')}${advice}`);
     }
     await delay(RETRY_MS);
   }
@@ -90,7 +93,7 @@ function reasonFor({ host, port }: Address, code: string): string | undefined {
   return {
     EADDRINUSE: `another program listens there${airplay ? ', as the AirPlay receiver of macOS does' : ''}`,
     EACCES: `this user may not listen on a port below ${FIRST_FREE_FOR_ALL}`,
-    EADDRNOTAVAIL: `this machine has no address ${host}`,
+    EADDRNOTAVAIL: `this machine has no address ${host}${isLoopback(host) ? ': is the loopback interface up (ip link set lo up)?' : ''}`,
     EINVAL: `this machine can't listen on ${host}`,
     ENOTFOUND: `the name ${host} is not known here`,
     EAI_AGAIN: `the name ${host} is not known here`,
@@ -102,7 +105,8 @@ async function remedies({ shop, metrics }: Pick<Config, 'shop' | 'metrics'>, fau
   const found: string[] = [];
   for (const { address, code } of faults) {
     if (code !== 'EADDRINUSE' && code !== 'EACCES') {
-      found.push(`${address.hostVariable}=127.0.0.1`);
+      // Without a loopback, no address in its place helps: the processes of the shop reach each other there.
+      if (!isLoopback(address.host)) found.push(`${address.hostVariable}=127.0.0.1`);
       continue;
     }
     const first = address.port < FIRST_FREE_FOR_ALL ? address.port + USUAL_STEP : address.port + 1;
