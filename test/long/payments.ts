@@ -5,6 +5,7 @@ import { assertWholeOrders, fillShelf } from '../support/buyers.ts';
 import { type RunningCluster, startCluster } from '../support/cluster.ts';
 import { testDatabase } from '../support/database.ts';
 import { allSettled, assertMoneyAddsUp } from '../support/payments.ts';
+import { freePort } from '../support/port.ts';
 import { CUSTOMER, createVisitor } from '../support/visitor.ts';
 import { until } from '../support/wait.ts';
 
@@ -23,8 +24,13 @@ type Kill = 'worker' | 'frozen worker' | 'primary';
 test(`${ROUNDS} kills at any moment: each payment has its one order or is given back`, async (t) => {
   const database = await testDatabase(t);
   await fillShelf(database.url);
-  const start = () => startCluster(t, { workers: WORKERS, database, env: { WORKER_HANG_SECONDS: '2', SESSION_KEYS } });
-  const shops: [RunningCluster, RunningCluster] = [await start(), await start()];
+  // Their own: with PORT=0, a shop whose workers have all died at once gets another port.
+  const ports = [await freePort(), await freePort()] as const;
+  const start = (place: 0 | 1) => {
+    const env = { PORT: String(ports[place]), WORKER_HANG_SECONDS: '2', SESSION_KEYS };
+    return startCluster(t, { workers: WORKERS, database, env });
+  };
+  const shops: [RunningCluster, RunningCluster] = [await start(0), await start(1)];
   const acknowledged: string[] = [];
   let open = true;
 
@@ -55,7 +61,7 @@ test(`${ROUNDS} kills at any moment: each payment has its one order or is given 
     await sleep(Math.random() * LONGEST_PAUSE_MS);
     if (how === 'primary') {
       await shop.stop('SIGKILL');
-      shops[place] = await start();
+      shops[place] = await start(place);
       return;
     }
     const { worker, pid, restarts } = await until('a worker serves', async () => {

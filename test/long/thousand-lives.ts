@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { countOpenFiles, heapInUse } from '../metrics/support/memory.ts';
 import { openCluster } from '../metrics/support/stores.ts';
 
-const MANY_LIVES = fileURLToPath(new URL('support/many-lives.mjs', import.meta.url));
+const MANY_LIVES = fileURLToPath(new URL('../metrics/support/many-lives.mjs', import.meta.url));
 const LIVES = 100;
 const PLACES = 8;
 /** One kept life would take some 6 KB in the primary, 900 of them more than 5 MB. */
