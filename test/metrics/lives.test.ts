@@ -34,7 +34,8 @@ test('a store that is closed and opened anew in one process leaves its counts, a
   assert.equal(samples.of('took_seconds_count'), 50);
   assert.deepEqual([...samples.values.keys()], heads);
   assert.deepEqual(readdirSync(directory), []);
-  assert.equal(countOpenFiles(), openFiles);
+  // One file kept of each life would be 49 more; what else the process has open comes and goes.
+  assert.ok(countOpenFiles() <= openFiles + 5, `${countOpenFiles()} files are open, ${openFiles} before`);
   assert.deepEqual(problems, []);
 });
 

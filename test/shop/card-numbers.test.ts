@@ -84,6 +84,7 @@ test('a card that is written like a telephone number, a CPF, a CEP or a list is 
     '4242,4242,4242,4242123',
     '4242;4242;4242;42429',
     '2131777777777773',
+    '400\u200b00 90000-0000 x 03',
   ]) {
     assert.ok(holdsCardNumber(text), text);
   }

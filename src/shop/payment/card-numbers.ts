@@ -35,17 +35,22 @@ const SHORTEST_NUMBER = 12;
 /** No card's number with a country code in front is as long: shorter ones behind a plus sign are telephone numbers. */
 const LONGEST_PHONE = 13;
 
+/** No digit is so near that it may belong to the same number: marks and single letters part nothing. */
+const NEAR = String.raw`(?:[^\p{L}\d\n,;]|(?<!\p{L})\p{L}(?!\p{L})){0,3}`;
+const ALONE_BEFORE = String.raw`(?<!\d${NEAR})`;
+const ALONE_AFTER = String.raw`(?!${NEAR}\d)`;
+
 /**
- * Numbers that are written in a way of their own, or named; what they are made of begins and ends no card's number. Digits
- * that go on behind one make it a part of something else.
+ * Numbers that are written in a way of their own, or named; what they are made of begins and ends no card's number. With
+ * other digits near, they may be a part of something longer.
  */
 const OTHER_NUMBERS = [
-  /(?<!\d)\d{2}\.\d{3}\.\d{3}\/\d{4}-\d{2}(?![ ./-]?\d)/g, // CNPJ
-  /(?:\+55 ?)?\(0?\d\d\) ?9?\d{4}[ .-]?\d{4}(?![ ./-]?\d)/g, // telephones
-  /\+55 ?0?\d\d ?9?\d{4}[ .-]?\d{4}(?![ ./-]?\d)/g,
-  /(?<!\d[ ./-]?)0?\d\d[ .]9\d{4}-\d{4}(?![ ./-]?\d)/g,
-  /\bcep\W{0,3}\d{2}\.?\d{3}[ -]?\d{3}(?![ ./-]?\d)/gi,
-];
+  String.raw`(?<!\d)\d{2}\.\d{3}\.\d{3}\/\d{4}-\d{2}${ALONE_AFTER}`, // CNPJ
+  String.raw`(?<!\d)(?:\+55 ?)?\(0?\d\d\) ?9?\d{4}[ .-]?\d{4}${ALONE_AFTER}`, // telephones
+  String.raw`(?<!\d)\+55 ?0?\d\d ?9?\d{4}[ .-]?\d{4}${ALONE_AFTER}`,
+  String.raw`${ALONE_BEFORE}0?\d\d[ .]9\d{4}-\d{4}${ALONE_AFTER}`,
+  String.raw`(?<!\p{L})cep[^\p{L}\d]{0,3}\d{2}\.?\d{3}[ -]?\d{3}${ALONE_AFTER}`,
+].map((pattern) => new RegExp(pattern, 'giu'));
 /** With its marks, or named. */
 const CPF = [
   /(?<!\d)\d{3}\.\d{3}\.\d{3}-\d{2}(?!\d)/g,
