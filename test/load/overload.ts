@@ -27,7 +27,7 @@ const RECOVERY_MS = 15 * SECOND;
 /** Of what it serves without the crowd. */
 const LEAST_GOODPUT = 0.2;
 /** Beside another program, refusing takes what is left of the processor: then the crowd comes again. */
-const ATTEMPTS = 3;
+const ATTEMPTS = 5;
 const MEGABYTE = 2 ** 20;
 const MEMORY_BYTES = 400 * MEGABYTE;
 
