@@ -30,6 +30,8 @@ const CALM_ADDS = 200;
 /** Adds that are acknowledged between one death and the next. */
 const ADDS_BETWEEN_DEATHS = 10;
 const MAX_PAUSE_MS = 40;
+/** Workers are replaced one after the other, and a busy machine starts each slowly. */
+const RELOAD_MS = 240_000;
 
 /**
  * Clients shop while every scrape is compared with the one before: first in peace, a reload included, when nothing may fail
@@ -122,7 +124,7 @@ async function reload(shop: FrailShop): Promise<void> {
   const reloads = () => shop.output().match(/"msg":"reloaded"/g)?.length ?? 0;
   const before = reloads();
   process.kill(shop.pid, 'SIGHUP');
-  await until('the workers are reloaded', () => reloads() > before);
+  await until('the workers are reloaded', () => reloads() > before, RELOAD_MS);
 }
 
 /** Acknowledged ≤ counted ≤ committed ≤ sent, product by product and for HTTP; equal when nobody died. */
