@@ -12,6 +12,7 @@ import { ClusterStores, type LiveWorker } from './cluster-stores.ts';
 import { countSamples, type View } from './exposition.ts';
 import { MirroredRegistry } from './mirror.ts';
 import type { StoreProblem } from './problems.ts';
+import { samplingWarnings } from './sampling-warnings.ts';
 import { Scrape } from './scrape.ts';
 import { SelfMetrics } from './self-metrics.ts';
 import type { WorkerRegistry } from './worker-registry.ts';
@@ -55,7 +56,7 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
   /** Comes before each fork too, before the worker's code runs. */
   readonly #onSetup = (settings: ClusterSettings) => this.#stores.giveTo(settings);
   #scrape: Promise<Scrape> | null = null;
-  readonly #told = new Set<string>();
+  readonly #warnOnce = samplingWarnings();
 
   /**
    * @throws {TypeError} when `directory` or `registers` is missing or wrong, or a registry holds a summary of prom-client's
@@ -141,9 +142,7 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
     try {
       await registry.sample();
     } catch (error) {
-      const warning = `A metric could not be sampled: ${error instanceof Error ? error.message : error}`;
-      if (!this.#told.has(warning)) process.emitWarning(warning);
-      this.#told.add(warning);
+      this.#warnOnce(error);
     }
   }
 

@@ -2,6 +2,7 @@ import type { Metric, Registry, RegistryContentType } from 'prom-client';
 import { checkForeign, checkLabelNames } from './checks.ts';
 import { type Description, shapeDifference } from './description.ts';
 import type { JsonMetric, JsonValue } from './instrument.ts';
+import { samplingWarnings } from './sampling-warnings.ts';
 import { SeriesMap } from './series-map.ts';
 import { Store } from './store.ts';
 
@@ -121,7 +122,7 @@ export class MirroredRegistry {
   readonly isSampled = false;
   readonly #mirror = new Mirror(this.store);
   readonly #registry: Registry<RegistryContentType>;
-  readonly #told = new Set<string>();
+  readonly #warnOnce = samplingWarnings();
 
   /** @throws {Error} when it holds what can't be merged, a summary, or what Prometheus would reject */
   constructor(registry: Registry<RegistryContentType>) {
@@ -139,9 +140,7 @@ export class MirroredRegistry {
       try {
         await this.#mirror.copy(metric, defaultLabels);
       } catch (error) {
-        const warning = `A metric could not be sampled: ${error instanceof Error ? error.message : error}`;
-        if (!this.#told.has(warning)) process.emitWarning(warning);
-        this.#told.add(warning);
+        this.#warnOnce(error);
       }
     }
   }
