@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StartError } from '../start-error.ts';
@@ -38,7 +38,8 @@ async function readOrMake(dataDir: string, file: string): Promise<string[]> {
 
 /** Whole or not at all, and never over a file that is there: of two that start at once, both read the same. */
 async function writeOnce(file: string, text: string): Promise<void> {
-  const draft = `${file}.${process.pid}`;
+  // No pid in the name: it is the same in two containers that share the folder.
+  const draft = `${file}.${randomUUID()}`;
   try {
     await writeFile(draft, text, { mode: 0o600, flush: true });
     await link(draft, file);

@@ -1,16 +1,21 @@
 import assert from 'node:assert/strict';
-import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { keptSessionKeys } from '../../src/cluster/session-keys.ts';
 import { temporaryFolder } from '../support/cluster.ts';
 
 test('keys are made once, kept for this user alone, and the same at the next start', async (t) => {
-  const folder = join(await temporaryFolder(t), 'new');
-  const [made, read] = await Promise.all([keptSessionKeys(folder), keptSessionKeys(folder)]);
-  assert.deepEqual(made, read);
-  assert.equal(made.length, 1);
-  assert.equal((await stat(join(folder, 'session-keys'))).mode & 0o777, 0o600);
+  const parent = await temporaryFolder(t);
+  for (let round = 0; round < 30; round++) {
+    const folder = join(parent, `new-${round}`);
+    const starts = await Promise.all(Array.from({ length: 5 }, () => keptSessionKeys(folder)));
+    const [made = []] = starts;
+    assert.equal(made.length, 1);
+    for (const keys of starts) assert.deepEqual(keys, made);
+    assert.deepEqual(await readdir(folder), ['session-keys']);
+    assert.equal((await stat(join(folder, 'session-keys'))).mode & 0o777, 0o600);
+  }
 });
 
 test('a damaged file is told with its name and the remedy, and stays as it is', async (t) => {

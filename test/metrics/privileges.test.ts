@@ -41,7 +41,8 @@ test('workers that run as another user are read', { skip }, async (t) => {
   });
   const cwd = await copyForAnyone(t);
   const exec = join(cwd, 'test/metrics/support/many-lives.mjs');
-  cluster.setupPrimary({ exec, cwd, args: [directory.path, '1', '1'], uid: NOBODY, gid: NOBODY });
+  // Without the loader of this process, which is not there.
+  cluster.setupPrimary({ exec, execArgv: [], cwd, args: [directory.path, '1', '1'], uid: NOBODY, gid: NOBODY });
   for (let life = 1; life <= 2; life++) {
     const worker = cluster.fork();
     await once(worker, 'message');
