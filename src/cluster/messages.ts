@@ -4,6 +4,9 @@ export type WorkerMessage =
   | { type: 'draining' }
   /** Sent every second, so that a hang shows. */
   | { type: 'alive' }
+  /** It has counted how an order ended whose payment it settles next. If it dies before, the primary counts nothing more. */
+  | { type: 'order_counted'; reference: string }
+  | { type: 'payment_settled'; reference: string }
   /** It can't serve; `reason` says why, and it exits next. `final`: another try fails alike, as on a taken port. */
   | { type: 'failed'; reason: string; final: boolean };
 

@@ -1,4 +1,4 @@
-import cluster from 'node:cluster';
+import cluster, { type Worker } from 'node:cluster';
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -27,7 +27,7 @@ import { keepDefaultMetrics } from './default-metrics.ts';
 import { RESTART_REASONS } from './exit-reason.ts';
 import { listen } from './http-server.ts';
 import { enterInstance } from './instances.ts';
-import { workerName, writeAssignment } from './messages.ts';
+import { type WorkerMessage, workerName, writeAssignment } from './messages.ts';
 import { type ReleaseStack, releaseStack } from './release.ts';
 import { keptSessionKeys } from './session-keys.ts';
 import { handleSignals } from './signals.ts';
@@ -200,6 +200,12 @@ async function startPrimary(
     }),
     (settling) => settling.stop(),
   );
+  const hear = (_worker: Worker, message: WorkerMessage) => {
+    if (message.type === 'order_counted') leftPayments.orderCounted(message.reference);
+    if (message.type === 'payment_settled') leftPayments.paymentSettled(message.reference);
+  };
+  cluster.on('message', hear);
+  resources.add(hear, () => cluster.off('message', hear));
 
   const ops = createOpsApp({
     log,

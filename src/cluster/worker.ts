@@ -110,6 +110,10 @@ async function startWorker(
       log,
       worker: workerName(assignment.instance, process.pid),
       payments,
+      reports: {
+        orderCounted: (reference) => tell({ type: 'order_counted', reference }),
+        paymentSettled: (reference) => tell({ type: 'payment_settled', reference }),
+      },
       diskSpace,
       templates: loadTemplates(),
       sessionKeys: config.shop.sessionKeys,

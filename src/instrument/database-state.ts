@@ -10,8 +10,8 @@ import { findReading, isFresh, type SharedReading, takeReading } from './shared-
 const SECOND_MS = 1000;
 /** With the interval between two samples, a gauge of a database that falls silent becomes unknown within a second. */
 const GAUGE_DEADLINE_MS = SECOND_MS - SAMPLE_INTERVAL_MS;
-/** While a new reading takes too long, the latest one is shown, rather than nothing for ever. */
-const OLDEST_READING_MS = 10 * SECOND_MS;
+/** No value is shown for longer than this after it was read, the interval to the next sample included. */
+const OLDEST_MS = 2 * SECOND_MS;
 /** A database that is only slow is up. */
 const UP_DEADLINE_MS = SECOND_MS;
 
@@ -75,7 +75,8 @@ export function sampleDatabase(registry: WorkerRegistry, database: Knex, log: Lo
       inTime(found, GAUGE_DEADLINE_MS)
         .then(newestReading)
         .then(
-          (newest) => (newest && newest.ageMs <= OLDEST_READING_MS ? gauges.show(newest.reading) : gauges.forget()),
+          (newest) =>
+            newest && newest.ageMs <= OLDEST_MS - SAMPLE_INTERVAL_MS ? gauges.show(newest.reading) : gauges.forget(),
           gauges.forget,
         ),
     ]);

@@ -62,7 +62,14 @@ export interface LeftPaymentsOptions extends Settling {
   isAlive(worker: string): boolean;
 }
 
-export interface LeftPayments {
+/** What a worker tells its primary of payments that it settles, so that an order is counted once if it dies meanwhile. */
+export interface SettlementReports {
+  /** It has counted how the order of this payment ended. */
+  orderCounted(reference: string): void;
+  paymentSettled(reference: string): void;
+}
+
+export interface LeftPayments extends SettlementReports {
   /** Settles what a worker has left, from now on and not only when it is old enough. */
   workerDied(worker: string): void;
   /** Resolves when the statement under way has ended. */
@@ -78,6 +85,8 @@ export function settleLeftPayments(options: LeftPaymentsOptions): LeftPayments {
   const { database, payments, log } = options;
   /** By the time until which they are looked for: what they were doing in the database ends later than they do. */
   const deadWorkers = new Map<string, number>();
+  /** References of payments that workers settle, of which the orders are counted. */
+  const counted = new Set<string>();
   let stopped = false;
 
   async function sweep(): Promise<void> {
@@ -99,7 +108,8 @@ export function settleLeftPayments(options: LeftPaymentsOptions): LeftPayments {
     const { reference, cartId, amountCents, worker } = payment;
     const about = { cartId, paymentReference: reference, amountCents, paymentWorker: worker };
     if (payment.fresh) log.warn(about, 'a payment was left without an order by its worker');
-    if (payment.fresh && !options.isAlive(worker)) options.onFailedOrder();
+    if (payment.fresh && !options.isAlive(worker) && !counted.has(reference)) options.onFailedOrder();
+    counted.delete(reference);
     try {
       const { approved } = await giveBack(database, payments, reference);
       log.info(about, approved ? 'the payment that was left is given back' : 'the payment that was left took no money');
@@ -124,6 +134,8 @@ export function settleLeftPayments(options: LeftPaymentsOptions): LeftPayments {
   const timer = setInterval(begin, SWEEP_MS).unref();
 
   return {
+    orderCounted: (reference) => counted.add(reference),
+    paymentSettled: (reference) => counted.delete(reference),
     workerDied(worker) {
       deadWorkers.set(worker, performance.now() + ABANDONED_SECONDS * SECOND);
       begin();

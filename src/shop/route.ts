@@ -3,6 +3,7 @@ import type { DiskSpace } from '../instrument/disk-space.ts';
 import type { WorkerMetrics } from '../instrument/metrics.ts';
 import type { Logger } from '../log.ts';
 import type { PaymentGateway } from '../payments/gateway.ts';
+import type { SettlementReports } from '../payments/settle.ts';
 import type { Catalogue } from './catalogue/catalogue.ts';
 import type { Bulkhead } from './checkout/bulkhead.ts';
 import type { FlashCode } from './sessions/flash.ts';
@@ -17,6 +18,7 @@ export interface Shop {
   readonly payments: PaymentGateway;
   /** Name of this process, by which the primary knows whose a payment was. */
   readonly worker: string;
+  readonly reports: SettlementReports;
   readonly diskSpace: DiskSpace;
   readonly log: Logger;
 }

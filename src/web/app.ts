@@ -7,6 +7,7 @@ import type { WorkerMetrics } from '../instrument/metrics.ts';
 import type { Logger } from '../log.ts';
 import { projectRoot } from '../paths.ts';
 import type { PaymentGateway } from '../payments/gateway.ts';
+import type { SettlementReports } from '../payments/settle.ts';
 import { createCatalogue } from '../shop/catalogue/catalogue.ts';
 import { createBulkhead } from '../shop/checkout/bulkhead.ts';
 import { refuseMalformedAddress } from './address.ts';
@@ -45,6 +46,8 @@ export interface AppDeps {
   payments: PaymentGateway;
   /** Name of this process in the ledger of payments. */
   worker: string;
+  /** To the primary of this worker. */
+  reports: SettlementReports;
   diskSpace: DiskSpace;
 }
 
@@ -69,7 +72,7 @@ const SPARE_PAGES = 2;
 
 /** The shop as a Koa application. */
 export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestState> {
-  const { database, metrics, log, payments, worker, diskSpace, rateLimiter, metricsEndpoint, ready } = deps;
+  const { database, metrics, log, payments, worker, reports, diskSpace, rateLimiter, metricsEndpoint, ready } = deps;
   const { trustProxy = false, readyWithoutDatabase = false, load = LOAD, deadlineMs = 1_900 } = options;
 
   const proxies = Number(trustProxy);
@@ -82,7 +85,7 @@ export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestS
   const pages = createPages({ assets, catalogue, templates: deps.templates });
   const checkouts = createBulkhead(Math.max(1, load.lateCount - SPARE_PAGES));
   const router = createRouter({
-    shop: { database, metrics, catalogue, checkouts, payments, worker, diskSpace, log },
+    shop: { database, metrics, catalogue, checkouts, payments, worker, reports, diskSpace, log },
     pages,
     ground: { assets, database, metricsEndpoint, ready, readyWithoutDatabase },
     beforeForms: [refuseCrossSite(), limitRate(rateLimiter), parseForm()],

@@ -11,13 +11,13 @@ import { until } from '../support/wait.ts';
 /**
  * A shop with a bad network to its database; a visitor has something in the cart.
  *
- * @param meanwhile what PostgreSQL does while it commits an order
+ * @param meanwhile what PostgreSQL does while it commits a new row of `table`
  */
-async function startBadCommits(t: TestContext, meanwhile: string) {
+async function startBadCommits(t: TestContext, meanwhile: string, table: 'orders' | 'payments' = 'orders') {
   const shop = await startShop(t);
   await shop.knex.raw(`
     create function meanwhile() returns trigger language plpgsql as $$ begin ${meanwhile}; return null; end $$;
-    create constraint trigger meanwhile after insert on orders deferrable initially deferred
+    create constraint trigger meanwhile after insert on ${table} deferrable initially deferred
     for each row execute function meanwhile()`);
   const proxy = await startProxy(t, { port: Number(new URL(shop.url).port) });
   const log = pino({ level: 'silent' });
@@ -80,4 +80,34 @@ test('a commit fails: there is no order, and the payment is given back', async (
   const metrics = await worker.metrics();
   assert.equal(metrics.of('shop_orders_total', { outcome: 'failed' }), 1);
   assert.equal(metrics.of('shop_orders_total'), 1);
+});
+
+test('the answer to the start of a payment is lost: nobody pays, it is given up at once, and the cart can be paid for', async (t) => {
+  const { knex, proxy, worker, visitor, asked } = await startBadCommits(
+    t,
+    'perform pg_advisory_xact_lock(1)',
+    'payments',
+  );
+  const pause = await knex.transaction();
+  t.after(() => pause.rollback());
+  await pause.raw('select pg_advisory_xact_lock(1)');
+  const checkout = visitor.post('/checkout', CUSTOMER);
+  await until('the payment is being written', async () =>
+    knex('pg_stat_activity').where({ state: 'active', wait_event: 'advisory' }).first('pid'),
+  );
+  proxy.block();
+  await pause.rollback();
+  assert.equal((await checkout).status, 503);
+  assert.deepEqual(asked, []);
+  assert.deepEqual(await knex('payments').pluck('state'), ['started']);
+  proxy.cut();
+  proxy.unblock();
+
+  await until('it is settled', () => worker.log().includes('its payment is given back'));
+  assert.deepEqual(await knex('payments').pluck('state'), ['cancelled']);
+  const again = await visitor.post('/checkout', CUSTOMER);
+  assert.match(again.location ?? '', /^\/order_confirmation\//);
+  const metrics = await worker.metrics();
+  assert.equal(metrics.of('shop_orders_total', { outcome: 'failed' }), 1);
+  assert.equal(metrics.of('shop_orders_total', { outcome: 'paid' }), 1);
 });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Knex } from 'knex';
 import { startCluster } from '../support/cluster.ts';
 import { testDatabase } from '../support/database.ts';
 import { allSettled, assertMoneyAddsUp } from '../support/payments.ts';
@@ -44,6 +45,45 @@ test('a worker is killed between the approval and the order: its primary gives t
   const again = await until('a worker serves', () => visitor.post('/checkout', CUSTOMER));
   assert.match(again.location ?? '', /^\/order_confirmation\//);
   assert.deepEqual(await assertMoneyAddsUp(knex), { cancelled: 1, ordered: 1 });
+});
+
+test('a worker dies after it has counted a failed order, whose payment its primary settles: it is counted once', async (t) => {
+  const database = await testDatabase(t);
+  const { knex } = database;
+  const shop = await startCluster(t, { workers: 2, database });
+  const visitor = shop.visitor();
+  await visitor.post('/add_to_cart/1', { quantity: 1 });
+  const locks: Knex.Transaction[] = [];
+  whenDone(t, () => Promise.all(locks.filter((lock) => !lock.isCompleted()).map((lock) => lock.rollback())));
+  const product = await knex.transaction();
+  const payment = await knex.transaction();
+  locks.push(product, payment);
+  await product('products').where({ id: 1 }).forUpdate().first();
+
+  const failing = visitor.post('/checkout', CUSTOMER);
+  const { worker, reference } = await until('the payment is approved', () =>
+    knex('payments').where({ state: 'approved' }).first('worker', 'reference'),
+  );
+  // Next in line for the payment after the order: nobody can give it up until the worker is dead.
+  const held = Promise.resolve(payment('payments').where({ reference }).forUpdate().first());
+  assert.equal((await failing).status, 503);
+  await held;
+  process.kill(Number(worker.split('/')[1]), 'SIGKILL');
+  await until('the worker is gone', async () =>
+    (await shop.status()).workers.every(({ pid }) => !worker.endsWith(`/${pid}`)),
+  );
+  // What it was doing in the database ends with it, also where PostgreSQL would notice only later.
+  await knex.raw(
+    `select pg_terminate_backend(pid) from pg_stat_activity
+     where datname = current_database() and wait_event_type = 'Lock'`,
+  );
+  await payment.rollback();
+  await product.rollback();
+  await allSettled(knex);
+
+  assert.deepEqual(await assertMoneyAddsUp(knex), { cancelled: 1 });
+  await until('the log tells the end', () => shop.output().includes('that was left is given back'));
+  assert.equal((await shop.metrics()).of('shop_orders_total', { outcome: 'failed' }), 1);
 });
 
 test('a payment that is not settled shows, until it is', async (t) => {

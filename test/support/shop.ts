@@ -94,6 +94,7 @@ async function serve(
       ready: () => true,
       payments: provider,
       worker: 'test',
+      reports: { orderCounted() {}, paymentSettled() {} },
       diskSpace,
       ...overrides,
       database,

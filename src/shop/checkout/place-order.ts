@@ -55,7 +55,7 @@ export type PlacedOrder =
   | { outcome: 'total_changed'; totalCents: number }
   | { outcome: 'too_expensive' };
 
-type Deps = Pick<Shop, 'database' | 'checkouts' | 'payments' | 'worker' | 'diskSpace' | 'log' | 'metrics'>;
+type Deps = Pick<Shop, 'database' | 'checkouts' | 'payments' | 'worker' | 'reports' | 'diskSpace' | 'log' | 'metrics'>;
 
 /** How long a submit without a cart id still counts as a repetition of the one before. */
 const REPEAT_MINUTES = 10;
@@ -76,17 +76,17 @@ const REPETITION_POLL_MS = 25;
  */
 export async function placeOrder(shop: Deps, purchase: Purchase, phases: Phases): Promise<PlacedOrder> {
   phases.enter('reserve');
-  /** From then on the rest counts. */
+  /** From then on it is counted where it fails. */
   let paying = false;
   try {
     return await shop.checkouts.run(async () => {
       const reserved = await reserve(shop, purchase);
-      if ('reference' in reserved) {
-        paying = true;
-        return payAndStore(shop, purchase, reserved, phases);
+      if (!('reference' in reserved)) {
+        countOrder(shop.metrics, reserved);
+        return reserved;
       }
-      countOrder(shop.metrics, reserved);
-      return reserved;
+      paying = true;
+      return await payAndStore(shop, purchase, reserved, phases);
     });
   } catch (error) {
     if (!paying) countOrder(shop.metrics, FAILED);
@@ -119,7 +119,15 @@ async function reserve(shop: Deps, purchase: Purchase): Promise<Reservation | Pl
 
     const reference = `pay_${randomUUID()}`;
     const payment = { reference, cartId: found.id, amountCents: totalCents, worker: shop.worker };
-    if (await startPayment(database, payment)) return { reference, cartId: found.id, cart };
+    let started: boolean;
+    try {
+      started = await startPayment(database, payment);
+    } catch (error) {
+      // It may have been written all the same: the answer to a commit can be lost.
+      settleCounted(shop, payment);
+      throw error;
+    }
+    if (started) return { reference, cartId: found.id, cart };
     await waitForOther(startedMs);
   }
 }
@@ -172,12 +180,16 @@ async function payAndStore(
     });
     return counted(paid);
   } catch (error) {
-    const settled = settle(shop, { cartId, reference });
-    if (error instanceof JustSold) return counted({ outcome: 'out_of_stock', lacking: error.lacking });
     const order = written;
-    // Whether it was made is known only then.
-    if (order) void settled.then((made) => countOrder(metrics, made ? order : FAILED));
-    else countOrder(metrics, FAILED);
+    if (order) {
+      // Whether it was made is known only then.
+      void settle(shop, { cartId, reference }).then((made) => countOrder(metrics, made ? order : FAILED));
+      throw error;
+    }
+    const soldOut = error instanceof JustSold ? ({ outcome: 'out_of_stock', lacking: error.lacking } as const) : null;
+    countOrder(metrics, soldOut ?? FAILED);
+    settleCounted(shop, { cartId, reference });
+    if (soldOut) return soldOut;
     throw error;
   }
 
@@ -185,6 +197,12 @@ async function payAndStore(
     countOrder(metrics, placed);
     return placed;
   }
+}
+
+/** Settles the payment of an order that is not made, which is counted in this turn of the event loop. */
+function settleCounted(shop: Deps, payment: { cartId: string; reference: string }): void {
+  shop.reports.orderCounted(payment.reference);
+  void settle(shop, payment).then(() => shop.reports.paymentSettled(payment.reference));
 }
 
 /** Rolls the order back. */
