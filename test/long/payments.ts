@@ -1,4 +1,3 @@
-import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { assertWholeOrders, fillShelf } from '../support/buyers.ts';
@@ -93,7 +92,10 @@ test(`${ROUNDS} kills at any moment: each payment has its one order or is given 
   const ends = await assertMoneyAddsUp(database.knex);
   await assertWholeOrders(database.url, acknowledged);
   for (const shop of shops) {
-    await until('no payment shows as unsettled', async () => (await shop.metrics()).of('shop_payments_unsettled') === 0);
+    await until(
+      'no payment shows as unsettled',
+      async () => (await shop.metrics()).of('shop_payments_unsettled') === 0,
+    );
   }
   t.diagnostic(`${ROUNDS} rounds: ${JSON.stringify(kills)}; payments: ${JSON.stringify(ends)}`);
   t.diagnostic(`${acknowledged.length} orders acknowledged`);
