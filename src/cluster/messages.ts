@@ -34,6 +34,10 @@ export function workerName(instance: string, pid: number): string {
   return `${instance}/${pid}`;
 }
 
+export function instanceOf(worker: string): string {
+  return worker.slice(0, worker.lastIndexOf('/'));
+}
+
 const VARIABLE = 'FAKE_SHOP_ASSIGNMENT';
 
 /** As an environment variable, since a worker needs it before the first message could come. */

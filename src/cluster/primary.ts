@@ -27,7 +27,7 @@ import { keepDefaultMetrics } from './default-metrics.ts';
 import { RESTART_REASONS } from './exit-reason.ts';
 import { listen } from './http-server.ts';
 import { enterInstance } from './instances.ts';
-import { type WorkerMessage, workerName, writeAssignment } from './messages.ts';
+import { instanceOf, type WorkerMessage, workerName, writeAssignment } from './messages.ts';
 import { type ReleaseStack, releaseStack } from './release.ts';
 import { keptSessionKeys } from './session-keys.ts';
 import { handleSignals } from './signals.ts';
@@ -196,7 +196,10 @@ async function startPrimary(
       payments,
       log,
       onFailedOrder: metrics.orderFailed,
-      isAlive: (worker) => workers().some(({ pid }) => pid !== null && workerName(instance, pid) === worker),
+      stateOf(worker) {
+        if (instanceOf(worker) !== instance) return 'foreign';
+        return workers().some(({ pid }) => pid !== null && workerName(instance, pid) === worker) ? 'alive' : 'dead';
+      },
     }),
     (settling) => settling.stop(),
   );

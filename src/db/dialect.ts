@@ -1,4 +1,4 @@
-import PostgresDialect from 'knex/lib/dialects/postgres/index.js';
+import PostgresDialect, { type SentQuery } from 'knex/lib/dialects/postgres/index.js';
 import pg from 'pg';
 import { cancelStatement } from './cancel.ts';
 import type { Deadlines } from './connect.ts';
@@ -6,11 +6,18 @@ import type { Deadlines } from './connect.ts';
 /** With which Knex begins a transaction (knex/lib/execution/transaction.js). */
 const BEGIN = 'BEGIN;';
 const QUERY_CANCELED = '57014';
+/** Statements that a connection keeps prepared at most. The shop has fewer; lists of values make ever new ones. */
+const MAX_PREPARED = 200;
+/** The function of PostgreSQL that refuses a prepared statement whose columns have changed (plancache.c). */
+const STALE_PLAN = 'RevalidateCachedQuery';
 
 /** tarn's, and not in its types: whether a connection that can't be made fails those who wait for one. */
 interface Pool {
   propagateCreateError: boolean;
 }
+
+/** Knex's mark of a connection on which a transaction is open (knex/lib/execution/transaction.js). */
+type PooledClient = pg.Client & { readonly __knexTxId?: string };
 
 export interface DialectOptions {
   readonly deadlines: Pick<Deadlines, 'statement' | 'idleInTransaction'>;
@@ -24,33 +31,61 @@ export interface DialectOptions {
  *
  * - a transaction sets its own, in the message that begins it: the server keeps them, also when this process hangs;
  * - any statement that is late is cancelled from here, and ends on the server too, with SQLSTATE 57014.
+ *
+ * On a direct connection statements with values are prepared once, which saves half of PostgreSQL's work for a page.
  */
 export function postgresDialect({ deadlines, hasConnection = () => false }: DialectOptions): typeof PostgresDialect {
   const statementMs = Math.round(deadlines.statement);
   const idleMs = Math.round(deadlines.idleInTransaction);
   const begin = `${BEGIN} set local statement_timeout = ${statementMs}; set local idle_in_transaction_session_timeout = ${idleMs}`;
 
+  /** Connections that lead to PostgreSQL itself. Behind a pooler, another connection would have the prepared statement. */
+  const direct = new WeakSet<pg.Client>();
+  /** Names of prepared statements by their SQL. */
+  let names = new Map<string, string>();
+  let named = 0;
+
+  function prepared(connection: pg.Client, query: SentQuery): SentQuery {
+    if (!direct.has(connection) || !query.bindings?.length) return query;
+    let name = names.get(query.sql);
+    if (name === undefined) {
+      if (names.size === MAX_PREPARED) return query;
+      named += 1;
+      name = `shop_${named}`;
+      names.set(query.sql, name);
+    }
+    return { ...query, options: { ...query.options, name } };
+  }
+
   return class extends PostgresDialect {
     /** When the server gives no further connection, a request waits for one of those that the pool has. */
     override async acquireRawConnection(): Promise<pg.Client> {
       try {
-        return await super.acquireRawConnection();
+        const connection = await super.acquireRawConnection();
+        if (await leadsToPostgres(connection)) direct.add(connection);
+        return connection;
       } catch (error) {
         (this.pool as unknown as Pool).propagateCreateError = !hasConnection();
         throw error;
       }
     }
 
-    override async _query<Sent extends { readonly sql: string }>(connection: pg.Client, query: Sent): Promise<Sent> {
+    override async _query(connection: PooledClient, query: SentQuery): Promise<SentQuery> {
       let cancelled: Promise<void> | undefined;
       const timer = setTimeout(() => {
         cancelled = cancelStatement(connection);
       }, statementMs);
       try {
-        const answered = await super._query(connection, query.sql === BEGIN ? { ...query, sql: begin } : query);
+        const sent = query.sql === BEGIN ? { ...query, sql: begin } : prepared(connection, query);
+        const answered = await super._query(connection, sent);
         await cancelled;
         return answered;
       } catch (error) {
+        if (isStale(error)) {
+          // A migration has changed the columns. All statements are prepared anew, under names that no connection has.
+          names = new Map();
+          if (connection.__knexTxId === undefined) return await super._query(connection, prepared(connection, query));
+        }
         // The connection serves on, and its next statement must not be the one that is cancelled.
         if (error instanceof pg.DatabaseError) await cancelled;
         if (cancelled && isCancelled(error)) error.message = `cancelled, as it took longer than ${statementMs} ms`;
@@ -60,6 +95,21 @@ export function postgresDialect({ deadlines, hasConnection = () => false }: Dial
       }
     }
   };
+}
+
+/** A pooler gives its clients process ids of its own (pgbouncer's `BackendKeyData`). */
+async function leadsToPostgres(connection: pg.Client): Promise<boolean> {
+  try {
+    const { rows } = await connection.query<{ pid: number }>('select pg_backend_pid() as pid');
+    return rows[0]?.pid === (connection as pg.Client & { readonly processID: number }).processID;
+  } catch (error) {
+    (connection as pg.Client & { readonly connection: pg.Connection }).connection.stream.destroy();
+    throw error;
+  }
+}
+
+function isStale(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.routine === STALE_PLAN;
 }
 
 function isCancelled(error: unknown): error is pg.DatabaseError {

@@ -1,5 +1,6 @@
 export { applicationName, PRIMARY } from './application-name.ts';
 export { type ConnectOptions, connect, type Deadlines } from './connect.ts';
+export { isDiskFull } from './disk-full.ts';
 export { FolderInUseError } from './embedded/claim.ts';
 export { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded/index.ts';
 export { findRunningPostgres } from './embedded/running.ts';

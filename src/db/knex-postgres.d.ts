@@ -3,12 +3,15 @@ declare module 'knex/lib/dialects/postgres/index.js' {
   import { knex } from 'knex';
   import type pg from 'pg';
 
-  interface SentQuery {
+  export interface SentQuery {
     readonly sql: string;
+    readonly bindings?: readonly unknown[];
+    /** For pg's `query` (pg/lib/query.js). */
+    readonly options?: Readonly<Record<string, unknown>>;
   }
 
   export default class PostgresDialect extends knex.Client {
     acquireRawConnection(): Promise<pg.Client>;
-    _query<Sent extends SentQuery>(connection: pg.Client, query: Sent): Promise<Sent>;
+    _query(connection: pg.Client, query: SentQuery): Promise<SentQuery>;
   }
 }

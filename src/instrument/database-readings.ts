@@ -117,13 +117,12 @@ export interface ShopReading {
 /** Another shape of {@link ShopReading} is another reading: instances of two versions do not take each other's. */
 export const READING = 'shop gauges, version 2';
 
-/** Takes the reading anew; runs in the transaction that {@link sharedReading} opens. */
-export async function readShop(transaction: Knex.Transaction): Promise<ShopReading> {
-  await foldSessionChanges(transaction);
+/** Reads it all, one query after the other. Writes nothing. */
+export async function readShop(database: Knex): Promise<ShopReading> {
   return {
-    connections: await readServerConnections(transaction),
-    connectionsMax: await readConnectionsMax(transaction),
-    sessions: await readSessions(transaction),
-    unsettledPayments: await readUnsettledPayments(transaction),
+    connections: await readServerConnections(database),
+    connectionsMax: await readConnectionsMax(database),
+    sessions: await readSessions(database),
+    unsettledPayments: await readUnsettledPayments(database),
   };
 }

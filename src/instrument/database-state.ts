@@ -1,10 +1,10 @@
 import type { Knex } from 'knex';
-import { askWritable } from '../db/index.ts';
+import { askWritable, isDiskFull } from '../db/index.ts';
 import { withDeadline } from '../deadline.ts';
 import type { Logger } from '../log.ts';
 import { SAMPLE_INTERVAL_MS, sampleRegularly, type WorkerRegistry } from '../metrics/index.ts';
 import { databaseGauges } from './database-gauges.ts';
-import { READING, readShop, type ShopReading } from './database-readings.ts';
+import { foldSessionChanges, READING, readShop, type ShopReading } from './database-readings.ts';
 import { findReading, isFresh, type SharedReading, takeReading } from './shared-reading.ts';
 
 const SECOND_MS = 1000;
@@ -50,7 +50,7 @@ export function sampleDatabase(registry: WorkerRegistry, database: Knex, log: Lo
   async function newestReading(latest: SharedReading<ShopReading> | null): Promise<SharedReading<ShopReading> | null> {
     if (latest && isFresh(latest)) return latest;
     const startedMs = performance.now();
-    const taken = takeReading(database, READING, readShop);
+    const taken = takeReading(database, READING, foldAndRead).catch(withoutWriting);
     underWay.push(taken);
     try {
       const reading = await inTime(taken, GAUGE_DEADLINE_MS);
@@ -60,6 +60,12 @@ export function sampleDatabase(registry: WorkerRegistry, database: Knex, log: Lo
       noteReading(error);
     }
     return latest && { ...latest, ageMs: latest.ageMs + performance.now() - startedMs };
+  }
+
+  /** Without disk space, nothing can be left for the other instances, and each reads for itself. */
+  async function withoutWriting(error: unknown): Promise<SharedReading<ShopReading>> {
+    if (!isDiskFull(error)) throw error;
+    return { reading: await readShop(database), ageMs: 0 };
   }
 
   let underWay: Promise<unknown>[] = [];
@@ -85,6 +91,11 @@ export function sampleDatabase(registry: WorkerRegistry, database: Knex, log: Lo
   });
 
   return { up: () => up === true, first: sampler.first, stop: sampler.stop };
+}
+
+async function foldAndRead(transaction: Knex.Transaction): Promise<ShopReading> {
+  await foldSessionChanges(transaction);
+  return readShop(transaction);
 }
 
 function inTime<T>(work: Promise<T>, deadlineMs: number): Promise<T> {

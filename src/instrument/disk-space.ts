@@ -1,17 +1,20 @@
 import type { Knex } from 'knex';
+import { isDiskFull } from '../db/index.ts';
 import type { Logger } from '../log.ts';
 import { sampleRegularly } from '../metrics/index.ts';
 import type { WorkerMetrics } from './metrics.ts';
 
-/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
-const DISK_FULL = '53100';
 /** After this it is tried again: one write that is refused tells more than any look at a file system. */
 const REMEMBERED_MS = 15_000;
+/** One table may have room for its next row while another has not. */
+const DOUBTED_MS = 10 * 60_000;
 
 /** Whether PostgreSQL has room for what it is to store, as far as this process has seen. */
 export interface DiskSpace {
   /** Whether a write was refused for want of space in the last 15 seconds. */
   isLacking(): boolean;
+  /** Whether a write was refused in the last 10 minutes, so that one that matters is better tried before. */
+  isInDoubt(): boolean;
   stop(): void;
 }
 
@@ -24,8 +27,8 @@ export function watchDiskSpace(database: Knex, metrics: Pick<WorkerMetrics, 'dbD
   let told = false;
   const isLacking = () => performance.now() - refusedMs < REMEMBERED_MS;
 
-  function queryFailed(error: Error & { code?: unknown }): void {
-    if (error.code !== DISK_FULL) return;
+  function queryFailed(error: Error): void {
+    if (!isDiskFull(error)) return;
     refusedMs = performance.now();
     metrics.dbDiskFull.set(1);
     if (!told) log.error({ err: error }, "the database's disk is full: nothing can be stored");
@@ -42,6 +45,7 @@ export function watchDiskSpace(database: Knex, metrics: Pick<WorkerMetrics, 'dbD
 
   return {
     isLacking,
+    isInDoubt: () => performance.now() - refusedMs < DOUBTED_MS,
     stop() {
       database.off('query-error', queryFailed);
       void sampler.stop();

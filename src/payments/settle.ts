@@ -26,47 +26,55 @@ interface Settling {
   readonly log: Logger;
 }
 
+/** What a worker tells its primary of payments that it settles, so that each order is counted once if it dies meanwhile. */
+export interface SettlementReports {
+  /** It has counted how the order of this payment ended. */
+  orderCounted(reference: string): void;
+  paymentSettled(reference: string): void;
+}
+
 /**
- * Settles a payment of this worker's: gives it back unless its order was made, which after a lost answer to a commit the
- * database alone can tell. Asks the database and the provider until both have answered. Never rejects.
+ * Settles a payment of this worker's: gives it up unless its order was made, which after a lost answer to a commit the
+ * database alone can tell, and then gives the money back. Asks the database and the provider until both have answered.
+ * Never rejects.
  *
- * @returns whether the order was made
+ * @returns whether the order was made, as soon as that is certain; the money is given back after that
  */
 export async function settle(
-  { database, payments, log }: Settling,
+  { database, payments, log, reports }: Settling & { readonly reports: SettlementReports },
   { cartId, reference }: { cartId: string; reference: string },
 ): Promise<boolean> {
   const about = { cartId, paymentReference: reference };
   log.warn(about, 'a payment may have been approved without an order');
-  for (;;) {
-    try {
-      const { ordered } = await giveUp(database, reference);
-      if (ordered) {
-        log.info(about, 'the order was made');
-        return true;
+  const { ordered } = await repeated(() => giveUp(database, reference));
+  if (ordered) {
+    log.info(about, 'the order was made');
+    reports.paymentSettled(reference);
+    return true;
+  }
+  void repeated(() => giveBack(database, payments, reference)).then(() => {
+    log.info(about, 'the order was not made, and its payment is given back');
+    reports.paymentSettled(reference);
+  });
+  return false;
+
+  async function repeated<T>(work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        log.debug({ ...about, err: error }, 'the payment is not settled yet');
+        await delay(RETRY_MS, undefined, { ref: false });
       }
-      await giveBack(database, payments, reference);
-      log.info(about, 'the order was not made, and its payment is given back');
-      return false;
-    } catch (error) {
-      log.debug({ ...about, err: error }, 'the payment is not settled yet');
-      await delay(RETRY_MS, undefined, { ref: false });
     }
   }
 }
 
 export interface LeftPaymentsOptions extends Settling {
-  /** An attempt to order is known to have failed, and its worker is not there to count it. */
+  /** An attempt to order has failed, and its worker did not count it before it died. */
   onFailedOrder(): void;
-  /** Whether it is one of this primary's workers, which counts its own attempts. */
-  isAlive(worker: string): boolean;
-}
-
-/** What a worker tells its primary of payments that it settles, so that an order is counted once if it dies meanwhile. */
-export interface SettlementReports {
-  /** It has counted how the order of this payment ended. */
-  orderCounted(reference: string): void;
-  paymentSettled(reference: string): void;
+  /** `foreign`: another instance's, whose primary counts what its workers could not. */
+  stateOf(worker: string): 'alive' | 'dead' | 'foreign';
 }
 
 export interface LeftPayments extends SettlementReports {
@@ -85,8 +93,10 @@ export function settleLeftPayments(options: LeftPaymentsOptions): LeftPayments {
   const { database, payments, log } = options;
   /** By the time until which they are looked for: what they were doing in the database ends later than they do. */
   const deadWorkers = new Map<string, number>();
-  /** References of payments that workers settle, of which the orders are counted. */
+  /** References of payments that are not settled, of which the orders are counted, here or by their workers. */
   const counted = new Set<string>();
+  /** References that were given up here while their workers lived, which count the orders when they go on; with the worker. */
+  const awaited = new Map<string, string>();
   let stopped = false;
 
   async function sweep(): Promise<void> {
@@ -102,20 +112,38 @@ export function settleLeftPayments(options: LeftPaymentsOptions): LeftPayments {
       left = found.length;
       await Promise.all(found.map(settleOne));
     }
+    // After the database has answered: what a worker has said before it died has arrived by then.
+    for (const [reference, worker] of awaited) {
+      if (options.stateOf(worker) !== 'dead') continue;
+      awaited.delete(reference);
+      options.onFailedOrder();
+    }
   }
 
   async function settleOne(payment: LeftPayment): Promise<void> {
     const { reference, cartId, amountCents, worker } = payment;
     const about = { cartId, paymentReference: reference, amountCents, paymentWorker: worker };
     if (payment.fresh) log.warn(about, 'a payment was left without an order by its worker');
-    if (payment.fresh && !options.isAlive(worker) && !counted.has(reference)) options.onFailedOrder();
-    counted.delete(reference);
+    countFailure(payment);
     try {
       const { approved } = await giveBack(database, payments, reference);
+      counted.delete(reference);
       log.info(about, approved ? 'the payment that was left is given back' : 'the payment that was left took no money');
     } catch (error) {
       log.error({ ...about, err: error }, 'a payment that was left could not be given back; it is tried again');
     }
+  }
+
+  function countFailure({ reference, worker }: LeftPayment): void {
+    const state = options.stateOf(worker);
+    if (state === 'foreign' || counted.has(reference)) return;
+    if (state === 'alive') {
+      awaited.set(reference, worker);
+      return;
+    }
+    awaited.delete(reference);
+    counted.add(reference);
+    options.onFailedOrder();
   }
 
   let underWay: Promise<void> | null = null;
@@ -134,8 +162,13 @@ export function settleLeftPayments(options: LeftPaymentsOptions): LeftPayments {
   const timer = setInterval(begin, SWEEP_MS).unref();
 
   return {
-    orderCounted: (reference) => counted.add(reference),
-    paymentSettled: (reference) => counted.delete(reference),
+    orderCounted(reference) {
+      counted.add(reference);
+      awaited.delete(reference);
+    },
+    paymentSettled(reference) {
+      counted.delete(reference);
+    },
     workerDied(worker) {
       deadWorkers.set(worker, performance.now() + ABANDONED_SECONDS * SECOND);
       begin();

@@ -42,6 +42,7 @@ const SERVER_FAILURES = [
   /^3D000$/, // the database is gone
   /^40/, // serialization failure, deadlock
   /^53/, // too many connections, disk or memory full
+  /^0A000$/, // in a transaction, a prepared statement whose columns a migration has changed
   /^55P03$/, // lock not available
   /^57/, // cancelled by a timeout, shut down, still starting
   /^58/, // system error

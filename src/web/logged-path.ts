@@ -7,6 +7,11 @@ const MAX_READ = 2_000;
 /** Each decoding makes a path shorter; one that was encoded more often tells nothing. */
 const MAX_DECODINGS = 100;
 
+const LONGEST_CARD = 19;
+/** Parts of a path in which an e-mail address stands. */
+const SEPARATORS = '/?#&=;,\\s';
+const PARTS = new RegExp(`([${SEPARATORS}]+)`);
+const LAST_PART = new RegExp(`[^${SEPARATORS}]*$`);
 const ESCAPES = /(?:%[\da-f]{2})+/gi;
 /** A card's number with a mistake in it would do as much harm. */
 const LONG_NUMBER = /\d{12,}/g;
@@ -20,14 +25,23 @@ const EMAIL = '[email]';
  * @param address as the client sent it
  */
 export function loggedPath(address: string): string {
-  const path = address.split('?', 1)[0]?.slice(0, MAX_READ) ?? '';
-  const decoded = decode(path);
+  const path = address.split('?', 1)[0] ?? '';
+  const isCut = path.length > MAX_READ;
+  const read = decode(path.slice(0, MAX_READ));
+  const decoded = isCut ? withoutCutEnd(read) : read;
   const masked = maskCardNumbers(decoded, DIGITS)
     .replace(LONG_NUMBER, DIGITS)
-    .split(/([/?#&=;,\s]+)/)
+    .split(PARTS)
     .map((part) => (/.@./.test(part.normalize('NFKC')) ? EMAIL : part))
     .join('');
-  return (masked === decoded ? path : encode(masked)).slice(0, MAX_PATH);
+  return (masked === decoded && !isCut ? path : encode(masked)).slice(0, MAX_PATH);
+}
+
+/** The text without what may be the beginning of a card's number or of an e-mail address: both would not be found. */
+function withoutCutEnd(text: string): string {
+  const digits = Array.from(text.matchAll(/\p{N}/gu), ({ index }) => index);
+  const lastDigits = digits.at(-LONGEST_CARD) ?? digits[0] ?? text.length;
+  return text.slice(0, Math.min(lastDigits, text.search(LAST_PART)));
 }
 
 /** Undoes percent-encoding, also where it is malformed or was done several times. */

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Knex } from 'knex';
 import type Koa from 'koa';
 import { createSession } from 'koa-session';
+import { isDiskFull } from '../db/index.ts';
 import { isUuid } from '../shop/input.ts';
 import { FLASHES, type FlashCode, isFlashCode } from '../shop/sessions/flash.ts';
 import { storeSession, visit } from '../shop/sessions/queries.ts';
@@ -59,7 +60,7 @@ export function greetVisitor(database: Knex, keys: readonly string[]): WebMiddle
     const session = sessionOf(ctx);
     const known = session.id;
     const [visited] = await Promise.all([
-      known === undefined ? null : visit(database, known, { seen: isVisit(ctx) }),
+      known === undefined ? null : visitAsPossible(database, known, isVisit(ctx)),
       ctx.state.admission,
     ]);
     const id = known ?? randomUUID();
@@ -73,6 +74,16 @@ export function greetVisitor(database: Knex, keys: readonly string[]): WebMiddle
     }
     await next();
   };
+}
+
+/** Visitors who only look are served while the database has no room to note that they are here. */
+async function visitAsPossible(database: Knex, id: string, seen: boolean): ReturnType<typeof visit> {
+  try {
+    return await visit(database, id, { seen });
+  } catch (error) {
+    if (!seen || !isDiskFull(error)) throw error;
+    return visit(database, id, { seen: false });
+  }
 }
 
 /** A message for the next page that the visitor is shown. */

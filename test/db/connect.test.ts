@@ -232,6 +232,39 @@ test('a server that is not there, or never answers, fails in time', async (t) =>
   assert.equal((await failsInTime(() => open(t, parts).knex.raw('select 1'))).code, 'ECONNREFUSED');
 });
 
+test('a statement is prepared once on each connection, and only so many are', async (t) => {
+  const { knex } = open(t, (await testDatabase(t)).connection, 1);
+  const prepared = async () => (await knex.raw('select count(*) as count from pg_prepared_statements')).rows[0].count;
+  assert.equal(await prepared(), 0);
+  for (let id = 1; id <= 10; id++) await knex('products').where({ id }).pluck('slug');
+  assert.equal(await prepared(), 1);
+  for (let length = 2; length <= 300; length++) {
+    const ids = Array.from({ length }, (_, i) => i + 1);
+    assert.equal((await knex('products').whereIn('id', ids).pluck('id')).length, Math.min(length, 24));
+  }
+  assert.equal(await prepared(), 200);
+});
+
+test('prepared statements go on when a migration changes what they return', async (t) => {
+  const database = await testDatabase(t);
+  const { knex } = open(t, database.connection);
+  const migrate = (type: string) => database.knex.raw(`alter table products alter column slug type ${type}`);
+  const find = (from: Knex) => from('products').where({ id: 1 }).first('id', 'slug');
+  const product = await find(knex);
+  await knex.transaction(async (transaction) => assert.deepEqual(await find(transaction), product));
+
+  await migrate('varchar(90)');
+  assert.deepEqual(await find(knex), product);
+  await knex.transaction(async (transaction) => assert.deepEqual(await find(transaction), product));
+
+  await migrate('varchar(91)');
+  await migrate('text');
+  const failing = await knex.transaction();
+  await assert.rejects(async () => find(failing), { code: '0A000' });
+  await failing.rollback();
+  await knex.transaction(async (transaction) => assert.deepEqual(await find(transaction), product));
+});
+
 test('an error message holds no values of its query', async (t) => {
   const { knex } = open(t, (await testDatabase(t)).connection);
   await assert.rejects(

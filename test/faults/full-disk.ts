@@ -40,10 +40,14 @@ for (const table of ['payments', 'orders']) {
       .filter((line) => line.includes('disk is full'));
     assert.equal(told.length, 1);
     assert.equal(JSON.parse(told[0] as string).level, 50);
-    assert.equal((await forms[0]?.shopper.get('/cart'))?.status, 200, 'who only looks is served');
+    const forgotten = () => until('it is forgotten', async () => (await shop.metrics()).of('shop_db_disk_full') === 0);
+    await forgotten();
+    const { shopper, hidden } = forms[0] as (typeof forms)[number];
+    assert.equal((await shopper.post('/checkout', { ...CUSTOMER, ...hidden })).status, 503);
+    assert.equal(payments.asked.length, table === 'orders' ? 1 : 0, 'no payment is asked for to find out');
 
     await emptyDisk();
-    await until('it is forgotten', async () => (await shop.metrics()).of('shop_db_disk_full') === 0);
+    await forgotten();
     for (const { shopper, hidden } of forms) {
       assert.equal((await shopper.post('/checkout', { ...CUSTOMER, ...hidden })).status, 302);
     }
@@ -51,3 +55,17 @@ for (const table of ['payments', 'orders']) {
     assert.deepEqual(states.filter((state) => state === 'ordered').length, forms.length);
   });
 }
+
+test('while not even a visit can be noted, those who only look are served', async (t) => {
+  const shop = await startShop(t);
+  const { shopper } = await atCheckout(shop);
+  await shop.knex.raw("update sessions set last_seen_at = now() - interval '1 minute'");
+  const emptyDisk = await fillDisk(shop, 'session_changes');
+  for (const path of ['/', '/cart', '/checkout']) assert.equal((await shopper.get(path)).status, 200);
+  assert.equal((await shop.metrics()).of('shop_db_disk_full'), 1);
+  assert.equal(await shop.knex('sessions').whereRaw("last_seen_at > now() - interval '30 seconds'").first(), undefined);
+
+  await emptyDisk();
+  assert.equal((await shopper.get('/')).status, 200);
+  assert.ok(await shop.knex('sessions').whereRaw("last_seen_at > now() - interval '30 seconds'").first());
+});

@@ -216,6 +216,25 @@ test('while the counts can not be read, they become unknown, and the database is
   await until('two sessions', async () => (await scrape()).of('shop_active_sessions') === 2);
 });
 
+test('a database that has no room for a reading is read all the same', async (t) => {
+  const { url, knex } = await testDatabase(t);
+  const { scrape } = await measuredPrimary(t, url);
+  await addSession(knex, {});
+  await until('one session', async () => (await scrape()).of('shop_active_sessions') === 1);
+  await knex.raw(`
+    create function no_space() returns trigger language plpgsql as $$ begin
+      raise exception using errcode = 'disk_full', message = 'No space left on device';
+    end $$;
+    create trigger no_space before insert or update on gauge_readings for each row execute function no_space();
+    create trigger no_space before insert or update on session_counts for each row execute function no_space()`);
+  await addSession(knex, {});
+  const full = await until('two sessions', async () => {
+    const now = await scrape();
+    return now.of('shop_active_sessions') === 2 && now;
+  });
+  assert.equal(full.of('shop_payments_unsettled'), 0);
+});
+
 test('workers show in their states, and their restarts and crashes count', async (t) => {
   const { url } = await testDatabase(t);
   const { primary, places, scrape } = await measuredPrimary(t, url);

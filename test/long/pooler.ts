@@ -82,6 +82,8 @@ for (const mode of ['session', 'transaction'] as const) {
     await assert.rejects(async () => forgotten('products').first());
     await forgotten.rollback().catch(() => {});
     assert.deepEqual(await shop('products').where({ id: 1 }).pluck('stock'), [4]);
+    const { rows: prepared } = await shop.raw('select name from pg_prepared_statements');
+    assert.deepEqual(prepared, [], 'nothing is prepared on a connection that others use');
     for (const setting of ['statement_timeout', 'idle_in_transaction_session_timeout']) {
       const { rows } = await shop.raw(`show ${setting}`);
       assert.deepEqual(rows, [{ [setting]: '0' }], 'nothing stays on a connection of the server');

@@ -220,7 +220,7 @@ async function settleNow(shop: TestShop, options: Partial<LeftPaymentsOptions>, 
     database: shop.knex,
     payments: testProvider(),
     log,
-    isAlive: () => false,
+    stateOf: () => 'dead',
     onFailedOrder: () => {
       failed += 1;
     },
@@ -244,7 +244,7 @@ for (const [when, settleIt] of [
     'it is too old',
     async (shop: TestShop, payments: LeftPaymentsOptions['payments']) => {
       await shop.knex.raw("update payments set created_at = now() - interval '16 seconds'");
-      return settleNow(shop, { payments, isAlive: () => true });
+      return settleNow(shop, { payments, stateOf: () => 'alive' });
     },
   ],
 ] as const) {
@@ -267,6 +267,42 @@ for (const [when, settleIt] of [
   });
 }
 
+test('a payment that is given up while its worker stands still is counted once the worker is dead, unless it was', async (t) => {
+  const shop = await startShop(t);
+  const references = ['counted before', 'counted after', 'not counted'];
+  await shop.knex('payments').insert(
+    references.map((reference) => ({
+      reference,
+      cart_id: shop.knex.raw('gen_random_uuid()'),
+      amount_cents: 500,
+      state: 'started',
+      worker: 'still',
+      created_at: shop.knex.raw("now() - interval '16 seconds'"),
+    })),
+  );
+  let state: 'alive' | 'dead' = 'alive';
+  let failed = 0;
+  const left = settleLeftPayments({
+    database: shop.knex,
+    payments: testProvider(),
+    log,
+    stateOf: () => state,
+    onFailedOrder: () => {
+      failed += 1;
+    },
+  });
+  left.orderCounted('counted before');
+  await until('all are settled', async () => (await shop.knex('payments').where('state', 'cancelled')).length === 3);
+  left.orderCounted('counted after');
+  assert.equal(failed, 0, 'a living worker counts its own attempts');
+  state = 'dead';
+  left.workerDied('still');
+  await until('the last one is counted', () => failed > 0);
+  left.workerDied('still');
+  await left.stop();
+  assert.equal(failed, 1);
+});
+
 test('any number of primaries settle what is left, each payment once, and try again when the provider fails', async (t) => {
   const shop = await startShop(t);
   const references = Array.from({ length: 50 }, (_, i) => `pay_${i}`);
@@ -280,24 +316,32 @@ test('any number of primaries settle what is left, each payment once, and try ag
       worker: 'gone',
     })),
   );
+  let counted = 0;
   const broken = testProvider({ cancel: () => Promise.reject(new Error('provider down')) });
   const first = settleLeftPayments({
     database: shop.knex,
     payments: broken,
     log,
-    isAlive: () => false,
-    onFailedOrder: () => {},
+    stateOf: () => 'dead',
+    onFailedOrder: () => {
+      counted += 1;
+    },
   });
   first.workerDied('gone');
   await until('all are tried', () => broken.cancelled.length === references.length);
+  // They are tried again, and counted no more.
+  await shop.knex.raw("update payments set given_up_at = now() - interval '16 seconds'");
+  await until('all are tried again', () => broken.cancelled.length === 2 * references.length);
   await first.stop();
+  assert.equal(counted, references.length);
   assert.equal((await shop.knex('payments').where('state', 'cancelled')).length, 0);
 
   await shop.knex.raw("update payments set given_up_at = now() - interval '16 seconds'");
   const well = testProvider();
-  const failed = await Promise.all(Array.from({ length: 4 }, () => settleNow(shop, { payments: well })));
+  const others = Array.from({ length: 4 }, () => settleNow(shop, { payments: well, stateOf: () => 'foreign' }));
+  const failed = await Promise.all(others);
   assert.deepEqual(well.cancelled.toSorted(), references.toSorted());
-  assert.deepEqual(failed, [0, 0, 0, 0], 'counted when they were given up');
+  assert.deepEqual(failed, [0, 0, 0, 0], 'their own primary counts');
 });
 
 test('the simulated provider answers a reference once, and remembers it for all processes', async (t) => {

@@ -17,6 +17,7 @@ import {
   findCart,
   findNumberOfCart,
   findRecentNumber,
+  isLockTimeout,
   keepForLater,
   lockForOrder,
   type Reservation,
@@ -59,6 +60,9 @@ type Deps = Pick<Shop, 'database' | 'checkouts' | 'payments' | 'worker' | 'repor
 
 /** How long a submit without a cart id still counts as a repetition of the one before. */
 const REPEAT_MINUTES = 10;
+
+/** Orders of one product follow each other faster; who waits for longer waits for something else. */
+const SHORT_LOCK_WAIT_MS = 100;
 
 /** As long as a page is waited for. */
 const REPETITION_DEADLINE_MS = 2_000;
@@ -118,17 +122,33 @@ async function reserve(shop: Deps, purchase: Purchase): Promise<Reservation | Pl
     }
 
     const reference = `pay_${randomUUID()}`;
+    if (shop.diskSpace.isInDoubt()) await rehearse(shop, purchase, { reference, cartId: found.id, cart });
     const payment = { reference, cartId: found.id, amountCents: totalCents, worker: shop.worker };
     let started: boolean;
     try {
       started = await startPayment(database, payment);
     } catch (error) {
-      // It may have been written all the same: the answer to a commit can be lost.
-      settleCounted(shop, payment);
+      // It may have been written all the same: the answer to a commit can be lost. The caller counts.
+      void settle(shop, payment);
+      shop.reports.orderCounted(reference);
       throw error;
     }
     if (started) return { reference, cartId: found.id, cart };
     await waitForOther(startedMs);
+  }
+}
+
+/**
+ * Stores the order and takes it back, so that no payment is asked for whose order has no room.
+ *
+ * @throws what PostgreSQL refuses
+ */
+async function rehearse({ database }: Deps, { sessionId, customer }: Purchase, reserved: Reservation): Promise<void> {
+  const transaction = await database.transaction();
+  try {
+    await storeOrder(transaction, { ...reserved, number: newOrderNumber(), sessionId, customer });
+  } finally {
+    await transaction.rollback();
   }
 }
 
@@ -166,11 +186,38 @@ async function payAndStore(
     phases.enter('payment');
     const { approved } = await pay(payments, { reference, amountCents: cart.totalCents, card });
     phases.enter('commit');
-    if (!(await noteAnswer(database, reference, approved ? 'approved' : 'declined'))) throw givenUpMeanwhile();
-    if (!approved) return counted({ outcome: 'declined' });
+    if (!approved) {
+      await note('declined');
+      return counted({ outcome: 'declined' });
+    }
     const paid: PaidOrder = { outcome: 'paid', number: newOrderNumber(), cart };
+    try {
+      await store(paid, SHORT_LOCK_WAIT_MS);
+    } catch (error) {
+      if (!isLockTimeout(error)) throw error;
+      // It may take long now, so the ledger says how far it is. Otherwise this is a round trip for nothing.
+      await note('approved');
+      await store(paid, 0);
+    }
+    return counted(paid);
+  } catch (error) {
+    const settled = settle(shop, { cartId, reference });
+    const soldOut = error instanceof JustSold ? ({ outcome: 'out_of_stock', lacking: error.lacking } as const) : null;
+    const order = written;
+    // Whether it was made is known only then.
+    if (order) void settled.then((made) => (made ? countOrder(metrics, order) : countUnsettled(FAILED)));
+    else countUnsettled(soldOut ?? FAILED);
+    if (soldOut) return soldOut;
+    throw error;
+  }
+
+  async function note(answer: 'approved' | 'declined'): Promise<void> {
+    if (!(await noteAnswer(database, reference, answer))) throw givenUpMeanwhile();
+  }
+
+  async function store(paid: PaidOrder, lockTimeoutMs: number): Promise<void> {
     await database.transaction(async (transaction) => {
-      const stock = await lockForOrder(transaction, reservation);
+      const stock = await lockForOrder(transaction, reservation, lockTimeoutMs);
       if (!stock) throw givenUpMeanwhile();
       const justSold = lacking(cart, (item) => stock.get(item.product.id) ?? 0);
       if (justSold.length > 0) throw new JustSold(justSold);
@@ -178,31 +225,17 @@ async function payAndStore(
       if (added.length > 0) await keepForLater(transaction, sessionId, added);
       written = paid;
     });
-    return counted(paid);
-  } catch (error) {
-    const order = written;
-    if (order) {
-      // Whether it was made is known only then.
-      void settle(shop, { cartId, reference }).then((made) => countOrder(metrics, made ? order : FAILED));
-      throw error;
-    }
-    const soldOut = error instanceof JustSold ? ({ outcome: 'out_of_stock', lacking: error.lacking } as const) : null;
-    countOrder(metrics, soldOut ?? FAILED);
-    settleCounted(shop, { cartId, reference });
-    if (soldOut) return soldOut;
-    throw error;
   }
 
   function counted(placed: PlacedOrder): PlacedOrder {
     countOrder(metrics, placed);
     return placed;
   }
-}
 
-/** Settles the payment of an order that is not made, which is counted in this turn of the event loop. */
-function settleCounted(shop: Deps, payment: { cartId: string; reference: string }): void {
-  shop.reports.orderCounted(payment.reference);
-  void settle(shop, payment).then(() => shop.reports.paymentSettled(payment.reference));
+  function countUnsettled(placed: OutOfStock | typeof FAILED): void {
+    countOrder(metrics, placed);
+    shop.reports.orderCounted(reference);
+  }
 }
 
 /** Rolls the order back. */

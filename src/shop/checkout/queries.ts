@@ -59,17 +59,21 @@ export async function findCart(
  * in this order everywhere, and the products in the order of their ids, so that two checkouts never wait for each other
  * in a circle.
  *
+ * @param lockTimeoutMs how long another transaction is waited for; 0: until the statement's own deadline
  * @returns what is in stock now, by product id; null when the cart is not open any more, or the payment was given up
+ * @throws what {@link isLockTimeout} knows
  */
 export async function lockForOrder(
   transaction: Knex.Transaction,
   { reference, cartId, cart }: Reservation,
+  lockTimeoutMs: number,
 ): Promise<Map<number, number> | null> {
   const { rows } = await named(
     // Not `for update` of the products, which would also block the foreign keys of those who add them to their carts.
     transaction.raw<{ rows: { id: number; stock: number }[] }>(
       `with cart as materialized (
-         select id from carts where id = :cartId and status = 'open' for update
+         select id from carts, set_config('lock_timeout', :lockTimeout, true)
+         where id = :cartId and status = 'open' for update of carts
        ), payment as (
          update payments set state = 'ordered' from cart
          where payments.reference = :reference and payments.cart_id = cart.id
@@ -79,12 +83,20 @@ export async function lockForOrder(
        select products.id, products.stock from payment join products on products.id = any(:productIds)
        order by products.id
        for no key update of products`,
-      { cartId, reference, productIds: cart.items.map((item) => item.product.id) },
+      { cartId, reference, lockTimeout: `${lockTimeoutMs}ms`, productIds: cart.items.map((item) => item.product.id) },
     ),
     'lock',
     'products',
   );
   return rows.length === 0 ? null : new Map(rows.map(({ id, stock }) => [id, stock]));
+}
+
+/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
+const LOCK_NOT_AVAILABLE = '55P03';
+
+/** Whether PostgreSQL has not given a lock within its `lock_timeout`. */
+export function isLockTimeout(error: unknown): boolean {
+  return error instanceof Error && (error as { code?: unknown }).code === LOCK_NOT_AVAILABLE;
 }
 
 /**
