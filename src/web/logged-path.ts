@@ -17,6 +17,7 @@ const ESCAPES = /(?:%[\da-f]{2})+/gi;
 const LONG_NUMBER = /\d{12,}/g;
 const DIGITS = '[digits]';
 const EMAIL = '[email]';
+const CUT = '[cut]';
 
 /**
  * The path of a request's address as the log shows it: without its query, without the card numbers and e-mail addresses that
@@ -26,15 +27,14 @@ const EMAIL = '[email]';
  */
 export function loggedPath(address: string): string {
   const path = address.split('?', 1)[0] ?? '';
-  const isCut = path.length > MAX_READ;
-  const read = decode(path.slice(0, MAX_READ));
-  const decoded = isCut ? withoutCutEnd(read) : read;
-  const masked = maskCardNumbers(decoded, DIGITS)
+  const decoded = decode(path.slice(0, MAX_READ));
+  const whole = path.length <= MAX_READ ? decoded : withoutCutEnd(decoded) + CUT;
+  const masked = maskCardNumbers(whole, DIGITS)
     .replace(LONG_NUMBER, DIGITS)
     .split(PARTS)
     .map((part) => (/.@./.test(part.normalize('NFKC')) ? EMAIL : part))
     .join('');
-  return (masked === decoded && !isCut ? path : encode(masked)).slice(0, MAX_PATH);
+  return (masked === decoded ? path : encode(masked)).slice(0, MAX_PATH);
 }
 
 /** The text without what may be the beginning of a card's number or of an e-mail address: both would not be found. */
@@ -59,7 +59,7 @@ function decode(path: string): string {
 /** In ASCII again, so that a path forges no line and moves no cursor. */
 function encode(text: string): string {
   return text
-    .split(/(\[digits\]|\[email\])/)
+    .split(/(\[(?:digits|email|cut)\])/)
     .map((part, i) => (i % 2 === 1 ? part : encodeURI(part)))
     .join('');
 }

@@ -188,6 +188,8 @@ test("a card's number in any stored field is refused, and shown nowhere", async 
     { address2: '99424242424242424212' },
     { mobile: '378282246310005' },
     { mobile: '4242424242424242' },
+    { mobile: '4222222222222' },
+    { mobile: '00378282246310005' },
     { card_name: 'ANA SOUZA 4242.4242.4242.4242' },
     { city: '4242/4242/4242/4242' },
     { state: '4242  4242  4242  4242' },
@@ -223,6 +225,8 @@ test('plausible addresses and spellings of a card are taken', async (t) => {
     { expiry_date: '1239' },
     { card_number: '4222222222222', address2: '' },
     { address1: `Rua ${'x'.repeat(251)}`, mobile: '5511912345601' },
+    { mobile: '0049 151 24988432' },
+    { mobile: '0043 66417144921' },
     { address2: 'entre os números 1000 2000 3000 4001' },
     { first_name: "D'Ávila", last_name: 'Ng', email: 'a+b@exemplo.com.br' },
   ];

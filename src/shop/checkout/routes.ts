@@ -65,8 +65,8 @@ function parseCartId(value: unknown): string | null {
 
 function parseTotal(value: unknown): number | null {
   if (value === undefined) return null;
-  // Sixteen digits are more than any cart can cost.
-  if (typeof value === 'string' && /^(0|[1-9]\d{0,15})$/.test(value)) return Number(value);
+  // As long as a bigint. Far above what an order may cost, it need not be exact.
+  if (typeof value === 'string' && /^(0|[1-9]\d{0,18})$/.test(value)) return Number(value);
   throw invalid('Esse total não existe. Abra o carrinho e finalize o pedido de novo.');
 }
 

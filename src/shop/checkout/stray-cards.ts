@@ -2,13 +2,16 @@ import { crossOutCpf, findCardNumbers } from '../payment/card-numbers.ts';
 import type { CheckoutField } from '../views.ts';
 
 const ADDRESS: readonly CheckoutField[] = ['address1', 'address2', 'city', 'state', 'country'];
+const MOBILE: readonly CheckoutField[] = ['mobile'];
+/** What is dialled for the `+` of a telephone number with its country code. */
+const DIALLED_PLUS = /(?<=^\s*\(?)00(?=[1-9])/;
 /**
  * A number may run on from one field of a row to the next. Telephone and postal code stand alone: beside a house number,
  * they look like a card's too often.
  */
 const ROWS: readonly (readonly CheckoutField[])[] = [
   ['first_name', 'last_name', 'email'],
-  ['mobile'],
+  MOBILE,
   ADDRESS,
   ['zip'],
   ['card_name'],
@@ -34,7 +37,10 @@ function strayInRow(row: readonly CheckoutField[], form: Readonly<Record<string,
     spans.push({ field, start: text.length, end: text.length + value.length });
     // A break within a field parts nothing.
     const asLine = value.replaceAll('\n', ' ');
-    text += `${row === ADDRESS ? asLine.replace(CPF_ALONE, crossOutCpf) : asLine}\n`;
+    if (row === ADDRESS) text += asLine.replace(CPF_ALONE, crossOutCpf);
+    else if (row === MOBILE) text += asLine.replace(DIALLED_PLUS, ' +');
+    else text += asLine;
+    text += '\n';
   }
   const found = findCardNumbers(text);
   return spans
