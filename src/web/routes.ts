@@ -49,7 +49,7 @@ const STATUSES: Record<string, readonly number[]> = {
   'GET /static/*path': [200, 304, 404, 500],
   'GET /livez': [200],
   'GET /readyz': [200, 503],
-  'GET /metrics': [200, 400, 401, 404, 503],
+  'GET /metrics': [200, 400, 401, 404, 500, 503],
 };
 
 /** Every address that a worker answers, and what no route answers. */
