@@ -4,7 +4,7 @@ import type { Description, DirectoryRecord, SeriesRecord } from './description.t
 import { slotsOf } from './layout.ts';
 import type { Report } from './problems.ts';
 import { SLOT, SlotTable } from './slot-table.ts';
-import { addTo, roundingError } from './sums.ts';
+import { addGrowth, addTo } from './sums.ts';
 
 /** Values that are added up one by one: a process' slots from `from` on to merged slots from `to` on. */
 interface Run {
@@ -150,10 +150,7 @@ export class Source {
           now[at] = before;
           continue;
         }
-        const growth = value - before;
-        addTo(values, rests, to + i, growth);
-        const lost = roundingError(value, -before, growth);
-        if (lost !== 0 && Number.isFinite(lost)) addTo(values, rests, to + i, lost);
+        addGrowth(values, rests, to + i, before, value);
       }
     }
   }

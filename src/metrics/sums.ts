@@ -15,7 +15,25 @@ export function addTo(sums: Float64Array, rests: Float64Array, slot: number, val
   rests[slot] = fits ? rest - (sum - rough) : 0;
 }
 
+/**
+ * Adds by how much a part of a sum has grown: takes `before`, which the sum contains, and adds `value`, exactly.
+ *
+ * The growth is added as one number, so that a part that has not become smaller never makes the sum smaller. Where the
+ * growth alone is beyond the finite numbers, as from -1e308 to 1e308, the sum without the part is not.
+ */
+export function addGrowth(sums: Float64Array, rests: Float64Array, slot: number, before: number, value: number): void {
+  const growth = value - before;
+  if (!Number.isFinite(growth) && Number.isFinite(value) && Number.isFinite(before)) {
+    addTo(sums, rests, slot, -before);
+    addTo(sums, rests, slot, value);
+    return;
+  }
+  addTo(sums, rests, slot, growth);
+  const lost = roundingError(value, -before, growth);
+  if (lost !== 0 && Number.isFinite(lost)) addTo(sums, rests, slot, lost);
+}
+
 /** What `sum = a + b` has lost by rounding, exactly: the smaller one's part that is not in the sum. */
-export function roundingError(a: number, b: number, sum: number): number {
+function roundingError(a: number, b: number, sum: number): number {
   return Math.abs(a) >= Math.abs(b) ? b - (sum - a) : a - (sum - b);
 }

@@ -129,6 +129,24 @@ test("a plain registry's metrics that are not finite are shown so", async (t) =>
   }
 });
 
+test('a sum goes from one end of the finite numbers to the other between two scrapes', async (t) => {
+  const { first, scrape, problems } = openStores(t);
+  const sums = { 'size_bytes_sum{route="/"}': first.histogram.labels('/'), took_seconds_sum: first.summary };
+  for (const metric of Object.values(sums)) metric.observe(-1e308);
+  first.store.flush();
+  const before = await scrape();
+  for (const head of Object.keys(sums)) assert.equal(before.of(head), -1e308, head);
+  for (const metric of Object.values(sums)) for (let i = 0; i < 2; i++) metric.observe(1e308);
+  first.store.flush();
+  const after = await scrape();
+  for (const head of Object.keys(sums)) assert.equal(after.of(head), 1e308, head);
+  for (const metric of Object.values(sums)) for (let i = 0; i < 2; i++) metric.observe(-1e308);
+  first.store.flush();
+  const last = await scrape();
+  for (const head of Object.keys(sums)) assert.equal(last.of(head), -1e308, head);
+  assert.deepEqual(problems, []);
+});
+
 test('an infinite sum that damage has made finite is held until the worker has rewritten it', async (t) => {
   const { first, scrape, problems } = openStores(t);
   for (let i = 0; i < 2; i++) first.histogram.observe({ route: '/' }, 1e308);
