@@ -2,6 +2,7 @@ import { format } from 'node:util';
 import type { LabelTuple } from './description.ts';
 import { Instrument, type InstrumentOptions, isLabels, type JsonValue, NO_LABELS } from './instrument.ts';
 import type { LabelValues } from './series-map.ts';
+import { addTo } from './sums.ts';
 
 export type CounterOptions<T extends string> = InstrumentOptions<T>;
 
@@ -36,8 +37,12 @@ export class Counter<T extends string = string> extends Instrument<T, number> {
     if (!Number.isFinite(value)) throw new TypeError(`Value is not a valid number: ${format(value)}`);
     if (value < 0) throw new Error('It is not possible to decrease a counter');
     const slot = this.seriesAt(labels);
-    const { values } = this.store;
-    values[slot] = (values[slot] as number) + value;
+    const { values, rests } = this.store;
+    const before = values[slot] as number;
+    const total = before + value;
+    // Whole numbers lose nothing by rounding, and are most of what is counted: for them `addTo` would be a detour.
+    if (total - before === value && total - value === before && rests[slot] === 0) values[slot] = total;
+    else addTo(values, rests, slot, value);
     this.touch(slot);
   }
 

@@ -137,7 +137,7 @@ export class Store {
   }
 
   /**
-   * What is too small for the sums of observations, by slot: see sums.ts. In memory only, since it is less than half of
+   * What is too small for counters and the sums of observations, by slot: see sums.ts. In memory only, since it is less than half of
    * a value's last bit. Replaced together with the values.
    */
   get rests(): Float64Array {

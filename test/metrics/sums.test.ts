@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import * as prom from 'prom-client';
-import { Gauge, Histogram, WorkerRegistry } from '../../src/metrics/index.ts';
-import { openCluster } from './support/stores.ts';
+import { Counter, Gauge, Histogram, WorkerRegistry } from '../../src/metrics/index.ts';
+import { openCluster, openWorker } from './support/stores.ts';
 
 const double = fc.double({ noNaN: true, noDefaultInfinity: true, min: -1e200, max: 1e200 });
 
@@ -90,6 +90,49 @@ test('any observations of one process: the sum is the float64 nearest to the tru
       assert.ok((off < 0n ? -off : off) <= bound, `${sum} of ${values}`);
     }),
     { numRuns: 300 },
+  );
+});
+
+test('increments of fractions by one process: the total is the float64 nearest to the true one', async () => {
+  const price = 259.9;
+  for (const increments of [10, 200_000]) {
+    const counter = new Counter({ name: 'a_total', help: 'help', registers: [new WorkerRegistry()] });
+    for (let i = 0; i < increments; i++) counter.inc(price);
+    const [total] = (await counter.get()).values.map(({ value }) => value);
+    // The float64 of a price is not the price itself: 200,000 times its error is 0.000000005.
+    assert.equal(total?.toFixed(7), (price * increments).toFixed(7));
+    const off = exact(total as number) - exact(price) * BigInt(increments);
+    assert.ok(2n * (off < 0n ? -off : off) <= exact(total as number) >> 52n, `${total}`);
+  }
+});
+
+test('increments of fractions by several workers that die: the total never goes down, and is off by their last bits', async (t) => {
+  const { directory, scrape } = openCluster(t, 0);
+  const increments = fc.array(fc.constantFrom(259.9, 19.99, 0.1, 1 / 3, 1, 1e16), { minLength: 1, maxLength: 60 });
+  let kind = 0;
+  await fc.assert(
+    fc.asyncProperty(increments, async (all) => {
+      kind++;
+      let total = 0n;
+      let shown = 0;
+      const LIVES = 3;
+      for (let life = 0; life < LIVES; life++) {
+        const { store, counter } = openWorker(directory, 1);
+        for (const value of all) {
+          counter.inc({ kind }, value);
+          store.flush();
+          total += exact(value);
+          const next = (await scrape()).of(`acts_total{kind="${kind}"}`);
+          assert.ok(next >= shown, `${shown}, then ${next}`);
+          shown = next;
+        }
+        store.close();
+      }
+      const off = exact(shown) - total;
+      // Half of the last bit of each life's total, and of what is shown.
+      assert.ok(2n * (off < 0n ? -off : off) <= BigInt(LIVES + 1) * (total >> 52n), `${shown} is off by ${off}`);
+    }),
+    { numRuns: 10 },
   );
 });
 
