@@ -44,6 +44,10 @@ export class ClusterStores {
   readonly #files = new Map<string, WorkerFile>();
   /** Files of the dead that could not be removed: they must not be counted again. */
   readonly #folded = new Set<string>();
+  /** Files that could not be opened yet: when the folder was last listed without them, by `performance.now`. */
+  readonly #unopened = new Map<string, number>();
+  /** When the folder was last listed: a file that is new in the next list is younger. */
+  #listedAtMs = performance.now();
   readonly #own = new Map<Store, OwnStore>();
 
   constructor(directory: string, onProblem: (problem: StoreProblem) => void) {
@@ -147,46 +151,55 @@ export class ClusterStores {
 
   /** Opens what is new in the folder. */
   #scan(): void {
+    const sinceMs = this.#listedAtMs;
     const names = this.#list();
     if (names === null) return;
     const listed = new Set(names.map((name) => join(this.#directory, name)));
-    for (const path of listed) if (!this.#files.has(path) && !this.#folded.has(path)) this.#meet(path);
+    for (const path of listed) if (!this.#files.has(path) && !this.#folded.has(path)) this.#meet(path, sinceMs);
     for (const path of this.#files.keys()) {
       if (!listed.has(path)) {
         this.#problems.report({ kind: 'vanished', file: path, message: 'removed while its worker lives' });
       }
     }
-    for (const path of this.#folded) if (!listed.has(path)) this.#folded.delete(path);
+    for (const paths of [this.#folded, this.#unopened]) {
+      for (const path of paths.keys()) if (!listed.has(path)) paths.delete(path);
+    }
     this.#problems.keepOnly((path) => listed.has(path) || this.#files.has(path) || path === this.#directory);
   }
 
   /** @returns `null` when there is no telling what is in the folder */
   #list(): string[] | null {
+    const nowMs = performance.now();
     try {
-      return readdirSync(this.#directory);
+      const names = readdirSync(this.#directory);
+      this.#listedAtMs = nowMs;
+      return names;
     } catch (error) {
       this.#problems.report({ kind: 'unreadable', file: this.#directory, message: (error as Error).message });
       return hasNoRoom(error) ? null : [];
     }
   }
 
-  #meet(path: string): void {
+  /** @param sinceMs when the folder was listed without the file */
+  #meet(path: string, sinceMs: number): void {
     const fileName = path.slice(this.#directory.length + 1);
     const young = fileName.endsWith(YOUNG_SUFFIX);
     const name = parseStoreFileName(young ? fileName.slice(0, -YOUNG_SUFFIX.length) : fileName);
     if (name === null) {
       this.#problems.report({ kind: 'foreign', file: path, message: 'its name is no name of a store' });
     } else if (!young) {
-      this.#open(path, name);
+      this.#open(path, name, this.#unopened.get(path) ?? sinceMs);
     } else if (!isRunning(name.thread, name.startTime)) {
       this.#remove(path);
     }
   }
 
-  #open(path: string, name: StoreName): void {
+  #open(path: string, name: StoreName, sinceMs: number): void {
+    this.#unopened.set(path, sinceMs);
     try {
-      const file = new WorkerFile(path, name, this.#catalogue, this.#reportFor(path));
+      const file = new WorkerFile(path, name, this.#catalogue, this.#reportFor(path), sinceMs);
       this.#files.set(path, file);
+      this.#unopened.delete(path);
       // A first reading, so that whatever happens to the file next, its values are known.
       this.#read(path, file);
     } catch (error) {

@@ -151,7 +151,11 @@ export class Store {
 
   /** @returns the metric's number */
   addMetric(description: Description): number {
-    if (description.type === 'summary') this.#tick ??= slideRegularly(this);
+    if (description.type === 'summary') {
+      // Its window begins now, though nobody may have looked at a store in memory before.
+      this.slide();
+      this.#tick ??= slideRegularly(this);
+    }
     this.#addRecord({ kind: 'metric', description });
     return this.#metrics.push({ description }) - 1;
   }

@@ -15,9 +15,9 @@ interface Step {
 
 interface Window {
   readonly ranges: [first: number, length: number][];
-  readonly steps: Step[];
-  /** When the last step ended; `null` before the first. */
-  stepAtMs: number | null;
+  steps: Step[];
+  /** When the step began that is under way. */
+  fromMs: number;
 }
 
 /** A window moves on in so many steps, of a second at least, and is at most one of them longer than asked for. */
@@ -33,6 +33,13 @@ export class SlidingWindows {
   readonly #windows = new Map<Windowed, Window>();
   #before = new Float64Array(0);
   #last = new Float64Array(0);
+  /** The growth that the next look finds may be as old as this. */
+  #sinceMs: number;
+
+  /** @param nowMs the growth that the first look finds may be as old as this */
+  constructor(nowMs = performance.now()) {
+    this.#sinceMs = nowMs;
+  }
 
   /** The counts by slot at the beginning of each slot's window. Slots beyond its end were 0. */
   get before(): Float64Array {
@@ -43,7 +50,7 @@ export class SlidingWindows {
   add(summary: Windowed, first: number, length: number): void {
     let window = this.#windows.get(summary);
     if (window === undefined) {
-      window = { ranges: [], steps: [], stepAtMs: null };
+      window = { ranges: [], steps: [], fromMs: Number.POSITIVE_INFINITY };
       this.#windows.set(summary, window);
     }
     window.ranges.push([first, length]);
@@ -58,6 +65,11 @@ export class SlidingWindows {
     this.#windows.delete(summary);
   }
 
+  /** The growth that the next look finds may be as old as this: it could not be read at the last one. */
+  growthFrom(ms: number): void {
+    this.#sinceMs = Math.min(this.#sinceMs, ms);
+  }
+
   /**
    * Takes a step where one is due, and lets go of what may be too old. Where nobody has looked for longer than a window
    * lasts, there is no telling how old the growth is: the window begins anew.
@@ -66,24 +78,21 @@ export class SlidingWindows {
    * @param counts by slot, as they are now
    */
   advance(nowMs: number, counts: Float64Array): void {
-    if (this.#windows.size === 0) return;
-    this.#growTo(counts.length);
+    if (this.#windows.size > 0) this.#growTo(counts.length);
     for (const [{ description }, window] of this.#windows) {
       const ageMs = (description.maxAgeSeconds ?? 0) * 1000;
-      const fromMs = window.stepAtMs ?? nowMs;
-      if (window.stepAtMs === null || nowMs - fromMs >= ageMs / STEPS) {
-        window.stepAtMs = nowMs;
-        const step = this.#step(fromMs, window, counts);
+      window.fromMs = Math.min(window.fromMs, this.#sinceMs);
+      if (nowMs - window.fromMs >= ageMs / STEPS) {
+        const step = this.#step(window, counts);
         if (step.slots.length > 0) window.steps.push(step);
+        window.fromMs = nowMs;
       }
-      const oldestMs = nowMs - ageMs - Math.max(ageMs / STEPS, SHORTEST_STEP_MS);
-      while (window.steps[0] !== undefined && window.steps[0].fromMs <= oldestMs) {
-        this.#forget(window.steps.shift() as Step);
-      }
+      this.#forgetBefore(nowMs - ageMs - Math.max(ageMs / STEPS, SHORTEST_STEP_MS), window);
     }
+    this.#sinceMs = nowMs;
   }
 
-  #step(fromMs: number, { ranges }: Window, counts: Float64Array): Step {
+  #step({ fromMs, ranges }: Window, counts: Float64Array): Step {
     const slots: number[] = [];
     const growth: number[] = [];
     for (const [first, length] of ranges) {
@@ -96,6 +105,14 @@ export class SlidingWindows {
       }
     }
     return { fromMs, slots: Int32Array.from(slots), growth: Float64Array.from(growth) };
+  }
+
+  /** Any step may be too old, not only the first: see `growthFrom`. */
+  #forgetBefore(oldestMs: number, window: Window): void {
+    const isOld = ({ fromMs }: Step) => fromMs <= oldestMs;
+    if (!window.steps.some(isOld)) return;
+    for (const step of window.steps) if (isOld(step)) this.#forget(step);
+    window.steps = window.steps.filter((step) => !isOld(step));
   }
 
   #forget({ slots, growth }: Step): void {

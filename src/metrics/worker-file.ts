@@ -23,6 +23,7 @@ export class WorkerFile {
   readonly name: StoreName;
   readonly source: Source;
   readonly #fd: number;
+  readonly #catalogue: Catalogue;
   readonly #report: Report;
   /** Header and values: the last good reading, and room for the next. */
   #good = new Float64Array(HEADER_WORDS);
@@ -31,17 +32,26 @@ export class WorkerFile {
   #words = HEADER_WORDS;
   #directoryRead = 0;
   #failures = 0;
+  /** What the next reading finds new may be as old as this. */
+  #sinceMs: number;
+  /** Failures of the worker when the directory was last found longer. */
+  #failuresAtGrowth = 0;
   /** Heartbeat of the first of the readings in a row in which values went back. */
   #wentBackAt: number | null = null;
 
-  /** @throws when the system can't open the file */
-  constructor(path: string, name: StoreName, catalogue: Catalogue, report: Report) {
+  /**
+   * @param sinceMs when the file was not there yet, by `performance.now`
+   * @throws when the system can't open the file
+   */
+  constructor(path: string, name: StoreName, catalogue: Catalogue, report: Report, sinceMs: number) {
     // A pipe that lies among the stores would else be waited for until it is written to, a link be followed to wherever a
     // worker of fewer rights may not look (open(2)).
     this.#fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
     this.name = name;
     this.source = new Source(catalogue, false, report);
+    this.#catalogue = catalogue;
     this.#report = report;
+    this.#sinceMs = sinceMs;
   }
 
   /** The last good values, by slot. */
@@ -73,6 +83,7 @@ export class WorkerFile {
   }
 
   #read(): void {
+    const readAtMs = performance.now();
     let wordsRead = this.#readWords();
     if (!this.#headerIsGood(wordsRead)) return;
     // The store may grow on between two readings; the directory must not name values that were not read.
@@ -87,6 +98,8 @@ export class WorkerFile {
     const damaged = this.source.wentBack(this.#next, this.#good, HEADER_WORDS);
     if (!this.#believes(damaged)) return;
     this.source.addGrowth(this.#next, this.#good, HEADER_WORDS, damaged);
+    for (const { slots } of [this.#catalogue, this.source]) slots.windows.growthFrom(this.#sinceMs);
+    this.#sinceMs = readAtMs;
     [this.#good, this.#next] = [this.#next, this.#good];
     if (cut) this.#report('torn', 'the values are cut short');
     this.#reportFailures();
@@ -166,8 +179,16 @@ export class WorkerFile {
     const found = bytes.subarray(0, readSync(this.#fd, bytes, 0, length, start));
     const { records, bytesRead } = decodeRecords(found);
     this.#directoryRead += bytesRead;
+    if (bytesRead > 0) this.#dateNewSeries();
     for (const record of records) this.source.add(record, this.#words - HEADER_WORDS);
     if (bytesRead < length) this.#report('torn', 'the directory is damaged');
+  }
+
+  /** New series of a worker that could not write for a while were in its memory only, for nobody knows how long. */
+  #dateNewSeries(): void {
+    const failures = this.#header(HEADER.failures);
+    if (failures > this.#failuresAtGrowth) this.#sinceMs = Number.NEGATIVE_INFINITY;
+    this.#failuresAtGrowth = failures;
   }
 }
 
