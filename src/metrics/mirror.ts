@@ -5,77 +5,79 @@ import type { JsonMetric, JsonValue } from './instrument.ts';
 import { samplingWarnings } from './sampling-warnings.ts';
 import { SeriesMap } from './series-map.ts';
 import { Store } from './store.ts';
+import { addGrowth } from './sums.ts';
+
+/** The values of one series, in the order of its slots: see `slotsOf`. */
+type Values = number[];
+
+/** Of each of prom-client's metrics, by the object: the values of its series when they were last copied. */
+type Copied = WeakMap<object, SeriesMap<Values>>;
 
 interface Mirrored {
+  /** With the metric's own label names, without those of default labels. */
   readonly description: Description;
-  readonly series: SeriesMap<number>;
+  /** The first slot of each series. */
+  readonly slots: SeriesMap<number>;
 }
 
 /** Copies prom-client's own counters, gauges and histograms into a store. */
 export class Mirror {
   readonly #store: Store;
+  readonly #copied: Copied = new WeakMap();
   readonly #mirrored = new Map<string, Mirrored>();
-  /** Of each slot that was reset: what it had counted until then. */
-  readonly #kept = new Map<number, number>();
 
   constructor(store: Store) {
     this.#store = store;
   }
 
   /**
+   * @param name that the metric was registered by: prom-client renames a counter when it prints it as OpenMetrics
    * @param defaultLabels what each series has, unless it has a label of that name itself
    * @throws {Error} when the metric is a summary, or what Prometheus would reject
    */
-  async copy(metric: Metric, defaultLabels: object = {}): Promise<void> {
+  async copy(metric: Metric, name: string, defaultLabels: object = {}): Promise<void> {
     checkForeign(metric);
-    const json = (await metric.get()) as unknown as JsonMetric;
+    const json: JsonMetric = { ...((await metric.get()) as unknown as JsonMetric), name };
     // A metric whose labels or buckets are not known yet has nothing to copy either.
-    if (json.values.length === 0 && !this.#mirrored.has(json.name)) return;
-    const { description, series } = this.#mirrorOf(json, labelNamesOf(metric, json, defaultLabels));
-    if (description.type === 'gauge') this.#unsetGauges(series);
-    let buckets: number[] = [];
-    let bucketsBelow = 0;
-    for (const { labels, value, metricName } of json.values) {
-      const first = series.at({ ...defaultLabels, ...labels });
-      if (description.type === 'gauge') {
-        this.#write(first, 1);
-        this.#write(first + 1, value);
-      } else if (description.type === 'counter') {
-        this.#advance(first, [value], 0);
-      } else if (metricName?.endsWith('_bucket')) {
-        const bucket = this.#bucketOf(description, labels.le);
-        if (bucket === 0) [buckets, bucketsBelow] = [[], 0];
-        // Two of them where +Inf was among the buckets.
-        buckets[bucket] = (buckets[bucket] ?? 0) + value - bucketsBelow;
-        bucketsBelow = value;
-      } else if (metricName?.endsWith('_sum')) {
-        // Comes after its buckets. It alone may go back by itself, of negative values.
-        this.#advance(first, [value, ...buckets], 1);
-      }
+    if (json.values.length === 0 && !this.#mirrored.has(name)) return;
+    const labelNames = labelNamesOf(metric, json, {});
+    const { description, slots } = this.#mirrorOf(json, labelNames, labelNamesOf(metric, json, defaultLabels));
+    const last = this.#copied.get(metric) ?? new SeriesMap<Values>(slots.labelNames, () => []);
+    const now = readSeries(json, description, slots.labelNames);
+    this.#copied.set(metric, now);
+    if (description.type === 'gauge') this.#unsetGauges(slots);
+    for (const { labels, series: values } of now.all) {
+      const slot = slots.at({ ...defaultLabels, ...labels });
+      if (description.type === 'gauge') this.#setGauge(slot, values);
+      else this.#addGrowth(slot, last.at(labels), values, description.type);
     }
   }
 
-  /**
-   * prom-client's own may be reset; what was counted stays counted.
-   *
-   * @param slot of the first value
-   * @param telling index of the first value that only a reset makes smaller
-   */
-  #advance(slot: number, values: readonly number[], telling: number): void {
-    const isReset = values.some((value, i) => {
-      const before = this.#store.values[slot + i] as number;
-      // A sum that was infinite, a total that was NaN, come back by a reset alone.
-      if (!Number.isFinite(before)) return Number.isFinite(value);
-      return i >= telling && this.#keptOf(slot + i) + value < before;
-    });
-    for (const [i, value] of values.entries()) {
-      if (isReset) this.#kept.set(slot + i, this.#store.values[slot + i] as number);
-      this.#write(slot + i, this.#keptOf(slot + i) + value);
+  /** Lets go of the gauges of all other metrics: they are not registered any more. What was counted stays counted. */
+  keepOnly(names: ReadonlySet<string>): void {
+    for (const [name, { description, slots }] of this.#mirrored) {
+      if (description.type === 'gauge' && !names.has(name)) this.#unsetGauges(slots);
     }
   }
 
-  #keptOf(slot: number): number {
-    return this.#kept.get(slot) ?? 0;
+  /** prom-client's own may be reset, or removed and made again: they begin at 0, and what was counted stays counted. */
+  #addGrowth(first: number, last: Values, now: Values, type: Description['type']): void {
+    const before = isReset(last, now, type) ? [] : last;
+    for (const [i, value] of now.entries()) {
+      if (Object.is(value, before[i] ?? 0)) continue;
+      addGrowth(this.#store.values, this.#store.rests, first + i, before[i] ?? 0, value);
+      this.#store.touch(first + i);
+    }
+  }
+
+  #setGauge(first: number, [value = Number.NaN]: Values): void {
+    this.#write(first, 1);
+    this.#write(first + 1, value);
+  }
+
+  /** A series that prom-client does not list any more was removed. */
+  #unsetGauges(slots: SeriesMap<number>): void {
+    for (const { series: first } of slots.all) this.#write(first, 0);
   }
 
   #write(slot: number, value: number): void {
@@ -84,21 +86,11 @@ export class Mirror {
     this.#store.touch(slot);
   }
 
-  /** A series that prom-client does not list any more was removed. */
-  #unsetGauges(series: SeriesMap<number>): void {
-    for (const each of series.all) this.#write(each.series, 0);
-  }
-
-  #bucketOf({ buckets = [] }: Description, le: string | number | undefined): number {
-    const index = buckets.indexOf(Number(le));
-    return index === -1 ? buckets.length : index;
-  }
-
-  #mirrorOf(json: JsonMetric, labelNames: readonly string[]): Mirrored {
+  /** @param allNames the label names with those of default labels */
+  #mirrorOf(json: JsonMetric, labelNames: readonly string[], allNames: readonly string[]): Mirrored {
     const known = this.#mirrored.get(json.name);
     if (known !== undefined) {
-      const difference =
-        json.values.length > 0 && shapeDifference(known.description, describe(json, known.description.labelNames));
+      const difference = json.values.length > 0 && shapeDifference(known.description, describe(json, labelNames));
       if (difference) {
         throw new Error(
           `${json.name} was removed and made again with another shape (${difference}), which can't go on where the first one ended: give it another name`,
@@ -106,11 +98,11 @@ export class Mirror {
       }
       return known;
     }
-    checkLabelNames(labelNames);
+    checkLabelNames(allNames);
     const description = describe(json, labelNames);
-    const metric = this.#store.addMetric(description);
-    const series = new SeriesMap(description.labelNames, (labels) => this.#store.addSeries(metric, labels));
-    const mirrored = { description, series };
+    const metric = this.#store.addMetric({ ...description, labelNames: allNames });
+    const slots = new SeriesMap(allNames, (labels) => this.#store.addSeries(metric, labels));
+    const mirrored = { description, slots };
     this.#mirrored.set(json.name, mirrored);
     return mirrored;
   }
@@ -136,14 +128,63 @@ export class MirroredRegistry {
    */
   async sample(): Promise<void> {
     const defaultLabels = defaultLabelsOf(this.#registry);
-    for (const metric of this.#registry.getMetricsAsArray() as unknown as Metric[]) {
+    const names = new Set<string>();
+    for (const metric of this.#registry.getMetricsAsArray() as unknown as NamedMetric[]) {
+      const name = registeredName(this.#registry, metric);
+      names.add(name);
       try {
-        await this.#mirror.copy(metric, defaultLabels);
+        await this.#mirror.copy(metric, name, defaultLabels);
       } catch (error) {
         this.#warnOnce(error);
       }
     }
+    this.#mirror.keepOnly(names);
   }
+}
+
+/** The values of each series, by the metric's own labels. */
+function readSeries(
+  { values }: JsonMetric,
+  { type, buckets = [] }: Description,
+  labelNames: readonly string[],
+): SeriesMap<Values> {
+  const all = new SeriesMap<Values>(labelNames, () => []);
+  let below = 0;
+  for (const { labels, value, metricName } of values) {
+    const series = all.at(labels);
+    if (type !== 'histogram' || metricName?.endsWith('_sum')) {
+      series[0] = value;
+    } else if (metricName?.endsWith('_bucket')) {
+      const index = buckets.indexOf(Number(labels.le));
+      const bucket = index === -1 ? buckets.length : index;
+      if (bucket === 0) below = 0;
+      // Two of them where +Inf was among the buckets.
+      series[1 + bucket] = (series[1 + bucket] ?? 0) + value - below;
+      below = value;
+    }
+  }
+  return all;
+}
+
+/**
+ * Only a reset makes a count smaller, or a sum finite that was not. A histogram's sum goes back by negative observations
+ * too.
+ */
+function isReset(last: Values, now: Values, type: Description['type']): boolean {
+  return last.some((before, i) => {
+    const value = now[i] as number;
+    if (!Number.isFinite(before)) return Number.isFinite(value);
+    return value < before && (type === 'counter' || i > 0);
+  });
+}
+
+/** prom-client's metrics know their name, though its types don't say so. */
+type NamedMetric = Metric & { readonly name: string };
+
+/** prom-client takes `_total` from a counter's name when it prints it as OpenMetrics; its registry keeps the first one. */
+function registeredName(registry: Registry<RegistryContentType>, metric: NamedMetric): string {
+  const total = `${metric.name}_total`;
+  return registry.getSingleMetric(total) === metric ? total : metric.name;
 }
 
 function describe(json: JsonMetric, labelNames: readonly string[]): Description {

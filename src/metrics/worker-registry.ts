@@ -80,7 +80,9 @@ export class WorkerRegistry extends Registry {
    */
   async sample(): Promise<void> {
     const errors: unknown[] = [];
-    for (const metric of this.#metrics.values()) await this.#sampleOne(metric).catch((error) => errors.push(error));
+    for (const [name, metric] of this.#metrics) {
+      await this.#sampleOne(name, metric).catch((error) => errors.push(error));
+    }
     if (errors.length > 0) throw errors[0];
   }
 
@@ -98,10 +100,10 @@ export class WorkerRegistry extends Registry {
   sampleRegularly({ onProblem = () => {} }: SamplingOptions = {}): () => void {
     const underWay = new Set<SampledMetric>();
     const sampler = sampleRegularly(() => {
-      for (const metric of this.#metrics.values()) {
+      for (const [name, metric] of this.#metrics) {
         if (underWay.has(metric)) continue;
         underWay.add(metric);
-        void this.#sampleOne(metric)
+        void this.#sampleOne(name, metric)
           .catch(onProblem)
           .finally(() => underWay.delete(metric));
       }
@@ -133,8 +135,9 @@ export class WorkerRegistry extends Registry {
     throw new Error('A store has no default labels: name the label in labelNames');
   }
 
-  async #sampleOne(metric: SampledMetric): Promise<void> {
+  /** @param name that it was registered by */
+  async #sampleOne(name: string, metric: SampledMetric): Promise<void> {
     if (isInstrument(metric)) await metric.collect();
-    else await this.#mirror.copy(metric);
+    else await this.#mirror.copy(metric, name);
   }
 }

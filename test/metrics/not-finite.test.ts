@@ -129,6 +129,32 @@ test("a plain registry's metrics that are not finite are shown so", async (t) =>
   }
 });
 
+test('a histogram whose sum overflowed begins anew once when it is reset', async (t) => {
+  const directory = createStoreDirectory({ name: 'finite' });
+  const plain = new prom.Registry();
+  const registry = new ClusterRegistry({ directory: directory.path, registers: [plain] });
+  t.after(() => {
+    registry.close();
+    directory.remove();
+  });
+  const scrape = async () => parse(await registry.clusterMetrics());
+  const histogram = new prom.Histogram({ name: 'b', help: 'help', buckets: [1, 2], registers: [plain] });
+  for (let i = 0; i < 2; i++) histogram.observe(1e308);
+  await scrape();
+  let since = 0;
+  for (const observations of [2, 1]) {
+    histogram.reset();
+    for (let i = 0; i < observations; i++) histogram.observe(1);
+    since += observations;
+    for (let i = 0; i < 3; i++) {
+      const samples = await scrape();
+      assert.equal(samples.of('b_bucket{le="1"}'), since);
+      assert.equal(samples.of('b_count'), 2 + since);
+      assert.equal(samples.of('b_sum'), Number.POSITIVE_INFINITY);
+    }
+  }
+});
+
 test('a sum goes from one end of the finite numbers to the other between two scrapes', async (t) => {
   const { first, scrape, problems } = openStores(t);
   const sums = { 'size_bytes_sum{route="/"}': first.histogram.labels('/'), took_seconds_sum: first.summary };

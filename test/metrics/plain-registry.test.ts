@@ -1,18 +1,32 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
+import fc from 'fast-check';
 import * as prom from 'prom-client';
 import { ClusterRegistry, Counter, createStoreDirectory, Gauge, WorkerRegistry } from '../../src/metrics/index.ts';
 import { parse } from './support/samples.ts';
 
-function clusterOf(t: TestContext, registers: prom.Registry[]) {
+function openFolder(t: Pick<TestContext, 'after'>): string {
   const directory = createStoreDirectory({ name: 'plain' });
-  const registry = new ClusterRegistry({ directory: directory.path, registers });
-  t.after(() => {
-    registry.close();
-    directory.remove();
-  });
+  t.after(() => directory.remove());
+  return directory.path;
+}
+
+function clusterOf(t: Pick<TestContext, 'after'>, registers: prom.Registry[], directory = openFolder(t)) {
+  const registry = new ClusterRegistry({ directory, registers });
+  t.after(() => registry.close());
   return async () => parse(await registry.clusterMetrics());
+}
+
+/** prom-client's types have a registry of each content type, and no way from one to the other. */
+function printAsOpenMetrics(registry: prom.Registry): void {
+  (registry as prom.Registry<prom.RegistryContentType>).setContentType(prom.Registry.OPENMETRICS_CONTENT_TYPE);
+}
+
+function openMetricsRegistry(): prom.Registry {
+  const registry = new prom.Registry();
+  printAsOpenMetrics(registry);
+  return registry;
 }
 
 test('a registry that is named twice is counted once', async (t) => {
@@ -60,4 +74,141 @@ test('a collect that throws costs no other metric', async (t) => {
   const warned = once(process, 'warning');
   assert.equal((await scrape()).of('sound'), 7);
   assert.match(String((await warned)[0]), /could not be sampled: boom/);
+});
+
+test('a counter that is made again with other label names keeps its total, and a warning tells of it', async (t) => {
+  for (const forget of [
+    (registry: prom.Registry) => registry.removeSingleMetric('jobs_total'),
+    (registry: prom.Registry) => registry.clear(),
+  ]) {
+    const plain = new prom.Registry();
+    const common = { name: 'jobs_total', help: 'help', registers: [plain] };
+    new prom.Counter(common).inc(8);
+    const scrape = clusterOf(t, [plain]);
+    assert.equal((await scrape()).of('jobs_total'), 8);
+    forget(plain);
+    const jobs = new prom.Counter({ ...common, labelNames: ['queue'] });
+    jobs.inc({ queue: 'a' }, 3);
+    jobs.inc({ queue: 'b' }, 2);
+    const warned = once(process, 'warning');
+    for (let i = 0; i < 3; i++) assert.equal((await scrape()).sum('jobs_total'), 8);
+    assert.match(String((await warned)[0]), /jobs_total was removed and made again with another shape \(label names\)/);
+  }
+});
+
+test('a counter that is made again as it was goes on, though it has counted more than before', async (t) => {
+  const plain = new prom.Registry();
+  const common = { name: 'jobs_total', help: 'help', registers: [plain] };
+  new prom.Counter(common).inc(5);
+  const scrape = clusterOf(t, [plain]);
+  await scrape();
+  plain.clear();
+  new prom.Counter(common).inc(7);
+  for (let i = 0; i < 2; i++) assert.equal((await scrape()).of('jobs_total'), 12);
+});
+
+test('a gauge that is no longer registered is gone', async (t) => {
+  const plain = new prom.Registry();
+  new prom.Gauge({ name: 'depth', help: 'help', registers: [plain] }).set(3);
+  const scrape = clusterOf(t, [plain]);
+  assert.equal((await scrape()).of('depth'), 3);
+  plain.removeSingleMetric('depth');
+  assert.ok(!(await scrape()).values.has('depth'));
+});
+
+test('default labels that get another value take the further growth alone', async (t) => {
+  const plain = new prom.Registry();
+  plain.setDefaultLabels({ zone: 'a' });
+  const jobs = new prom.Counter({ name: 'jobs_total', help: 'help', registers: [plain] });
+  jobs.inc(5);
+  const scrape = clusterOf(t, [plain]);
+  await scrape();
+  plain.setDefaultLabels({ zone: 'b' });
+  jobs.inc(2);
+  for (let i = 0; i < 2; i++) {
+    const samples = await scrape();
+    assert.equal(samples.of('jobs_total{zone="a"}'), 5);
+    assert.equal(samples.of('jobs_total{zone="b"}'), 2);
+  }
+});
+
+/** What may happen to a metric of prom-client's between two scrapes. */
+const event = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({ amount: fc.integer({ min: 0, max: 9 }), kind: fc.constantFrom(undefined, 'x', 'y') }),
+  },
+  { weight: 1, arbitrary: fc.constantFrom('reset' as const, 'remake' as const, 'print' as const, 'nothing' as const) },
+  { weight: 1, arbitrary: fc.record({ remove: fc.constantFrom(undefined, 'x', 'y') }) },
+);
+
+test('whatever happens to a counter and a histogram, what was counted is shown, and shown once', async (t) => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(event, { maxLength: 25 }), async (events) => {
+      const plain = openMetricsRegistry();
+      // The series without a label and that of `x` are one.
+      plain.setDefaultLabels({ kind: 'x' });
+      const make = () => {
+        const common = { help: 'help', labelNames: ['kind'], registers: [plain] };
+        return {
+          acts: new prom.Counter({ ...common, name: 'acts_total' }),
+          size: new prom.Histogram({ ...common, name: 'size', buckets: [3, 6] }),
+        };
+      };
+      let { acts, size } = make();
+      const scrape = clusterOf(t, [plain]);
+      const expected = new Map<string, number>();
+      const add = (head: string, amount: number) => expected.set(head, (expected.get(head) ?? 0) + amount);
+      for (const happens of events) {
+        if (happens === 'reset') plain.resetMetrics();
+        else if (happens === 'print') await plain.metrics();
+        else if (happens === 'remake') {
+          plain.removeSingleMetric('acts_total');
+          plain.removeSingleMetric('size');
+          ({ acts, size } = make());
+        } else if (typeof happens === 'object' && 'remove' in happens) {
+          const labels = happens.remove === undefined ? {} : { kind: happens.remove };
+          acts.remove(labels);
+          size.remove(labels);
+        } else if (typeof happens === 'object') {
+          const { amount, kind } = happens;
+          const labels = kind === undefined ? {} : { kind };
+          acts.inc(labels, amount);
+          size.observe(labels, amount);
+          const shown = kind ?? 'x';
+          add(`acts_total{kind="${shown}"}`, amount);
+          add(`size_sum{kind="${shown}"}`, amount);
+          add(`size_count{kind="${shown}"}`, 1);
+          for (const le of [3, 6]) add(`size_bucket{kind="${shown}",le="${le}"}`, amount <= le ? 1 : 0);
+        }
+        const samples = await scrape();
+        for (const [head, value] of expected) assert.equal(samples.of(head), value, head);
+        assert.ok(![...samples.values.keys()].some((head) => /^acts(\{| |$)/.test(head)), 'no second family');
+      }
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test('a counter that was printed as OpenMetrics before the first scrape has its name', async (t) => {
+  const plain = openMetricsRegistry();
+  new prom.Counter({ name: 'jobs_total', help: 'help', registers: [plain] }).inc();
+  await plain.metrics();
+  const samples = await clusterOf(t, [plain])();
+  assert.equal(samples.of('jobs_total'), 1);
+  assert.ok(!samples.values.has('jobs'));
+});
+
+test('a counter in a store that is printed as OpenMetrics keeps its name', async (t) => {
+  const registry = new WorkerRegistry();
+  const jobs = new prom.Counter({ name: 'jobs_total', help: 'help', registers: [registry] });
+  jobs.inc();
+  const scrape = clusterOf(t, [registry]);
+  await scrape();
+  printAsOpenMetrics(registry);
+  await registry.metrics();
+  jobs.inc();
+  const samples = await scrape();
+  assert.equal(samples.of('jobs_total'), 2);
+  assert.ok(!samples.values.has('jobs'));
 });
