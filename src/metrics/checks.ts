@@ -96,6 +96,7 @@ interface ForeignMetric {
   readonly buckets?: unknown;
   readonly percentiles?: unknown;
   readonly aggregator?: unknown;
+  readonly registers?: unknown;
 }
 
 /**
@@ -105,11 +106,14 @@ interface ForeignMetric {
  * @throws {Error} for what Prometheus would reject
  */
 export function checkForeign(metric: object): void {
-  const { name, type, labelNames = [], buckets, percentiles, aggregator = 'sum' }: ForeignMetric = metric;
+  const { name, type, labelNames = [], buckets, percentiles, aggregator = 'sum', registers }: ForeignMetric = metric;
   if (type === 'summary' || percentiles !== undefined) {
     throw new TypeError(
       `prom-client's Summary can't be merged: make ${name} with ours, import { Summary } from this package`,
     );
+  }
+  if (Array.isArray(registers) && registers.filter(isWorkerRegistry).length > 1) {
+    throw new TypeError(`Each WorkerRegistry would count ${name}: name one of them in registers`);
   }
   checkLabelNames(labelNames);
   checkAggregator(aggregator);

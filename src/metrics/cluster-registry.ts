@@ -1,4 +1,5 @@
 import cluster, { type ClusterSettings, type Worker } from 'node:cluster';
+import { dirname, resolve } from 'node:path';
 import { inspect } from 'node:util';
 import {
   AggregatorRegistry,
@@ -7,20 +8,24 @@ import {
   type Registry,
   type RegistryContentType,
 } from 'prom-client';
-import { checkForeign, isWorkerRegistry } from './checks.ts';
+import { checkForeign, isInstrument, isWorkerRegistry } from './checks.ts';
 import { ClusterStores, type LiveWorker } from './cluster-stores.ts';
 import { countSamples, type View } from './exposition.ts';
-import { MirroredRegistry } from './mirror.ts';
+import { type Copied, MirroredRegistry } from './mirror.ts';
 import type { StoreProblem } from './problems.ts';
 import { samplingWarnings } from './sampling-warnings.ts';
 import { Scrape } from './scrape.ts';
 import { SelfMetrics } from './self-metrics.ts';
+import type { Store } from './store.ts';
 import type { WorkerRegistry } from './worker-registry.ts';
 
 export interface ClusterRegistryOptions {
   /** Folder of this instance: `createStoreDirectory(…).path`. */
   directory: string;
-  /** What the primary itself measures, shown beside and merged with the workers' metrics. */
+  /**
+   * What the primary itself measures, shown beside and merged with the workers' metrics. A metric that is in several of
+   * them is counted once. A registry whose store is a file of `directory` is refused: it is read as a worker's.
+   */
   registers?: readonly Registry<RegistryContentType>[];
   /** Begins the names of the metrics about the metrics. Default `cluster_metrics_`. */
   prefix?: string;
@@ -48,6 +53,7 @@ const TICK_MS = 1000;
 export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
   readonly #stores: ClusterStores;
   readonly #own: readonly (WorkerRegistry | MirroredRegistry)[];
+  readonly #ownStores: readonly Store[];
   readonly #self: SelfMetrics;
   readonly #tick: NodeJS.Timeout;
   readonly #onExit = (worker: Worker) => {
@@ -59,7 +65,8 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
   readonly #warnOnce = samplingWarnings();
 
   /**
-   * @throws {TypeError} when `directory` or `registers` is missing or wrong, or a registry holds a summary of prom-client's
+   * @throws {TypeError} when `directory` or `registers` is missing or wrong, a registry holds a summary of prom-client's,
+   *   or its store is a file of `directory`
    * @throws {Error} when a registry holds what Prometheus would reject
    */
   constructor(options: ClusterRegistryOptions) {
@@ -70,12 +77,19 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
       this.#self.countProblem(problem.kind);
       onProblem(problem);
     });
-    // Whoever registers prom-client's metrics on this registry itself finds them served too.
+    const workerStores = new Set(registers.filter(isWorkerRegistry).map(({ store }) => store));
+    const isRead = (metric: object) =>
+      isInstrument(metric) && (workerStores.has(metric.store) || isIn(directory, metric.store));
+    const copied: Copied = new WeakMap();
+    // Metrics of prom-client's that are registered on this registry itself are served too.
     this.#own = [
-      new MirroredRegistry(this),
-      ...[...new Set(registers)].map((each) => (isWorkerRegistry(each) ? each : new MirroredRegistry(each))),
+      new MirroredRegistry(this, isRead, copied),
+      ...Array.from(new Set(registers), (each) =>
+        isWorkerRegistry(each) ? each : new MirroredRegistry(each, isRead, copied),
+      ),
       this.#self.registry,
     ];
+    this.#ownStores = [...new Set(this.#own.map(({ store }) => store))];
     this.#tick = setInterval(() => this.#gather(true), TICK_MS).unref();
     cluster.on('exit', this.#onExit);
     cluster.on('setup', this.#onSetup);
@@ -133,14 +147,17 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
     // Whoever calls from now on wants to see what has been counted since.
     this.#scrape = null;
     // Not in between: prom-client measures the event loop's lag from one sample to the next.
-    for (const registry of this.#own) if (!registry.isSampled) await this.#sample(registry);
+    const counted = new Set<object>(
+      this.#own.flatMap((each) => (each instanceof MirroredRegistry ? [] : each.getMetricsAsArray())),
+    );
+    for (const registry of this.#own) if (!registry.isSampled) await this.#sample(registry, counted);
     return new Scrape(() => this.#gather(false), this.#stores, this.#self);
   }
 
   /** One metric that can't be sampled must not cost the whole page: a process warning tells of it, once. */
-  async #sample(registry: WorkerRegistry | MirroredRegistry): Promise<void> {
+  async #sample(registry: WorkerRegistry | MirroredRegistry, counted: Set<object>): Promise<void> {
     try {
-      await registry.sample();
+      await registry.sample(counted);
     } catch (error) {
       this.#warnOnce(error);
     }
@@ -149,7 +166,7 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
   #gather(thorough: boolean): View {
     this.#stores.read(thorough);
     this.#self.setWorkers(this.#stores.workers());
-    const view = this.#stores.merge(this.#own.map(({ store }) => store));
+    const view = this.#stores.merge(this.#ownStores);
     // Known only now, and it shows in this very scrape.
     this.#self.setSeries(countSamples(view));
     this.#stores.remergeGauges(this.#self.registry.store);
@@ -169,7 +186,17 @@ function checked(options: ClusterRegistryOptions): ClusterRegistryOptions {
       `registers must be an array of registries, of WorkerRegistry or prom-client: write registers: [registry], not ${inspect(registers, { depth: 0 })}`,
     );
   }
+  if (registers.some((each) => isWorkerRegistry(each) && isIn(directory, each.store))) {
+    throw new TypeError(
+      'registers names a WorkerRegistry whose store is a file of this directory, which is read anyway: all of it would be counted twice. Leave it out, or make it without a file, registry = new WorkerRegistry()',
+    );
+  }
   return options;
+}
+
+/** Whether the store has its file in the folder. */
+function isIn(directory: string, { path }: Store): boolean {
+  return path !== null && resolve(dirname(path)) === resolve(directory);
 }
 
 function isRegistry(registry: unknown): boolean {

@@ -50,7 +50,8 @@ export abstract class Instrument<T extends string, S> {
   readonly labelNames: readonly string[];
   readonly #collect: (() => void | Promise<void>) | undefined;
   readonly #lazy: boolean;
-  protected readonly store: Store;
+  /** Where its values live. */
+  readonly store: Store;
   protected readonly metric: number;
   protected readonly series: SeriesMap<S>;
 

@@ -11,7 +11,7 @@ import { addGrowth } from './sums.ts';
 type Values = number[];
 
 /** Of each of prom-client's metrics, by the object: the values of its series when they were last copied. */
-type Copied = WeakMap<object, SeriesMap<Values>>;
+export type Copied = WeakMap<object, SeriesMap<Values>>;
 
 interface Mirrored {
   /** With the metric's own label names, without those of default labels. */
@@ -23,11 +23,13 @@ interface Mirrored {
 /** Copies prom-client's own counters, gauges and histograms into a store. */
 export class Mirror {
   readonly #store: Store;
-  readonly #copied: Copied = new WeakMap();
+  readonly #copied: Copied;
   readonly #mirrored = new Map<string, Mirrored>();
 
-  constructor(store: Store) {
+  /** @param copied shared by mirrors that may copy the same metric: what one has added, no other adds again */
+  constructor(store: Store, copied: Copied = new WeakMap()) {
     this.#store = store;
+    this.#copied = copied;
   }
 
   /**
@@ -112,24 +114,35 @@ export class Mirror {
 export class MirroredRegistry {
   readonly store = new Store();
   readonly isSampled = false;
-  readonly #mirror = new Mirror(this.store);
   readonly #registry: Registry<RegistryContentType>;
+  readonly #isRead: (metric: object) => boolean;
+  readonly #mirror: Mirror;
   readonly #warnOnce = samplingWarnings();
 
-  /** @throws {Error} when it holds what can't be merged, a summary, or what Prometheus would reject */
-  constructor(registry: Registry<RegistryContentType>) {
+  /**
+   * @param isRead whether a metric is one of ours in a store that the page shows anyway
+   * @param copied shared by all registries of a page, see `Mirror`
+   * @throws {Error} when it holds what can't be merged, a summary, or what Prometheus would reject
+   */
+  constructor(registry: Registry<RegistryContentType>, isRead: (metric: object) => boolean, copied: Copied) {
     this.#registry = registry;
-    for (const metric of registry.getMetricsAsArray()) checkForeign(metric);
+    this.#isRead = isRead;
+    this.#mirror = new Mirror(this.store, copied);
+    for (const metric of registry.getMetricsAsArray()) if (!isRead(metric)) checkForeign(metric);
   }
 
   /**
    * A metric whose `collect` throws keeps its last values, and one that came later and can't be merged is left out: a
    * process warning tells of each, once.
+   *
+   * @param counted metrics that other registries of the page show; those of this registry are added
    */
-  async sample(): Promise<void> {
+  async sample(counted: Set<object>): Promise<void> {
     const defaultLabels = defaultLabelsOf(this.#registry);
     const names = new Set<string>();
     for (const metric of this.#registry.getMetricsAsArray() as unknown as NamedMetric[]) {
+      if (counted.has(metric) || this.#isRead(metric)) continue;
+      counted.add(metric);
       const name = registeredName(this.#registry, metric);
       names.add(name);
       try {

@@ -3,7 +3,15 @@ import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import * as prom from 'prom-client';
-import { ClusterRegistry, Counter, createStoreDirectory, Gauge, WorkerRegistry } from '../../src/metrics/index.ts';
+import {
+  ClusterRegistry,
+  Counter,
+  createStoreDirectory,
+  Gauge,
+  openStore,
+  Summary,
+  WorkerRegistry,
+} from '../../src/metrics/index.ts';
 import { parse } from './support/samples.ts';
 
 function openFolder(t: Pick<TestContext, 'after'>): string {
@@ -211,4 +219,124 @@ test('a counter in a store that is printed as OpenMetrics keeps its name', async
   const samples = await scrape();
   assert.equal(samples.of('jobs_total'), 2);
   assert.ok(!samples.values.has('jobs'));
+});
+
+test('a registry whose store is a file of the folder is refused', (t) => {
+  const directory = openFolder(t);
+  const store = openStore({ directory, worker: 'primary' });
+  t.after(() => store.close());
+  for (const path of [directory, `${directory}/`]) {
+    assert.throws(
+      () => new ClusterRegistry({ directory: path, registers: [new WorkerRegistry(store)] }),
+      /a file of this directory.*counted twice.*new WorkerRegistry\(\)/,
+    );
+  }
+});
+
+test("a metric of prom-client's in several registries is counted once", async (t) => {
+  const [one, other] = [new prom.Registry(), new prom.Registry()];
+  const worker = new WorkerRegistry();
+  const registers = [one, other, worker];
+  for (const given of [
+    [one, other],
+    [other, worker],
+    [worker, one],
+    [one, worker, other],
+  ]) {
+    const common = { help: 'help', registers: given };
+    const name = `n${given.map((each) => registers.indexOf(each)).join('')}`;
+    new prom.Counter({ ...common, name: `${name}_total` }).inc(7);
+    new prom.Gauge({ ...common, name: `${name}_depth` }).set(7);
+    new prom.Histogram({ ...common, name: `${name}_size`, buckets: [1] }).observe(7);
+  }
+  const scrape = clusterOf(t, [one, worker, other]);
+  for (let i = 0; i < 2; i++) {
+    const samples = await scrape();
+    for (const name of ['n01', 'n12', 'n20', 'n021']) {
+      assert.equal(samples.of(`${name}_total`), 7, name);
+      assert.equal(samples.of(`${name}_depth`), 7, name);
+      assert.equal(samples.of(`${name}_size_sum`), 7, name);
+      assert.equal(samples.of(`${name}_size_count`), 1, name);
+    }
+  }
+});
+
+test('a metric that one of its registries lets go of goes on in the other', async (t) => {
+  const [one, other] = [new prom.Registry(), new prom.Registry()];
+  const common = { help: 'help', registers: [one, other] };
+  const jobs = new prom.Counter({ ...common, name: 'jobs_total' });
+  const depth = new prom.Gauge({ ...common, name: 'depth' });
+  const scrape = clusterOf(t, [one, other]);
+  jobs.inc(5);
+  depth.set(5);
+  assert.equal((await scrape()).of('jobs_total'), 5);
+  one.clear();
+  jobs.inc(2);
+  depth.set(7);
+  for (let i = 0; i < 2; i++) {
+    const samples = await scrape();
+    assert.equal(samples.of('jobs_total'), 7);
+    assert.equal(samples.of('depth'), 7);
+  }
+});
+
+test("a metric of prom-client's on the registry of the page and on another is counted once", async (t) => {
+  const plain = new prom.Registry();
+  const registry = new ClusterRegistry({ directory: openFolder(t), registers: [plain] });
+  t.after(() => registry.close());
+  new prom.Counter({ name: 'jobs_total', help: 'help', registers: [plain, registry] }).inc(7);
+  for (let i = 0; i < 2; i++) assert.equal(parse(await registry.clusterMetrics()).of('jobs_total'), 7);
+});
+
+test('one of our metrics that is in a plain registry too is counted once, where its store is', async (t) => {
+  const directory = openFolder(t);
+  const file = openStore({ directory, worker: 1 });
+  t.after(() => file.close());
+  for (const [where, worker, isNamed] of [
+    ['memory', new WorkerRegistry(), true],
+    ['file', new WorkerRegistry(file), false],
+  ] as const) {
+    const plain = new prom.Registry();
+    const common = { help: 'help', registers: [worker, plain as unknown as WorkerRegistry] };
+    new Counter({ ...common, name: `${where}_total` }).inc(7);
+    new Gauge({ ...common, name: `${where}_depth` }).set(7);
+    new Summary({ ...common, name: `${where}_seconds` }).observe(7);
+    file.flush();
+    const scrape = clusterOf(t, isNamed ? [plain, worker] : [plain], directory);
+    for (let i = 0; i < 2; i++) {
+      const samples = await scrape();
+      assert.equal(samples.of(`${where}_total`), 7);
+      assert.equal(samples.of(`${where}_depth`), 7);
+      assert.equal(samples.of(`${where}_seconds_count`), 1);
+    }
+  }
+});
+
+test('one of our metrics is shown by a plain registry alone, where nobody shows its store', async (t) => {
+  const plain = new prom.Registry();
+  const registers = [new WorkerRegistry(), plain as unknown as WorkerRegistry];
+  new Counter({ name: 'jobs_total', help: 'help', registers }).inc(7);
+  assert.equal((await clusterOf(t, [plain])()).of('jobs_total'), 7);
+});
+
+test('two registries over one store are counted once', async (t) => {
+  const first = new WorkerRegistry();
+  const second = new WorkerRegistry(first.store);
+  new Gauge({ name: 'depth', help: 'help', registers: [first] }).set(7);
+  new prom.Gauge({ name: 'width', help: 'help', registers: [second] }).set(3);
+  const scrape = clusterOf(t, [first, second]);
+  for (let i = 0; i < 2; i++) {
+    const samples = await scrape();
+    assert.equal(samples.of('depth'), 7);
+    assert.equal(samples.of('width'), 3);
+  }
+});
+
+test("a metric of prom-client's in two stores is refused", () => {
+  const registers = [new WorkerRegistry(), new WorkerRegistry()];
+  assert.throws(
+    () => new prom.Counter({ name: 'jobs_total', help: 'help', registers }),
+    /Each WorkerRegistry would count jobs_total: name one of them/,
+  );
+  assert.equal(registers[0]?.getMetricsAsArray().length, 0);
 });
