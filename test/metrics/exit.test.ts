@@ -7,6 +7,13 @@ import { openCluster } from './support/stores.ts';
 
 const SCRIPT = fileURLToPath(new URL('support/exiting.mjs', import.meta.url));
 
+/** What the thread does. */
+const IN_THREADS = new Map([
+  ['in a worker thread', 'by process.exit'],
+  ['in a worker thread that is terminated', 'and waits'],
+  ['in a worker thread whose process exits', 'and waits'],
+]);
+
 for (const way of [
   'by process.exit',
   'by an exception',
@@ -24,6 +31,8 @@ for (const way of [
   'in several stores',
   'with a store that was closed',
   'in a worker thread',
+  'in a worker thread that is terminated',
+  'in a worker thread whose process exits',
 ]) {
   test(`what is counted as a process exits is there: ${way}`, async (t) => {
     const { directory, scrape, problems } = openCluster(t, 0);
@@ -31,7 +40,7 @@ for (const way of [
     t.after(() => child.kill('SIGKILL'));
     await once(child, 'exit');
     const samples = await scrape();
-    const counted = way === 'in a worker thread' ? 'by process.exit' : way;
+    const counted = IN_THREADS.get(way) ?? way;
     const labels = `{way="${counted}"}`;
     assert.equal(samples.of(`lazy_total${labels}`), 1);
     assert.equal(samples.of(`took_seconds_sum${labels}`), 0.25);

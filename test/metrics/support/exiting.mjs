@@ -1,5 +1,5 @@
 // A worker that counts one act and exits, in the way that it is told.
-import { Worker } from 'node:worker_threads';
+import { parentPort, Worker } from 'node:worker_threads';
 import { Counter, Gauge, Histogram, openStore, Summary, WorkerRegistry } from '../../../dist/src/metrics/index.js';
 
 const [directory, way] = process.argv.slice(2);
@@ -27,6 +27,10 @@ function act() {
   took.observe({ way }, 0.25);
   size.observe({ way }, 7);
   acts.inc({ way });
+}
+
+function startThread(way) {
+  return new Worker(new URL(import.meta.url), { argv: [directory, way] });
 }
 
 const ways = {
@@ -97,7 +101,21 @@ const ways = {
     });
   },
   'in a worker thread'() {
-    new Worker(new URL(import.meta.url), { argv: [directory, 'by process.exit'] });
+    startThread('by process.exit');
+  },
+  'in a worker thread that is terminated'() {
+    const thread = startThread('and waits');
+    thread.once('message', () => thread.terminate());
+  },
+  'in a worker thread whose process exits'() {
+    startThread('and waits').once('message', () => process.exit());
+  },
+  async 'and waits'() {
+    act();
+    // The turn ends, and is written with its lazy changes.
+    await null;
+    parentPort.postMessage('counted');
+    setInterval(() => {}, 1000);
   },
 };
 ways[way]();
