@@ -101,6 +101,7 @@ function readDatabaseUrl(given: string, context: z.RefinementCtx): string {
   const url = given.startsWith('/') ? given : escapeStrays(given);
   try {
     if (!DATABASE_URLS.test(url)) throw new Error('another protocol');
+    if (hasStrayAccount(url)) throw new Error('an account that pg would not find');
     new pg.Client({ connectionString: url });
     return url;
   } catch (error) {
@@ -112,6 +113,21 @@ function readDatabaseUrl(given: string, context: z.RefinementCtx): string {
     context.addIssue({ code: 'custom', message });
     return z.NEVER;
   }
+}
+
+/** Parameters of a URL that may hold an `@`. */
+const NAMED_PARAMETERS = /[?&](user|password|host|application_name|options|ssl\w+)=[^&#]*/g;
+
+/**
+ * Whether an account seems to end behind the host. A `/`, `?` or `#` in a password ends the host for pg: of
+ * `postgres://ana:12/3@db/shop` it would take `ana` for the host and `12` for the port.
+ */
+function hasStrayAccount(url: string): boolean {
+  const [, authority = '', rest = ''] = /^\w+:\/\/([^/?#]*)(.*)$/s.exec(url) ?? [];
+  const behind = rest.replace(NAMED_PARAMETERS, '');
+  // With an account in its place, a database's name may have an @.
+  const isName = authority.includes('@') && /^\/[^/?#]*(\?[^@#]*)?$/.test(behind);
+  return behind.includes('@') && !isName;
 }
 
 /** In the user and the password, `%` also begins no escape when no text in UTF-8 comes out. */
@@ -249,14 +265,17 @@ const PORTS = ['PORT', 'METRICS_PORT', 'DB_PORT'];
 /**
  * Kubernetes puts the address of each service of the namespace into every container's environment: of one that is called
  * `db`, as `DB_PORT=tcp://10.96.12.3:5432`. (Its manual, "Accessing the Service", "Environment Variables")
+ * `docker run --link postgres:db` does the same, and adds `DB_NAME=/shop/db`: the names of both containers. (Docker's
+ * manual, "Legacy container links", "Environment variables")
  */
 function withoutServiceLinks(environment: Record<string, string | undefined>) {
   const links = PORTS.filter((name) => /^(tcp|udp|sctp):\/\//i.test(environment[name] ?? ''));
+  if (/^\/[^/]+\/db$/i.test(environment.DB_NAME ?? '')) links.push('DB_NAME');
   return {
     given: Object.fromEntries(Object.entries(environment).filter(([name]) => !links.includes(name))),
     warnings: links.map(
       (name) =>
-        `${name}=${environment[name]} is ignored: it is Kubernetes' link to a service, not a setting of the shop. Set enableServiceLinks: false in the pod's spec`,
+        `${name}=${environment[name]} is ignored: it is a link to a service, set by Kubernetes or Docker, not a setting of the shop. To be rid of it, set enableServiceLinks: false in the pod's spec, or use a Docker network instead of --link`,
     ),
   };
 }

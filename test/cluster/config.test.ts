@@ -54,6 +54,10 @@ test('a URL is read as pg reads it, and a stray % or space in it is what it seem
     ['postgres://50%u:50%@%2Fsocket/db', { user: '50%u', password: '50%', host: '/socket' }],
     ['postgres://u:a b%40:c@h/db', { password: 'a b@:c', host: 'h' }],
     ['postgres://u@h/db', { user: 'u', host: 'h' }],
+    ['postgres://u:p@h/a@b?sslmode=disable', { user: 'u', password: 'p', host: 'h', database: 'a@b' }],
+    ['postgres://h:1/db?user=ana@x&password=p@q', { host: 'h', port: 1, user: 'ana@x', password: 'p@q' }],
+    ['postgres:///db?sslmode=disable&host=/s@x', { host: '/s@x', database: 'db' }],
+    ['socket:/s@x?db=shop', { host: '/s@x', database: 'shop' }],
   ];
   for (const [DATABASE_URL, expected] of readings) {
     const { connection } = readConfig({ DATABASE_URL }).database;
@@ -88,6 +92,43 @@ test("Kubernetes' links to services are left aside, and a warning says how to ge
     }
   }
   assert.deepEqual(readConfig({ PORT: '80' }).warnings, []);
+});
+
+test('a link of Docker is left aside, its name of the two containers too', () => {
+  const link = { DB_PORT: 'tcp://172.17.0.2:5432', DB_NAME: '/shop/db', DB_ENV_PG_MAJOR: '18' };
+  const alone = readConfig(link);
+  assert.equal(alone.database.connection, null);
+  assert.deepEqual(
+    alone.warnings.map((line) => line.split(' ')[0]),
+    ['DB_PORT=tcp://172.17.0.2:5432', 'DB_NAME=/shop/db'],
+  );
+  assert.ok(alone.warnings.every((line) => line.includes('--link')));
+
+  const beside = readConfig({ ...link, DB_HOST: 'db', DB_USER: 'ana' }).database.connection;
+  assert.deepEqual(beside, { host: 'db', port: 5432, user: 'ana', password: undefined, database: 'fake_shop' });
+  assert.deepEqual(readConfig({ DB_HOST: 'db', DB_NAME: 'db' }).warnings, []);
+});
+
+test('a password that hides where the account ends is refused, and none of it shown', () => {
+  const urls = ['/', '?', '#'].flatMap((mark) => [
+    `postgres://postgres:8713${mark}secret@postgres/db`,
+    `postgres://postgres:8713${mark}secret@postgres`,
+    `postgres://postgres:8713${mark}a=secret&b@postgres/db?sslmode=disable`,
+    `postgres://postgres:${mark}secret@postgres/db`,
+    `postgres://post${mark}secret:8713@postgres/db`,
+    `postgres://postgres:secret@8713${mark}secret@postgres/db`,
+    `socket://postgres:8713${mark}secret@/socket?db=shop`,
+  ]);
+  for (const DATABASE_URL of urls) {
+    assert.throws(
+      () => readConfig({ DATABASE_URL }),
+      (error: Error) => {
+        assert.match(error.message, /^ {2}DATABASE_URL must look like .* \/ \? # .* written %3A %2F %3F %23 %40/m);
+        return !/secret|8713/.test(error.message);
+      },
+      DATABASE_URL,
+    );
+  }
 });
 
 test('a bad address of the database names its variable and never its password', () => {
