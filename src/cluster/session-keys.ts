@@ -30,10 +30,26 @@ export async function keptSessionKeys(dataDir: string): Promise<readonly string[
 }
 
 async function readOrMake(dataDir: string, file: string): Promise<string[]> {
+  const text = (await readIfThere(file)) ?? (await make(dataDir, file));
+  return text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter(Boolean);
+}
+
+async function readIfThere(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+async function make(dataDir: string, file: string): Promise<string> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   await writeOnce(file, `${randomBytes(32).toString('base64url')}\n`);
-  const lines = (await readFile(file, 'utf8')).split('\n');
-  return lines.map((line) => line.trim()).filter(Boolean);
+  return readFile(file, 'utf8');
 }
 
 /** Whole or not at all, and never over a file that is there: of two that start at once, both read the same. */

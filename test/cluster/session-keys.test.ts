@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { keptSessionKeys } from '../../src/cluster/session-keys.ts';
@@ -16,6 +16,14 @@ test('keys are made once, kept for this user alone, and the same at the next sta
     assert.deepEqual(await readdir(folder), ['session-keys']);
     assert.equal((await stat(join(folder, 'session-keys'))).mode & 0o777, 0o600);
   }
+});
+
+test('keys that are there are only read: the folder may be read-only, full, or without hard links', async (t) => {
+  const folder = await temporaryFolder(t);
+  const keys = await keptSessionKeys(folder);
+  await utimes(folder, 1, 1);
+  assert.deepEqual(await keptSessionKeys(folder), keys);
+  assert.equal((await stat(folder)).mtimeMs, 1000, 'a draft, also one that is gone again, changes the time');
 });
 
 test('a damaged file is told with its name and the remedy, and stays as it is', async (t) => {
