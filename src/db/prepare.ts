@@ -8,6 +8,7 @@ import { applicationName } from './application-name.ts';
 import { connect } from './connect.ts';
 import { warnOfFewConnections } from './connection-limits.ts';
 import { isNewer, migrationsFor } from './migrations/index.ts';
+import { schemaRefusal } from './refusals.ts';
 import { SCHEMA_DEADLINES, SCHEMA_LOCK } from './schema-lock.ts';
 import { seedSource } from './seeds.ts';
 import { type ServerFacts, waitForServer } from './wait-for-server.ts';
@@ -30,8 +31,8 @@ export interface PrepareOptions {
  * instances at once: one works, the others wait for it. What a crashed instance left half-way is taken up. A database
  * that a newer release has migrated is left as it is.
  *
- * @throws when the server can't be reached, refuses, or holds something else than the shop's schema in UTF8; or another
- *   instance holds the schema for longer than `patienceMs`
+ * @throws when the server can't be reached, refuses, or holds something else than the shop's schema in UTF8; the role
+ *   lacks a right; or another instance holds the schema for longer than `patienceMs`
  */
 export async function prepareDatabase(connection: DatabaseConnection, options: PrepareOptions): Promise<void> {
   const { log, patienceMs = MINUTE, connections } = options;
@@ -43,6 +44,9 @@ export async function prepareDatabase(connection: DatabaseConnection, options: P
   try {
     const change = changeAlone(database, patienceMs, (transaction) => bringUpToDate(transaction, log));
     await withProgress(log, "the database's schema", change);
+  } catch (error) {
+    const told = schemaRefusal(error, facts, connection);
+    throw told === undefined ? error : new StartError(told, { cause: error });
   } finally {
     await database.destroy();
   }

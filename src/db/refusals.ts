@@ -61,11 +61,50 @@ const PLACES: Record<Part, readonly [variable: string, inUrl: string]> = {
 export function refusal(error: unknown, connection: DatabaseConnection): string {
   const words = reasonOf(error);
   const parts = PARTS.find(([pattern]) => pattern.test(words))?.[1] ?? (['host'] as const);
-  const look =
-    'url' in connection
-      ? `the ${parts.map((part) => PLACES[part][1]).join(' and the ')} in DATABASE_URL`
-      : parts.map((part) => PLACES[part][0]).join(' and ');
-  return `The database refuses: ${words}. Check ${look}.`;
+  return `The database refuses: ${words}. Check ${placesOf(parts, connection)}.`;
+}
+
+/** SQLSTATEs `insufficient_privilege`, and `invalid_schema_name`: of no schema may this role know. */
+const LACKS_RIGHT = new Set(['42501', '3F000']);
+/** SQLSTATEs `duplicate_table`, `duplicate_object`, `duplicate_function`. */
+const NAME_TAKEN = new Set(['42P07', '42710', '42723']);
+
+/**
+ * One sentence for a database in which the shop can't make what it needs: PostgreSQL's own words, and what to do.
+ *
+ * @param error of a statement that changes the schema or the catalogue
+ * @returns undefined for any other error
+ */
+export function schemaRefusal(
+  error: unknown,
+  { database, role }: { readonly database: string; readonly role: string },
+  connection: DatabaseConnection,
+): string | undefined {
+  // Knex wraps the errors of a seed (knex/lib/migrations/seed/Seeder.js).
+  const original = error instanceof Error && 'original' in error ? error.original : error;
+  if (!(original instanceof pg.DatabaseError)) return undefined;
+  const { code = '' } = original;
+  // Knex puts the statement in front (knex/lib/execution/internal/query-executioner.js).
+  const words = original.message.split(' - ').at(-1);
+  if (LACKS_RIGHT.has(code)) {
+    const owner = `alter database ${pg.escapeIdentifier(database)} owner to ${pg.escapeIdentifier(role)}`;
+    return `The database refuses: ${words}. The role ${role} must own the database ${database} and the tables of the shop in it: ${owner}; or set ${placesOf(['user'], connection)} to the role that does.`;
+  }
+  if (NAME_TAKEN.has(code)) {
+    return `The database ${database} holds what another program or another role has made: ${words}. Set ${placesOf(['name'], connection)} to a database of the shop's own, or ${placesOf(['user'], connection)} to the role that owns the shop's tables.`;
+  }
+  return undefined;
+}
+
+function placesOf(parts: readonly Part[], connection: DatabaseConnection): string {
+  return 'url' in connection
+    ? `the ${parts.map((part) => PLACES[part][1]).join(' and the ')} in DATABASE_URL`
+    : parts.map((part) => PLACES[part][0]).join(' and ');
+}
+
+/** The variable that leads to the server. */
+export function variableOf(connection: DatabaseConnection): string {
+  return 'url' in connection ? 'DATABASE_URL' : 'DB_HOST';
 }
 
 /** What an error says; one that holds several, as of a name with two addresses, has no words of its own. */

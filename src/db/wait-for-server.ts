@@ -4,7 +4,7 @@ import type { DatabaseConnection } from '../config.ts';
 import type { Logger } from '../log.ts';
 import { StartError } from '../start-error.ts';
 import { clientConfig, type Deadlines } from './connect.ts';
-import { mayPass, reasonOf, refusal } from './refusals.ts';
+import { mayPass, reasonOf, refusal, variableOf } from './refusals.ts';
 
 const SECOND = 1000;
 const RETRY_MS = 250;
@@ -20,6 +20,7 @@ export interface WaitOptions {
 /** What a server says of itself. */
 export interface ServerFacts {
   readonly database: string;
+  readonly role: string;
   readonly encoding: string;
   /** A hot standby, or set to take no writes. */
   readonly readOnly: boolean;
@@ -39,6 +40,7 @@ export interface ServerFacts {
 
 const FACTS = `
   select current_database() as database,
+         current_user as role,
          current_setting('server_encoding') as encoding,
          current_setting('transaction_read_only')::boolean as "readOnly",
          pg_backend_pid() as pid,
@@ -75,7 +77,10 @@ export async function waitForServer(connection: DatabaseConnection, options: Wai
     }
     const nowMs = performance.now();
     if (nowMs - startedMs > patienceMs) {
-      throw new StartError(`The database did not answer within ${patienceMs / SECOND} s: ${reason}`, { cause });
+      throw new StartError(
+        `The database that ${variableOf(connection)} names did not answer within ${patienceMs / SECOND} s: ${reason}`,
+        { cause },
+      );
     }
     if (nowMs - toldMs >= TOLD_EVERY_MS) {
       log.info({ reason }, 'waiting for the database');

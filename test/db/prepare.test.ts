@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect as connectSocket, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import type { Knex } from 'knex';
 import { pino } from 'pino';
 import { applicationName, connect, PRIMARY, prepareDatabase } from '../../src/db/index.ts';
 import { migrationSource } from '../../src/db/migrations/index.ts';
@@ -115,6 +116,91 @@ test('refuses an encoding in which texts go wrong, and says how to make the righ
   }
 });
 
+test('a role that lacks rights is told which statement gives them', async (t) => {
+  const { connection, knex } = await emptyDatabase(t);
+  const { asUser, asParts, role, name } = await withRole(t, connection.url, knex);
+
+  for (const [refused, place] of [
+    [asUser, 'the user in DATABASE_URL'],
+    [asParts, 'DB_USER'],
+  ] as const) {
+    await assert.rejects(prepareDatabase(refused, { log }), (error: Error) => {
+      assert.match(error.message, /^The database refuses: permission denied for schema public\. /);
+      assert.ok(error.message.includes(`set ${place} to the role that does.`), error.message);
+      return isSentence(error);
+    });
+  }
+  await knex.raw('revoke usage on schema public from public');
+  let statement = '';
+  await assert.rejects(prepareDatabase(asUser, { log }), (error: Error) => {
+    assert.match(error.message, /^The database refuses: no schema has been selected to create in\. /);
+    statement = /: (alter database .*); or/.exec(error.message)?.[1] ?? '';
+    return isSentence(error);
+  });
+  assert.equal(statement, `alter database "${name}" owner to "${role}"`);
+  await knex.raw(statement);
+  await prepareDatabase(asUser, { log });
+
+  await knex.raw('alter table products owner to current_user');
+  await knex('products').where({ id: 24 }).delete();
+  await assert.rejects(prepareDatabase(asUser, { log }), (error: Error) => {
+    assert.match(error.message, /permission denied for table products\. .*and the tables of the shop in it/);
+    return isSentence(error);
+  });
+});
+
+test("another program's tables, and those that another role has made, are told, and stay as they are", async (t) => {
+  const { connection, knex } = await emptyDatabase(t);
+  for (const theirs of [
+    'table products (mine int)',
+    'table orders (mine int)',
+    'view carts as select 1 as mine',
+    'function forget_sessions() returns trigger language plpgsql as $$ begin end $$',
+  ]) {
+    await knex.raw(`create ${theirs}`);
+    await assert.rejects(prepareDatabase(connection, { log }), (error: Error) => {
+      assert.match(error.message, /holds what another program or another role has made: \w+ .* already exists/);
+      assert.match(error.message, /Set the database name in DATABASE_URL .* or the user in DATABASE_URL /);
+      return isSentence(error);
+    });
+    const [kind = '', name = ''] = theirs.split(' ');
+    await knex.raw(`drop ${kind} ${name}`);
+    assert.deepEqual(await knex('pg_tables').where({ schemaname: 'public' }).pluck('tablename'), []);
+  }
+
+  await prepareDatabase(connection, { log });
+  const { asParts } = await withRole(t, connection.url, knex);
+  await knex.raw('grant create on schema public to public');
+  await assert.rejects(prepareDatabase(asParts, { log }), (error: Error) => {
+    assert.match(error.message, /relation "knex_migrations" already exists\. Set DB_NAME .* or DB_USER to the role/);
+    return isSentence(error);
+  });
+});
+
+/** Another role of the server, which owns nothing, and its ways into a database. */
+async function withRole(t: TestContext, databaseUrl: string, knex: Knex) {
+  const url = new URL(databaseUrl);
+  const name = url.pathname.slice(1);
+  const role = `role of ${name}`;
+  await knex.raw(`create role ?? login password 'secret-word'`, [role]);
+  whenDone(t, async () => {
+    await knex.raw('drop owned by ?? cascade', [role]);
+    await knex.raw('alter database ?? owner to current_user', [name]);
+    await knex.raw('drop role ??', [role]);
+  });
+  Object.assign(url, { username: role, password: 'secret-word' });
+  const { hostname, port } = url;
+  const asParts = { host: hostname, port: Number(port), user: role, password: 'secret-word', database: name };
+  return { asUser: { url: url.href }, asParts, role, name };
+}
+
+/** Nothing of a statement but what helps, nothing of a password. */
+function isSentence({ name, message }: Error): true {
+  assert.equal(name, 'StartError');
+  assert.ok(message.length < 600 && !/\n|create table|insert into|secret-word/.test(message), message);
+  return true;
+}
+
 test('waits for a server to take writes again', async (t) => {
   const { url, connection, knex } = await testDatabase(t);
   const name = new URL(url).pathname.slice(1);
@@ -203,10 +289,14 @@ test('gives up on a server that never comes, and at once where waiting does not 
   const { url } = await testDatabase(t);
   const nowhere = { host: '127.0.0.1', port: 1, user: 'a', password: 'secret-b', database: 'c' };
   await assert.rejects(prepareDatabase(nowhere, { log, patienceMs: 300 }), (error: Error) => {
-    assert.match(error.message, /did not answer within 0.3 s: .*ECONNREFUSED/);
+    assert.match(error.message, /^The database that DB_HOST names did not answer within 0.3 s: .*ECONNREFUSED/);
     assert.doesNotMatch(error.message, /secret-b/);
     return true;
   });
+  await assert.rejects(
+    prepareDatabase({ url: 'postgres://a:secret-b@no-such-host.invalid/c' }, { log, patienceMs: 300 }),
+    /: The database that DATABASE_URL names did not answer within 0.3 s: .*no-such-host\.invalid$/,
+  );
   const wrong: Array<[Partial<URL>, RegExp]> = [
     [{ password: 'wrong' }, /refuses: password authentication failed.*the password and the user in DATABASE_URL/],
     [{ password: '' }, /refuses: SASL.*the password and the user in DATABASE_URL/],
