@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { assertKept, keep, startEmbedded, startOwner, temporaryFolder } from '../support/embedded.ts';
+import { assertKept, keep, query, startEmbedded, startOwner, temporaryFolder } from '../support/embedded.ts';
 
 /** Is one sentence or two, that names the file: nothing of a stack, nothing of PostgreSQL's log. */
 function isShort(error: Error): true {
@@ -48,6 +48,71 @@ test('damaged files are told at once, each with its name and the remedy, and wor
     await assertKept(next.connection);
     await next.stop();
   }
+});
+
+test("what PostgreSQL can't start with is told in one sentence: its words, the folder and the remedy", async (t) => {
+  const folder = await temporaryFolder(t);
+  const first = await startEmbedded(t, folder);
+  await keep(first.connection);
+  const [oid] = await query(first.connection, 'select oid from pg_database where datname = current_database()');
+  await first.stop();
+
+  const cluster = join(folder, 'postgres');
+  for (const [name, damage, message] of [
+    ['global/pg_control', '', /"global\/pg_control"/],
+    ['global/pg_control', NULS.repeat(300), /incompatible with server \(.* PG_CONTROL_VERSION 0,/],
+    ['global/pg_control', undefined, /could not find the database system .*pg_control/],
+    ['global', undefined, /could not find the database system/],
+    ['global/pg_filenode.map', '', /pg_filenode\.map/],
+    ['postgresql.conf', undefined, /could not access the server configuration file .*postgresql\.conf/],
+    ['postgresql.auto.conf', `${NULS}= 'garbage\n`, /configuration file .*postgresql\.auto\.conf" contains errors/],
+    ['pg_hba.conf', undefined, /pg_hba\.conf/],
+    ['pg_wal', undefined, /"pg_wal"/],
+    ['pg_xact', undefined, /pg_xact/],
+    // Empty, and so left out by some backups.
+    ['pg_notify', undefined, /"pg_notify"/],
+    ['pg_replslot', undefined, /"pg_replslot"/],
+    ['base', undefined, /database "postgres" does not exist/],
+    [`base/${oid?.oid}`, undefined, /database "fake_shop" does not exist/],
+  ] as const) {
+    await rename(join(cluster, name), join(folder, 'whole'));
+    if (damage !== undefined) await writeFile(join(cluster, name), damage);
+    const remedy = `Bring ${folder} back from a backup, or move ${cluster} away to start with an empty shop`;
+    await assert.rejects(
+      startEmbedded(t, folder),
+      (error: Error) => {
+        assert.match(error.message, message);
+        assert.ok(error.message.includes(remedy), error.message);
+        return isShort(error);
+      },
+      name,
+    );
+    await rm(join(cluster, name), { recursive: true, force: true });
+    await rename(join(folder, 'whole'), join(cluster, name));
+    const next = await startEmbedded(t, folder);
+    await assertKept(next.connection);
+    await next.stop();
+  }
+
+  await rename(cluster, join(folder, 'moved away'));
+  await (await startEmbedded(t, folder)).stop();
+  assert.ok((await readdir(cluster)).includes('PG_VERSION'));
+});
+
+test("what the system lacks is no damage of the database's files", async (t) => {
+  const folder = await temporaryFolder(t);
+  await (await startEmbedded(t, folder)).stop();
+  await assert.rejects(startEmbedded(t, folder, { shared_buffers: '4TB' }), (error: Error) => {
+    assert.match(error.message, /Cannot allocate memory\. See .*postgres\.log\.$/);
+    return isShort(error);
+  });
+});
+
+test('a folder that a copy has opened to others works again', async (t) => {
+  const folder = await temporaryFolder(t);
+  await (await startEmbedded(t, folder)).stop();
+  await chmod(join(folder, 'postgres'), 0o755);
+  await (await startEmbedded(t, folder)).stop();
 });
 
 test('a server that lets nobody in ends the start at once, with its words and the file', async (t) => {

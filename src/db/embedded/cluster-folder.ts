@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chown, lchown, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, lchown, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { StartError } from '../../start-error.ts';
@@ -59,7 +59,10 @@ export async function provideCluster(paths: ClusterPaths, binaries: Binaries, ac
       `${paths.password} is gone, and with it the way into ${paths.cluster}. Bring it back, or remove the folder to start with an empty shop.`,
     );
   }
-  if ((await stat(paths.cluster)).uid !== account.uid) await chownAll(paths.cluster, account);
+  const { uid, mode } = await stat(paths.cluster);
+  if (uid !== account.uid) await chownAll(paths.cluster, account);
+  // As a copy without `cp -p` has it: PostgreSQL refuses a folder that others can use.
+  if ((mode & 0o027) !== 0) await chmod(paths.cluster, 0o700);
   return password;
 }
 

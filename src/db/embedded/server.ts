@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { StartError } from '../../start-error.ts';
 import { clientConfig } from '../connect.ts';
-import { mayPass } from '../refusals.ts';
+import { mayPass, reasonOf } from '../refusals.ts';
 import type { Account } from './account.ts';
 import type { Binaries } from './binaries.ts';
 import type { ClusterPaths } from './cluster-folder.ts';
@@ -16,11 +16,13 @@ const SECOND = 1000;
 const READY_DEADLINE_MS = 120 * SECOND;
 const READY_POLL_MS = 20;
 const LOG_LIMIT_BYTES = 1_000_000;
-/** Of what the server said, in an error's message; the rest is in its log file. */
-const QUOTED_LENGTH = 2000;
 const START_DEADLINES = { connect: 5 * SECOND, answer: 30 * SECOND };
 /** SQLSTATE `invalid_password`. */
 const WRONG_PASSWORD = '28P01';
+/** Class of SQLSTATE `invalid_authorization_specification`. */
+const NOT_AUTHORIZED = /^28/;
+/** What the system says when the fault is not in the database's files. */
+const SYSTEM_FAULT = /No space left|Cannot allocate|Too many open files|Permission denied|Read-only|quota/i;
 const HOST = '127.0.0.1';
 
 export interface ServerOptions {
@@ -33,7 +35,7 @@ export interface ServerOptions {
   readonly settings: Readonly<Record<string, string>>;
 }
 
-/** The server did not get ready; the message ends with what it said last. */
+/** The server did not get ready; the message has why, in its own words, and the remedy. */
 export class ServerStartError extends StartError {
   override readonly name = 'ServerStartError';
   /** Someone else has the port. */
@@ -41,12 +43,32 @@ export class ServerStartError extends StartError {
   /** The former server's last processes are still there. */
   readonly formerStillThere: boolean;
 
-  constructor(cause: unknown, logged: string) {
-    const said = logged.length > QUOTED_LENGTH ? `…${logged.slice(-QUOTED_LENGTH)}` : logged;
-    super(`PostgreSQL did not start: ${cause instanceof Error ? cause.message : cause}\n${said}`.trim(), { cause });
-    this.portTaken = logged.includes('could not create any TCP/IP sockets');
-    this.formerStillThere = /pre-existing shared memory block|lock file "postmaster.pid" already exists/.test(logged);
+  constructor(cause: unknown, logged: string, paths: ClusterPaths) {
+    const portTaken = logged.includes('could not create any TCP/IP sockets');
+    const formerStillThere = /pre-existing shared memory block|lock file "postmaster.pid" already exists/.test(logged);
+    const reason = reasonIn(logged) ?? (cause instanceof pg.DatabaseError ? cause.message : undefined);
+    const isDamage = reason !== undefined && !portTaken && !formerStillThere && !SYSTEM_FAULT.test(reason);
+    super(
+      `PostgreSQL did not start on ${paths.cluster}: ${reason ?? reasonOf(cause)}. ${isDamage ? remedy(paths) : `See ${paths.log}.`}`,
+      { cause },
+    );
+    this.portTaken = portTaken;
+    this.formerStillThere = formerStillThere;
   }
+}
+
+/** Why a server ended: the first error that ends it, or what it said before it had a log. */
+function reasonIn(logged: string): string | undefined {
+  const [, fatal, detail] =
+    /(?:FATAL|PANIC): {2}(?!the database system is )(.+)(?:\n.*DETAIL: {2}(.+?)\.?$)?/m.exec(logged) ?? [];
+  if (fatal !== undefined) return detail === undefined ? fatal : `${fatal} (${detail})`;
+  const [, early] = /^postgres: (.+)/ms.exec(logged) ?? [];
+  return early?.replace(/\s+/g, ' ');
+}
+
+/** What to do about damaged files. */
+function remedy({ folder, cluster, log }: ClusterPaths): string {
+  return `Bring ${folder} back from a backup, or move ${cluster} away to start with an empty shop; ${log} has more.`;
 }
 
 /**
@@ -71,7 +93,7 @@ export async function startServer(options: ServerOptions, port: number, stalePid
     } catch (error) {
       await server.stop();
       if (error instanceof StartError) throw error;
-      throw new ServerStartError(error, await logged(log, logStart));
+      throw new ServerStartError(error, await logged(log, logStart), paths);
     }
   } finally {
     await log.close();
@@ -122,10 +144,10 @@ async function provideDatabase({ paths, password }: ServerOptions, port: number)
       );
     }
     if (error instanceof pg.DatabaseError && !mayPass(error) && (await isOurs(paths.cluster, port))) {
-      throw new StartError(
-        `The embedded PostgreSQL refuses the shop: ${error.message}. Look at ${paths.cluster}/pg_hba.conf, or remove ${paths.cluster} to start with an empty shop.`,
-        { cause: error },
-      );
+      const advice = NOT_AUTHORIZED.test(error.code ?? '')
+        ? `Look at ${paths.cluster}/pg_hba.conf, or remove ${paths.cluster} to start with an empty shop.`
+        : remedy(paths);
+      throw new StartError(`The embedded PostgreSQL refuses the shop: ${error.message}. ${advice}`, { cause: error });
     }
     return false;
   }
@@ -134,6 +156,8 @@ async function provideDatabase({ paths, password }: ServerOptions, port: number)
     // Some other server that took the port in this very moment.
     if (rows[0]?.folder !== paths.cluster) return false;
     await provideRole(client, () => asSuperuser(DATABASE), password);
+    // Its files may be damaged where those of `postgres` are whole.
+    await (await asSuperuser(DATABASE)).end();
     return true;
   } finally {
     await client.end();
