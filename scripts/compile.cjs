@@ -17,9 +17,12 @@ const SOURCES = ['src', 'seeds', 'templates', 'scripts', 'knexfile.ts', 'tsconfi
 
 const project = JSON.parse(fs.readFileSync(join(root, 'package.json'), 'utf8'));
 
-/** Builds the shop into `dist` if its sources have changed; ends the process with a sentence where it can't. */
-function build() {
-  const forTests = /^pre(test|bench)/.test(process.env.npm_lifecycle_event ?? '');
+/**
+ * Builds the shop into `dist` if its sources have changed; ends the process with a sentence where it can't.
+ *
+ * @param {boolean} forTests whether the packages that the tests need must be there too
+ */
+function build(forTests) {
   const missing = findMissing(project.dependencies) ?? (forTests ? findMissing(project.devDependencies) : undefined);
   const devToo = forTests && process.env.NODE_ENV === 'production' ? ' --include=dev' : '';
   if (missing) fail(`The packages in node_modules are not complete (${missing}): run "npm ci${devToo}" first.`);

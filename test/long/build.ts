@@ -31,10 +31,18 @@ async function installPackages(folder: string, leftOut: readonly string[] = []):
   }
 }
 
-async function build(folder: string, event = 'prestart'): Promise<{ code: number; said: string }> {
-  const child = spawn(process.execPath, ['scripts/build.cjs'], {
+function build(folder: string, ...options: string[]) {
+  return run(folder, [process.execPath, 'scripts/build.cjs', ...options]);
+}
+
+async function run(
+  folder: string,
+  [command = '', ...args]: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+): Promise<{ code: number; said: string }> {
+  const child = spawn(command, args, {
     cwd: folder,
-    env: { ...process.env, npm_lifecycle_event: event },
+    env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let said = '';
@@ -43,6 +51,7 @@ async function build(folder: string, event = 'prestart'): Promise<{ code: number
   return { code, said };
 }
 
+const FOR_TESTS = '--with-tests';
 const DONE = { code: 0, said: '' };
 
 test('the build is made once, put in place in one step, and leaves nothing of what was removed', async (t) => {
@@ -51,7 +60,7 @@ test('the build is made once, put in place in one step, and leaves nothing of wh
   const builds = () => readdir(join(folder, '.builds'));
 
   // Two at once, as `npm start` and `npm test` in two terminals.
-  assert.deepEqual(await Promise.all([build(folder), build(folder, 'pretest')]), [DONE, DONE]);
+  assert.deepEqual(await Promise.all([build(folder), build(folder, FOR_TESTS)]), [DONE, DONE]);
   const first = await readlink(join(folder, 'dist'));
   assert.equal((await builds()).length, 1);
   assert.deepEqual(await build(folder), DONE);
@@ -100,10 +109,23 @@ test('a folder that an older version built in place is replaced', async (t) => {
   assert.ok(existsSync(join(folder, 'dist/src/main.js')) && !existsSync(join(folder, 'dist/src/stale.js')));
 });
 
+test('npm start builds where npm is told to ignore scripts, and without npm', async (t) => {
+  const commands = [['npm', 'start', '--silent']];
+  if (Number(process.versions.node.split('.')[0]) >= 22) commands.push([process.execPath, '--run', 'start']);
+  for (const command of commands) {
+    const folder = await copyProject(t);
+    await installPackages(folder);
+    // The mistake ends the shop that was built.
+    const { code, said } = await run(folder, command, { npm_config_ignore_scripts: 'true', PORT: 'http' });
+    assert.equal(code, 1);
+    assert.match(said, /^The environment has a mistake:\n {2}PORT must be a TCP port/);
+  }
+});
+
 test('without packages, or with those of another version, it says which command helps', async (t) => {
   const folder = await copyProject(t);
-  for (const event of ['prestart', 'pretest']) {
-    const { code, said } = await build(folder, event);
+  for (const options of [[], [FOR_TESTS]]) {
+    const { code, said } = await build(folder, ...options);
     assert.equal(code, 1);
     assert.match(said, /^The packages in node_modules are not complete \(.+ is missing\): run "npm ci" first\.\n$/);
   }
@@ -120,7 +142,7 @@ test('after a production install it names the command that builds, and serves wh
   const unbuilt = await build(folder);
   assert.equal(unbuilt.code, 1);
   assert.match(unbuilt.said, /^[^\n]*the compiler is missing[^\n]*run "npm ci --include=dev"[^\n]*\n$/);
-  assert.match((await build(folder, 'pretest')).said, /^The packages [^\n]* is missing\): run "npm ci[^\n]*\n$/);
+  assert.match((await build(folder, FOR_TESTS)).said, /^The packages [^\n]* is missing\): run "npm ci[^\n]*\n$/);
 
   await installPackages(folder);
   assert.deepEqual(await build(folder), DONE);
