@@ -86,7 +86,12 @@ const wholeNumber = (what: string, min: number, max: number) =>
     .refine((value) => value >= min && value <= max, `must be ${what}, a whole number from ${min} to ${max}`);
 
 const port = wholeNumber('a TCP port', 0, 65_535);
-const host = z.string().regex(/^[\w.:%-]+$/, 'must be an address or a host name');
+const host = z.string().regex(/^[\w.:%-]+$/, { error: 'must be an address or a host name', abort: true });
+/** The workers ask the primary by this host. */
+const hostOfUrls = host.refine(
+  (value) => URL.canParse(`http://${hostInUrl(value)}`),
+  'must be an address without a zone (%eth0), or a host name',
+);
 const text = z.string();
 
 const DATABASE_URLS = /^(postgres(ql)?:\/\/|socket:|\/)/;
@@ -163,7 +168,7 @@ const environmentSchema = z.object({
   PORT: port.default(5000),
   HOST: host.default('0.0.0.0'),
   METRICS_PORT: port.default(9464),
-  METRICS_HOST: host.default('127.0.0.1'),
+  METRICS_HOST: hostOfUrls.default('127.0.0.1'),
   METRICS_TOKEN: z
     .string()
     .regex(/^[\w.~+/=-]+$/, 'must be a bearer token: letters, digits and -._~+/= (RFC 6750)')
@@ -290,7 +295,7 @@ function databaseProblems(given: Record<string, string | undefined>): string[] {
   return [];
 }
 
-/** Two servers can't listen on one port of one address. */
+/** Two servers can't listen on one port of one address. `checkAddresses` finds one address under two names. */
 function portProblems(given: Record<string, string | undefined>): string[] {
   const read = (name: 'PORT' | 'HOST' | 'METRICS_PORT' | 'METRICS_HOST') =>
     environmentSchema.shape[name].safeParse(given[name]).data;
@@ -300,6 +305,11 @@ function portProblems(given: Record<string, string | undefined>): string[] {
   return port && port === read('METRICS_PORT') && meet
     ? [`  METRICS_PORT must differ from PORT, which is ${port} too`]
     : [];
+}
+
+/** An address or a name as URLs write it: IPv6 in brackets. */
+export function hostInUrl(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 function databaseConnection(env: z.infer<typeof environmentSchema>): DatabaseConnection | null {

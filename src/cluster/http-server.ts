@@ -56,7 +56,7 @@ export interface Address {
 export interface ListenOptions extends Address {
   /** An idle connection is kept this long, and its client is told so (`Keep-Alive: timeout=75`). Default 75. */
   keepAliveSeconds?: number;
-  /** When the address is the loopback, answer requests for names of the loopback only. Default false. */
+  /** When the address is the loopback, answer requests for `host` and for names of the loopback only. Default false. */
   refuseForeignHosts?: boolean;
 }
 
@@ -79,7 +79,7 @@ export async function listen(handler: RequestListener, options: ListenOptions): 
   /** Since when; oldest first. */
   const answering = new Map<ServerResponse, number>();
   let draining = false;
-  let loopbackOnly = false;
+  let loopbackHost: string | null = null;
   const limits = { ...LIMITS, keepAliveTimeout: keepAliveSeconds * SECOND };
   const server = createServer(limits, function track(request, response) {
     answering.set(response, performance.now());
@@ -96,7 +96,7 @@ export async function listen(handler: RequestListener, options: ListenOptions): 
       else linger(request);
     };
     if (draining) response.shouldKeepAlive = false;
-    const refusal = refusalOf(request, loopbackOnly);
+    const refusal = refusalOf(request, loopbackHost);
     if (refusal) refuse(response, refusal);
     else handler(request, response);
   });
@@ -105,7 +105,7 @@ export async function listen(handler: RequestListener, options: ListenOptions): 
   if (options.shared) server.on('connection', standStill);
   await listening(server, options);
   const { port, address } = server.address() as AddressInfo;
-  loopbackOnly = options.refuseForeignHosts === true && isLoopback(address);
+  if (options.refuseForeignHosts && isLoopback(address)) loopbackHost = options.host;
 
   const cutting = setInterval(function cutThoseWhoTakeNothing() {
     const before = performance.now() - ANSWER_TIMEOUT_MS;

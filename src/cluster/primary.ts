@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Config, type DatabaseConnection, databaseEnvironment, readConfig } from '../config.ts';
+import { type Config, type DatabaseConnection, databaseEnvironment, hostInUrl, readConfig } from '../config.ts';
 import {
   applicationName,
   connect,
@@ -308,5 +308,5 @@ function readVersion(): string {
 /** @param everywhere how this machine itself is called when the server listens on all of its addresses */
 function urlOf(host: string, port: number, everywhere: string): string {
   const name = host === '0.0.0.0' || host === '::' ? everywhere : host;
-  return `http://${name.includes(':') ? `[${name}]` : name}:${port}`;
+  return `http://${hostInUrl(name)}:${port}`;
 }

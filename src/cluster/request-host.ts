@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { BlockList, isIPv6 } from 'node:net';
+import { hostInUrl } from '../config.ts';
 
 /** Why a request is refused before any application sees it. */
 export interface Refusal {
@@ -26,11 +27,11 @@ export function isLoopback(address: string): boolean {
  * Refuses a request that doesn't say clearly which host it is for (RFC 9112, section 3.2): two programs that read it,
  * as a proxy and the shop, could understand two different hosts.
  *
- * @param loopbackOnly also refuse every host that is not a name of the loopback. A page of another site whose name was
- *   pointed at 127.0.0.1 reaches this machine with the reader's browser, but its requests carry that site's name
- *   (DNS rebinding)
+ * @param loopbackHost the loopback's name or address on which the server was told to listen: also refuses every other
+ *   host that is not a name of the loopback. A page of another site whose name was pointed at 127.0.0.1 reaches this
+ *   machine with the reader's browser, but its requests carry that site's name (DNS rebinding). Null: answers to any host
  */
-export function refusalOf(request: IncomingMessage, loopbackOnly: boolean): Refusal | null {
+export function refusalOf(request: IncomingMessage, loopbackHost: string | null): Refusal | null {
   const url = request.url ?? '';
   const hosts = request.headersDistinct.host ?? [];
   const [host = ''] = hosts;
@@ -46,11 +47,11 @@ export function refusalOf(request: IncomingMessage, loopbackOnly: boolean): Refu
       return malformed('The address and the Host header of this request name different hosts.');
     }
   }
-  if (loopbackOnly && host !== '' && !isLoopbackName(host)) {
+  if (loopbackHost !== null && host !== '' && !isNameOf(loopbackHost, host)) {
     return {
       status: 421,
       reason:
-        'This server listens on the loopback, so it answers to localhost and 127.0.0.1 only. To reach it by another name, set METRICS_HOST.',
+        'This server listens on the loopback, so it answers only to localhost, 127.0.0.1 and the name in METRICS_HOST. To reach it by another name, set METRICS_HOST.',
     };
   }
   return null;
@@ -60,8 +61,13 @@ function isHost(host: string): boolean {
   return HOST.test(host) && URL.canParse(`http://${host}`);
 }
 
-function isLoopbackName(host: string): boolean {
+function isNameOf(loopbackHost: string, host: string): boolean {
+  const name = nameIn(host);
+  return name === 'localhost' || isLoopback(name) || name === nameIn(hostInUrl(loopbackHost));
+}
+
+/** The name or address of a Host header as URLs compare it, without brackets and port. */
+function nameIn(host: string): string {
   const { hostname } = new URL(`http://${host}`);
-  const name = hostname.replace(/^\[|\]$|\.$/g, '');
-  return name === 'localhost' || isLoopback(name);
+  return hostname.replace(/^\[|\]$|\.$/g, '');
 }

@@ -159,6 +159,9 @@ const MISTAKES: Array<[string, NodeJS.ProcessEnv, RegExp]> = [
   ['ready or not', { READY_WITHOUT_DATABASE: '1' }, /^ {2}READY_WITHOUT_DATABASE must be true or false/],
   ['a short session key', { SESSION_KEYS: 'short' }, /^ {2}SESSION_KEYS must be keys/],
   ['a token that no header carries', { METRICS_TOKEN: 'two words' }, /^ {2}METRICS_TOKEN must be a bearer token/],
+  ['a host with a space', { METRICS_HOST: 'my host' }, /^ {2}METRICS_HOST must be an address or a host name$/],
+  ['a host of no URL', { METRICS_HOST: 'fe80::1%lo' }, /^ {2}METRICS_HOST must be an address without a zone/],
+  ['an address with too many parts', { METRICS_HOST: '127.0.0.1.2' }, /^ {2}METRICS_HOST must be an address/],
   ['one port for both servers', { PORT: '9464' }, /^ {2}METRICS_PORT must differ from PORT/],
   [
     'one port on the same address',

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import dns from 'node:dns';
 import { once } from 'node:events';
 import { Agent, get, type IncomingMessage } from 'node:http';
 import { type TestContext, test } from 'node:test';
@@ -169,4 +170,19 @@ test('on the loopback, a server may answer to its names only', async (t) => {
   const { port } = await serve(t, { refuseForeignHosts: true, host: '0.0.0.0' });
   const everywhere = await statusOf(t, `http://127.0.0.1:${port}`, 'GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n');
   assert.match(everywhere, /^HTTP\/1\.1 200 /);
+});
+
+test('on the loopback, a server answers to the name that it was told to listen on', async (t) => {
+  const { lookup } = dns;
+  t.mock.method(dns, 'lookup', (name: string, ...rest: unknown[]) =>
+    Reflect.apply(lookup, dns, [name.toLowerCase() === 'shop-machine.lan' ? '127.0.0.1' : name, ...rest]),
+  );
+  const { port } = await serve(t, { refuseForeignHosts: true, host: 'Shop-Machine.lan' });
+  const ask = (host: string) => statusOf(t, `http://127.0.0.1:${port}`, `GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+  for (const host of [`Shop-Machine.lan:${port}`, 'shop-machine.lan', 'shop-machine.lan.', 'localhost', '127.0.1.1']) {
+    assert.match(await ask(host), /^HTTP\/1\.1 200 /, host);
+  }
+  for (const host of ['shop-machine', 'lan', 'shop-machine.lan.evil.example', 'xshop-machine.lan']) {
+    assert.match(await ask(host), /^HTTP\/1\.1 421 /, host);
+  }
 });

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
+import { hostname } from 'node:os';
 import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
@@ -155,4 +157,15 @@ test('METRICS_ON_SHOP_PORT=false closes the address on the shop’s port', async
   const shop: RunningCluster = await startCluster(t, { workers: 1, env: { METRICS_ON_SHOP_PORT: 'false' } });
   assert.equal((await get(`${shop.shopUrl}/metrics`)).status, 404);
   await until('the primary still answers', async () => (await get(`${shop.opsUrl}/metrics`)).ok);
+});
+
+const ownName = hostname();
+const { address } = await lookup(ownName, 4).catch(() => ({ address: '' }));
+
+test("the primary answers by the machine's own name on the loopback, and the shop's port by way of it", {
+  skip: address.startsWith('127.') ? false : `the name ${ownName} is not the loopback here`,
+}, async (t) => {
+  const shop = await startCluster(t, { workers: 1, env: { METRICS_HOST: ownName } });
+  assert.equal(new URL(shop.opsUrl).hostname, ownName.toLowerCase());
+  for (const url of [shop.opsUrl, shop.shopUrl]) assert.equal((await get(`${url}/metrics`)).status, 200, url);
 });
