@@ -15,6 +15,10 @@ const USUAL_STEP = 8000;
 const LAST_PORT = 65_535;
 /** Ports that are tried to find a free one. */
 const ATTEMPTS = 20;
+/** Beside the codes of the system: the shop's own server has the address of the metrics' server. */
+const TAKEN_BY_SHOP = 'TAKEN_BY_SHOP';
+/** Another port helps. */
+const OF_THE_PORT = ['EADDRINUSE', 'EACCES', TAKEN_BY_SHOP];
 /** Of macOS, on by default. */
 const AIRPLAY_PORTS = [5000, 7000];
 
@@ -48,7 +52,7 @@ export async function checkAddresses(
     if (faults.some(({ code }) => code !== 'EADDRINUSE') || performance.now() > deadline) {
       const reasons = faults.map(
         ({ address, code, message }) =>
-          `Can't listen on ${address.host}:${address.port} (${code === 'EADDRINUSE' || code === 'EACCES' ? address.portVariable : address.hostVariable}): ${reasonFor(address, code) ?? message}`,
+          `Can't listen on ${address.host}:${address.port} (${OF_THE_PORT.includes(code) ? address.portVariable : address.hostVariable}): ${reasonFor(address, code) ?? message}`,
       );
       const settings = await remedies(config, faults);
       const advice = settings.length > 0 ? `. Try: ${settings.join(' ')} npm start` : '';
@@ -64,22 +68,33 @@ export async function otherAddresses(config: Pick<Config, 'shop' | 'metrics'>): 
 }
 
 async function findFaults({ shop, metrics }: Pick<Config, 'shop' | 'metrics'>): Promise<Fault[]> {
-  const addresses: Address[] = [
-    { ...shop, hostVariable: 'HOST', portVariable: 'PORT' },
-    { ...metrics, hostVariable: 'METRICS_HOST', portVariable: 'METRICS_PORT' },
-  ];
-  const errors = await Promise.all(addresses.map(({ host, port }) => tryToListen(host, port)));
-  return addresses.flatMap((address, i) => {
-    const error = errors[i];
-    return error ? [{ address, code: error.code ?? '', message: error.message }] : [];
-  });
+  const ofShop: Address = { ...shop, hostVariable: 'HOST', portVariable: 'PORT' };
+  const ofMetrics: Address = { ...metrics, hostVariable: 'METRICS_HOST', portVariable: 'METRICS_PORT' };
+  const faults: Fault[] = [];
+  for (const address of [ofShop, ofMetrics]) {
+    const error = await tryToListen(address);
+    if (error) faults.push({ address, code: error.code ?? '', message: error.message });
+  }
+  if (faults.length === 0 && shop.port === metrics.port && shop.port !== 0) {
+    // Each can listen alone. Whether two hosts are one address, as `localhost` and 127.0.0.1, the system knows.
+    await tryToListen(ofShop, async () => {
+      const error = await tryToListen(ofMetrics);
+      if (error) faults.push({ address: ofMetrics, code: TAKEN_BY_SHOP, message: error.message });
+    });
+  }
+  return faults;
 }
 
-async function tryToListen(host: string, port: number): Promise<NodeJS.ErrnoException | undefined> {
+/** @param meanwhile runs while the address is taken */
+async function tryToListen(
+  { host, port }: Pick<Address, 'host' | 'port'>,
+  meanwhile?: () => Promise<void>,
+): Promise<NodeJS.ErrnoException | undefined> {
   const server = createServer();
   try {
     server.listen({ host, port });
     await once(server, 'listening');
+    await meanwhile?.();
     return undefined;
   } catch (error) {
     return error as NodeJS.ErrnoException;
@@ -92,6 +107,7 @@ function reasonFor({ host, port }: Address, code: string): string | undefined {
   const airplay = process.platform === 'darwin' && AIRPLAY_PORTS.includes(port);
   return {
     EADDRINUSE: `another program listens there${airplay ? ', as the AirPlay receiver of macOS does' : ''}`,
+    [TAKEN_BY_SHOP]: "it is the shop's own address (HOST and PORT)",
     EACCES: `this user may not listen on a port below ${FIRST_FREE_FOR_ALL}`,
     EADDRNOTAVAIL: `this machine has no address ${host}${isLoopback(host) ? ': is the loopback interface up (ip link set lo up)?' : ''}`,
     EINVAL: `this machine can't listen on ${host}`,
@@ -104,7 +120,7 @@ async function remedies({ shop, metrics }: Pick<Config, 'shop' | 'metrics'>, fau
   const used = [shop.port, metrics.port];
   const found: string[] = [];
   for (const { address, code } of faults) {
-    if (code !== 'EADDRINUSE' && code !== 'EACCES') {
+    if (!OF_THE_PORT.includes(code)) {
       // Without a loopback, no address in its place helps: the processes of the shop reach each other there.
       if (!isLoopback(address.host)) found.push(`${address.hostVariable}=127.0.0.1`);
       continue;
@@ -121,7 +137,7 @@ async function remedies({ shop, metrics }: Pick<Config, 'shop' | 'metrics'>, fau
 async function nextFreePort(host: string, first: number, used: readonly number[]): Promise<number> {
   const last = Math.min(first + ATTEMPTS, LAST_PORT);
   for (let port = first; port <= last; port++) {
-    if (!used.includes(port) && !(await tryToListen(host, port))) return port;
+    if (!used.includes(port) && !(await tryToListen({ host, port }))) return port;
   }
   return 0;
 }
