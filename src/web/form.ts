@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { bodyParser } from '@koa/bodyparser';
 import { malformed, unsupportedType } from '../shop/errors.ts';
 import type { WebContext, WebMiddleware } from './state.ts';
@@ -11,13 +12,12 @@ export function parseForm(): WebMiddleware {
     enableTypes: ['form'],
     formLimit: LIMIT,
     onError(error, ctx) {
-      // A client that hangs up looks like any connection that breaks, the database's included.
-      if (ctx.req.destroyed && !ctx.req.complete) throw malformed('O formulário não chegou inteiro.', { cause: error });
+      refuseHalf(ctx, error);
       throw error;
     },
   });
   return async function parseForm(ctx, next) {
-    if (!hasBody(ctx)) return next();
+    if (!(await hasBody(ctx))) return next();
     // A compressed form is no browser's, and could be a bomb.
     const isForm = ctx.is('application/x-www-form-urlencoded') !== false;
     if (!isForm || ctx.get('Content-Encoding') !== '') throw unsupportedType();
@@ -25,9 +25,20 @@ export function parseForm(): WebMiddleware {
   };
 }
 
-/** `fetch(url, { method: 'POST' })` says that the length is 0, and nothing of a type. */
-function hasBody(ctx: WebContext): boolean {
-  return ctx.get('Transfer-Encoding') !== '' || Number(ctx.get('Content-Length')) > 0;
+/** A body in chunks may be empty: only its first bytes tell. */
+async function hasBody(ctx: WebContext): Promise<boolean> {
+  if (ctx.get('Transfer-Encoding') === '') return Number(ctx.get('Content-Length')) > 0;
+  const { req } = ctx;
+  if (req.readableLength === 0 && !req.complete && !req.destroyed) {
+    await once(req, 'readable').catch(() => {});
+  }
+  refuseHalf(ctx);
+  return req.readableLength > 0;
+}
+
+/** A client that has hung up is no failure of ours. */
+function refuseHalf({ req }: Pick<WebContext, 'req'>, cause?: unknown): void {
+  if (req.destroyed && !req.complete) throw malformed('O formulário não chegou inteiro.', { cause });
 }
 
 /** The fields of a parsed form. */
