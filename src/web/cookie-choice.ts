@@ -25,11 +25,8 @@ export function chooseCookie(request: IncomingMessage, own: string, keys: readon
   const header = request.headers.cookie ?? '';
   const cookies = parseCookies(header).filter(({ name }) => name.startsWith(PREFIX));
   const named = (name: string) => cookies.filter((cookie) => cookie.name === name);
-  const ofOwnName = named(own);
-  if (ofOwnName.length === 1 && named(`${own}.sig`).length <= 1) return false;
-
   const values = cookies.filter(({ name }) => !name.endsWith('.sig'));
-  const candidates = [...ofOwnName, ...values.filter(({ name }) => name !== own)].slice(0, MOST_TRIED);
+  const candidates = [...named(own), ...values.filter(({ name }) => name !== own)].slice(0, MOST_TRIED);
   for (const { name, value } of candidates) {
     const signatures = named(`${name}.sig`);
     const key = keys.findIndex((key) =>

@@ -68,9 +68,7 @@ export function greetVisitor(database: Knex, keys: readonly string[]): WebMiddle
     if (isVisit(ctx)) {
       if (!visited) await storeSession(database, id);
       session.id = id;
-      // `cookies` has signed it again with the newest key, but for this browser session only: say it whole.
-      const isSignedAgain = ctx.response.headers['set-cookie'] !== undefined;
-      if (known !== undefined && (isNewToBrowser || isSignedAgain)) await session.save();
+      if (known !== undefined && isNewToBrowser) await session.save();
     }
     await next();
   };

@@ -71,6 +71,23 @@ test('of several cookies of one name, the one that the shop signed is used', asy
   }
 });
 
+test("a foreign cookie of the new name hides no cart of an earlier key's", async (t) => {
+  const [old, fresh] = ['the key of last year, long enough', 'the key of this year, long enough'];
+  const before = await startShop(t, { sessionKeys: [old] });
+  const after = await before.another({ sessionKeys: [fresh, old] });
+  const earlier = cookieOf((await addOne(before)).headers.getSetCookie());
+  const newest = cookieOf((await fetch(`${after.origin}/`)).headers.getSetCookie());
+  const name = newest.split('=', 1)[0] as string;
+  assert.ok(!earlier.includes(name));
+  for (const foreign of [`${name}=e30=; ${name}.sig=${'A'.repeat(27)}`, `${name}=e30=`, `${name}.sig=x`, `${name}=`]) {
+    for (const cookie of [`${foreign}; ${earlier}`, `${earlier}; ${foreign}`]) {
+      const page = await fetch(`${after.origin}/cart`, { headers: { cookie } });
+      assert.match(await page.text(), /class="badge">1</, cookie);
+      assert.match(page.headers.getSetCookie().join('\n'), new RegExp(`^${name}=.*expires=`, 'im'), cookie);
+    }
+  }
+});
+
 test('the carts of version 1.0.0 are kept, under the new name', async (t) => {
   const key = 'the key of the shop';
   const shop = await startShop(t, { sessionKeys: [key] });
@@ -88,6 +105,10 @@ test('the carts of version 1.0.0 are kept, under the new name', async (t) => {
   const page = await fetch(`${shop.origin}/cart`, { headers: { cookie: cookieOf(lines) } });
   assert.match(await page.text(), /class="badge">1</);
   assert.equal((await shop.knex('sessions')).length, 1);
+
+  const foreign = `${lines[0]?.split('=', 1)[0]}=x`;
+  const besideForeign = await fetch(`${shop.origin}/cart`, { headers: { cookie: `${foreign}; ${cookie}` } });
+  assert.match(await besideForeign.text(), /class="badge">1</);
 });
 
 test('neither a HEAD nor a prefetch changes anything', async (t) => {
