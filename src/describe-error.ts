@@ -42,7 +42,7 @@ function describe(error: unknown): ErrorDescription {
 }
 
 /** An error and what caused it: each once, and not too many. */
-export function withCauses(error: unknown): unknown[] {
+function withCauses(error: unknown): unknown[] {
   const found = new Set<unknown>();
   const open = [error];
   while (open.length > 0 && found.size < MOST_ERRORS) {

@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 import { type Config, readConfig } from '../config.ts';
-import { applicationName, connect } from '../db/index.ts';
+import { applicationName, connect, isDatabaseFailure } from '../db/index.ts';
 import { watchDiskSpace } from '../instrument/disk-space.ts';
 import { instrumentKnex } from '../instrument/knex.ts';
 import { sampleProcess } from '../instrument/process.ts';
@@ -9,7 +9,7 @@ import { createLog, type Logger, logFatal } from '../log.ts';
 import { openStore, WorkerRegistry } from '../metrics/index.ts';
 import { openPaymentProvider } from '../payments/simulated.ts';
 import { StartError } from '../start-error.ts';
-import { createApp, createRateLimiter, isDatabaseFailure, loadTemplates, shopRoutes } from '../web/index.ts';
+import { createApp, createRateLimiter, loadTemplates, shopRoutes } from '../web/index.ts';
 import { keepDefaultMetrics } from './default-metrics.ts';
 import { listen } from './http-server.ts';
 import { type Assignment, type PrimaryMessage, readAssignment, type WorkerMessage, workerName } from './messages.ts';

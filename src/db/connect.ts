@@ -2,7 +2,7 @@ import knex, { type Knex } from 'knex';
 import pg from 'pg';
 import type { DatabaseConnection } from '../config.ts';
 import type { Logger } from '../log.ts';
-import { postgresDialect } from './dialect.ts';
+import { ANSWER_TIMEOUT, postgresDialect } from './dialect.ts';
 
 const SECOND = 1000;
 
@@ -118,9 +118,6 @@ export function connect(connection: DatabaseConnection, options: ConnectOptions)
 
 /** SQLSTATE of a write to a server that is read-only: a hot standby, or `default_transaction_read_only`. */
 const READ_ONLY = '25006';
-
-/** What pg's `query_timeout` says (pg/lib/client.js). */
-const ANSWER_TIMEOUT = 'Query read timeout';
 
 /** pg's own settings, for a pool or for a single `pg.Client`. Nothing here that a pooler would refuse or forget. */
 export function clientConfig(

@@ -2,10 +2,13 @@ import PostgresDialect, { type SentQuery } from 'knex/lib/dialects/postgres/inde
 import pg from 'pg';
 import { cancelStatement } from './cancel.ts';
 import type { Deadlines } from './connect.ts';
+import { noteConnectionFailure } from './failures.ts';
 
 /** With which Knex begins a transaction (knex/lib/execution/transaction.js). */
 const BEGIN = 'BEGIN;';
 const QUERY_CANCELED = '57014';
+/** What pg's `query_timeout` says (pg/lib/client.js). */
+export const ANSWER_TIMEOUT = 'Query read timeout';
 /** Statements that a connection keeps prepared at most. The shop has fewer; lists of values make ever new ones. */
 const MAX_PREPARED = 200;
 /** The function of PostgreSQL that refuses a prepared statement whose columns have changed (plancache.c). */
@@ -70,7 +73,26 @@ export function postgresDialect({ deadlines, hasConnection = () => false }: Dial
       }
     }
 
+    /** From the pool: what fails here, making the connection included, is never the query's fault. */
+    override async acquireConnection(): Promise<pg.Client> {
+      try {
+        return await super.acquireConnection();
+      } catch (error) {
+        noteConnectionFailure(error);
+        throw error;
+      }
+    }
+
     override async _query(connection: PooledClient, query: SentQuery): Promise<SentQuery> {
+      try {
+        return await this.queryInTime(connection, query);
+      } catch (error) {
+        if (isOfConnection(error, connection)) noteConnectionFailure(error);
+        throw error;
+      }
+    }
+
+    async queryInTime(connection: PooledClient, query: SentQuery): Promise<SentQuery> {
       let cancelled: Promise<void> | undefined;
       const timer = setTimeout(() => {
         cancelled = cancelStatement(connection);
@@ -106,6 +128,12 @@ async function leadsToPostgres(connection: pg.Client): Promise<boolean> {
     (connection as pg.Client & { readonly connection: pg.Connection }).connection.stream.destroy();
     throw error;
   }
+}
+
+/** Whether a statement failed with its connection, and not by itself, as one whose values can't be sent or read. */
+function isOfConnection(error: unknown, { connection }: pg.Client): boolean {
+  if (error instanceof pg.DatabaseError) return false;
+  return !connection.stream.writable || (error instanceof Error && error.message === ANSWER_TIMEOUT);
 }
 
 function isStale(error: unknown): boolean {

@@ -4,6 +4,7 @@ export { isDiskFull } from './disk-full.ts';
 export { FolderInUseError } from './embedded/claim.ts';
 export { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded/index.ts';
 export { findRunningPostgres } from './embedded/running.ts';
+export { isDatabaseFailure, isEndOfPool } from './failures.ts';
 export { keepHouse } from './housekeeping.ts';
 export { named, type QueryLabels, queryLabels } from './named.ts';
 export { prepareDatabase } from './prepare.ts';

@@ -11,6 +11,7 @@ declare module 'knex/lib/dialects/postgres/index.js' {
   }
 
   export default class PostgresDialect extends knex.Client {
+    acquireConnection(): Promise<pg.Client>;
     acquireRawConnection(): Promise<pg.Client>;
     _query(connection: pg.Client, query: SentQuery): Promise<SentQuery>;
   }

@@ -5,9 +5,12 @@ import type { DatabaseConnection } from '../config.ts';
 const NOT_YET = new Set([
   'EAGAIN',
   'EAI_AGAIN',
+  'ECONNABORTED',
   'ECONNREFUSED',
   'ECONNRESET',
+  'EHOSTDOWN',
   'EHOSTUNREACH',
+  'ENETDOWN',
   'ENETUNREACH',
   'ENOENT', // the server's Unix socket
   'ENOTFOUND',

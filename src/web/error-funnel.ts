@@ -1,9 +1,10 @@
+import { isEndOfPool } from '../db/index.ts';
 import { countError } from '../instrument/errors.ts';
 import { hungUp } from '../instrument/http.ts';
 import type { WorkerMetrics } from '../instrument/metrics.ts';
 import { routeOf } from '../instrument/routes.ts';
 import { notFound, type ShopError } from '../shop/errors.ts';
-import { isEndOfPool, NO_PAGE, toShopError } from './failures.ts';
+import { NO_PAGE, toShopError } from './failures.ts';
 import type { Pages } from './pages.ts';
 import type { WebContext, WebMiddleware } from './state.ts';
 

@@ -1,5 +1,4 @@
 export { type AppDeps, type AppOptions, createApp } from './app.ts';
-export { isDatabaseFailure } from './failures.ts';
 export { createRateLimiter } from './rate-limiter.ts';
 export { shopRoutes } from './routes.ts';
 export { loadTemplates, type Templates } from './templates.ts';

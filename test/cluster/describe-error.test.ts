@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import pg from 'pg';
 import { describeError } from '../../src/describe-error.ts';
-import { isDatabaseFailure } from '../../src/web/index.ts';
 
 /** An error that holds the one that it was made of, a hundred thousand times. */
 function chain(wrap: (inner: Error) => Error): Error {
@@ -62,11 +61,4 @@ test('what PostgreSQL says of a whole row is not told', () => {
   const told = JSON.stringify(describeError(error));
   assert.doesNotMatch(told, /Ana|Flores/);
   assert.match(told, /23514/);
-});
-
-test('whether the database failed is found out of any tangle of errors', () => {
-  assert.equal(isDatabaseFailure(cycle()), false);
-  assert.equal(isDatabaseFailure(chain((inner) => new AggregateError([inner]))), false);
-  const refused = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
-  assert.equal(isDatabaseFailure(new AggregateError([new Error('other'), new AggregateError([refused])])), true);
 });

@@ -3,8 +3,10 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import type { Knex } from 'knex';
+import type pg from 'pg';
 import { pino } from 'pino';
-import { connect, type Deadlines } from '../../src/db/index.ts';
+import { connect, type Deadlines, isDatabaseFailure } from '../../src/db/index.ts';
+import { poolOf } from '../../src/instrument/pool.ts';
 import { testDatabase } from '../support/database.ts';
 import { PATIENT } from '../support/test-server.ts';
 import { until } from '../support/wait.ts';
@@ -263,6 +265,46 @@ test('prepared statements go on when a migration changes what they return', asyn
   await assert.rejects(async () => find(failing), { code: '0A000' });
   await failing.rollback();
   await knex.transaction(async (transaction) => assert.deepEqual(await find(transaction), product));
+});
+
+test('what breaks a connection under a statement is a failure of the database, whatever its code', async (t) => {
+  const { knex } = open(t, (await testDatabase(t)).connection, 1);
+  let used: pg.Client | undefined;
+  poolOf(knex).on('acquireSuccess', (_eventId, connection) => {
+    used = connection as unknown as pg.Client;
+  });
+  const sleepOn = (on: Knex, error?: Error) =>
+    on.raw('select pg_sleep(60)').on('query', () => setImmediate(() => used?.connection.stream.destroy(error)));
+  for (const code of ['EHOSTDOWN', 'EPROTO']) {
+    const error = Object.assign(new Error('it broke'), { code });
+    const failure = await failsInTime(() => sleepOn(knex, error));
+    assert.equal(failure.code, code, failure.message);
+    assert.ok(isDatabaseFailure(failure), failure.message);
+  }
+  for (const work of [() => sleepOn(knex), () => knex.transaction((transaction) => sleepOn(transaction))]) {
+    const failure = await failsInTime(work);
+    assert.ok(isDatabaseFailure(failure), failure.message);
+  }
+});
+
+test('neither a wrong statement nor values that can not be sent or read are a failure of the database', async (t) => {
+  const { knex } = open(t, (await testDatabase(t)).connection, 1);
+  const self = { toPostgres: () => self };
+  for (const [sql, value] of [
+    ['select ?::int', 'x'],
+    ['select nothing from nowhere where 1 = ?', 1],
+    ['select 9007199254740993::bigint where 1 = ?', 1],
+    ['select ?', self],
+  ] as const) {
+    const failure = await failsInTime(() => knex.raw(sql, [value as string]));
+    assert.ok(!isDatabaseFailure(failure), failure.message);
+  }
+});
+
+test('a server that has no transaction ids left for writes has failed', async (t) => {
+  const { knex } = open(t, (await testDatabase(t)).connection, 1);
+  const refused = `do $$ begin raise program_limit_exceeded using message = 'not accepting commands'; end $$`;
+  assert.ok(isDatabaseFailure(await failsInTime(() => knex.raw(refused))));
 });
 
 test('an error message holds no values of its query', async (t) => {

@@ -1,10 +1,17 @@
 import assert from 'node:assert/strict';
 import { pbkdf2 } from 'node:crypto';
+import { once } from 'node:events';
 import { request } from 'node:http';
+import { type AddressInfo, createServer } from 'node:net';
 import { Writable } from 'node:stream';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
+import { connect } from '../../src/db/index.ts';
+import { freePort } from '../support/port.ts';
 import { testProvider } from '../support/provider.ts';
+import { connectRaw } from '../support/raw-client.ts';
 import { startShop } from '../support/shop.ts';
 import { PATIENT } from '../support/test-server.ts';
 import { CUSTOMER } from '../support/visitor.ts';
@@ -120,6 +127,57 @@ test('a post without a body is an empty form, whatever its type', async (t) => {
   assert.equal((await shop.knex('cart_items')).length, 0);
 });
 
+test('a body in chunks that ends at once is an empty form, whatever its type', async (t) => {
+  const shop = await startShop(t);
+  const bought = await shop.visitor().post('/add_to_cart/1', { quantity: 1 });
+  const cookie = bought.headers
+    .getSetCookie()
+    .map((line) => line.split(';', 1)[0])
+    .join('; ');
+  const { id } = await shop.knex('cart_items').first('id');
+  async function post(path: string, header: string, ...pieces: string[]): Promise<string> {
+    const client = connectRaw(t, shop.origin);
+    const [first = '', ...rest] = pieces;
+    await client.send(
+      `POST ${path} HTTP/1.1\r\nHost: localhost\r\nCookie: ${cookie}\r\nTransfer-Encoding: chunked\r\n${header}\r\n${first}`,
+    );
+    for (const piece of rest) {
+      await sleep(30);
+      await client.send(piece);
+    }
+    await until('it is answered', () => client.answer().includes('\r\n'));
+    return client.answer().slice(0, 'HTTP/1.1 302'.length);
+  }
+  const END = '0\r\n\r\n';
+  for (const header of ['', 'Content-Type: application/json\r\n', 'Content-Encoding: gzip\r\n']) {
+    for (const pieces of [[END], ['', END], ['0\r\n', '\r\n']]) {
+      assert.equal(await post('/add_to_cart/1', header, ...pieces), 'HTTP/1.1 422', header);
+    }
+    for (const pieces of [[`1\r\nx\r\n${END}`], ['', `1\r\nx\r\n${END}`]]) {
+      assert.equal(await post('/add_to_cart/1', header, ...pieces), 'HTTP/1.1 415', header);
+    }
+  }
+  const form = 'Content-Type: application/x-www-form-urlencoded\r\n';
+  assert.equal(await post('/add_to_cart/1', form, 'a\r\nquantity=1\r\n', END), 'HTTP/1.1 302');
+  assert.equal(await post(`/remove_item/${id}`, '', END), 'HTTP/1.1 302');
+  assert.equal((await shop.knex('cart_items')).length, 0);
+});
+
+test('a client that hangs up before its form has come is no failure of the shop', async (t) => {
+  const shop = await startShop(t);
+  const begun = 'POST /add_to_cart/1 HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n';
+  const form = 'Content-Type: application/x-www-form-urlencoded\r\n';
+  for (const request of [`${begun}\r\n`, `${begun}${form}\r\n`, `${begun}${form}\r\n5\r\nquan`]) {
+    const before = await shop.metrics();
+    const client = connectRaw(t, shop.origin);
+    await client.send(request);
+    await until('the shop has it', async () => (await shop.metrics()).of('http_requests_in_flight') === 1);
+    client.socket.destroy();
+    await until('it is counted', async () => (await shop.metrics()).since(before).of('shop_errors_total') === 1);
+    assert.equal((await shop.metrics()).since(before).of('shop_errors_total', { type: 'validation' }), 1);
+  }
+});
+
 test('an upload that is refused is cut off, a short form keeps its connection', async (t) => {
   const shop = await startShop(t);
   const endless = (type: string) =>
@@ -158,6 +216,50 @@ test('an unexpected failure is a 500 that tells a stranger nothing and the log e
   assert.equal(lines[0].level, 50);
   assert.match(lines[0].cause.message, /summary/);
   assert.equal((await shop.metrics()).of('shop_errors_total', { type: 'internal', route: '/' }), 1);
+});
+
+/** A server that answers everything that is said to it first in the same way. */
+async function answering(t: TestContext, answer: Buffer): Promise<number> {
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.once('data', () => socket.end(answer));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  return (server.address() as AddressInfo).port;
+}
+
+/** An ErrorResponse (https://www.postgresql.org/docs/current/protocol-message-formats.html). */
+function refusalOf(code: string): Buffer {
+  const fields = Buffer.from(`SFATAL\0C${code}\0Mno\0\0`);
+  const length = Buffer.alloc(4);
+  length.writeInt32BE(4 + fields.length);
+  return Buffer.concat([Buffer.from('E'), length, fields]);
+}
+
+test('whatever keeps the shop from the database, its pages say that it is coming back', async (t) => {
+  const shop = await startShop(t);
+  const port = (answer: Buffer) => answering(t, answer);
+  for (const [what, url] of [
+    ['no TLS', `postgres://a:b@127.0.0.1:${await port(Buffer.from('N'))}/c?sslmode=require`],
+    ['no TLS after all', `postgres://a:b@127.0.0.1:${await port(Buffer.from('Snonsense'))}/c?sslmode=require`],
+    ['another protocol', `postgres://a:b@127.0.0.1:${await port(Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'))}/c`],
+    ['takes no connections', `postgres://a:b@127.0.0.1:${await port(refusalOf('55000'))}/c`],
+    ['not permitted', `postgres://a:b@127.0.0.1:${await port(refusalOf('42501'))}/c`],
+    ['a path of no folder', `postgres://a:b@${encodeURIComponent(fileURLToPath(import.meta.url))}/c`],
+    ['two addresses', `postgres://a:b@localhost:${await freePort()}/c`],
+  ] as const) {
+    const log = pino({ level: 'silent' });
+    const database = connect({ url }, { poolMax: 2, applicationName: 'shop', log });
+    const struck = await shop.another({ database });
+    const page = await struck.visitor().get('/');
+    assert.equal(page.status, 503, `${what}: ${struck.log()}`);
+    assert.ok(Number(page.headers.get('retry-after')) >= 1, what);
+    assert.equal((await struck.visitor().get('/readyz')).status, 503, what);
+    assert.equal((await struck.metrics()).of('shop_errors_total', { type: 'database', route: '/' }), 1, what);
+    await database.destroy();
+  }
 });
 
 test('a worker with its hands full refuses at once, and health checks still pass', async (t) => {
