@@ -19,8 +19,12 @@ interface Pool {
   propagateCreateError: boolean;
 }
 
-/** Knex's mark of a connection on which a transaction is open (knex/lib/execution/transaction.js). */
-type PooledClient = pg.Client & { readonly __knexTxId?: string };
+type PooledClient = pg.Client & {
+  /** Knex's mark of a connection on which a transaction is open (knex/lib/execution/transaction.js). */
+  readonly __knexTxId?: string;
+  /** Knex's mark of a connection that has broken or ended (knex/lib/dialects/postgres/index.js). */
+  readonly __knex__disposed?: unknown;
+};
 
 export interface DialectOptions {
   readonly deadlines: Pick<Deadlines, 'statement' | 'idleInTransaction'>;
@@ -131,9 +135,9 @@ async function leadsToPostgres(connection: pg.Client): Promise<boolean> {
 }
 
 /** Whether a statement failed with its connection, and not by itself, as one whose values can't be sent or read. */
-function isOfConnection(error: unknown, { connection }: pg.Client): boolean {
+function isOfConnection(error: unknown, { __knex__disposed }: PooledClient): boolean {
   if (error instanceof pg.DatabaseError) return false;
-  return !connection.stream.writable || (error instanceof Error && error.message === ANSWER_TIMEOUT);
+  return __knex__disposed !== undefined || (error instanceof Error && error.message === ANSWER_TIMEOUT);
 }
 
 function isStale(error: unknown): boolean {

@@ -281,7 +281,17 @@ test('what breaks a connection under a statement is a failure of the database, w
     assert.equal(failure.code, code, failure.message);
     assert.ok(isDatabaseFailure(failure), failure.message);
   }
-  for (const work of [() => sleepOn(knex), () => knex.transaction((transaction) => sleepOn(transaction))]) {
+  /** The server's goodbye comes before the end of its connection. */
+  const goodbye = (transaction: Knex) =>
+    transaction.raw('select 1').then(() => {
+      used?.connection.emit('error', new Error('it says goodbye'));
+      return transaction.raw('select 1');
+    });
+  for (const work of [
+    () => sleepOn(knex),
+    () => knex.transaction((transaction) => sleepOn(transaction)),
+    () => knex.transaction(goodbye),
+  ]) {
     const failure = await failsInTime(work);
     assert.ok(isDatabaseFailure(failure), failure.message);
   }
