@@ -12,7 +12,7 @@ import type { Knex } from 'knex';
 import { pino } from 'pino';
 import { connect, prepareDatabase, startEmbeddedPostgres } from '../src/db/index.ts';
 import * as sessionCounts from '../src/db/migrations/0004-session-counts.ts';
-import { readSessions, readShop } from '../src/instrument/database-readings.ts';
+import { foldAndReadShop, readSessions } from '../src/instrument/database-readings.ts';
 import { addToCart } from '../src/shop/cart/queries.ts';
 import { visit } from '../src/shop/sessions/queries.ts';
 import { number, printTable } from './table.ts';
@@ -66,7 +66,7 @@ async function measure(knex: Knex): Promise<void> {
   const counting = () => knex.raw(COUNTED_ONE_BY_ONE);
   const [kept, whole, one] = await medians(READINGS, [
     () => readSessions(knex),
-    () => knex.transaction(readShop),
+    () => knex.transaction(foldAndReadShop),
     counting,
   ]);
   const [shown, truth] = [await readSessions(knex), (await counting()).rows[0]];

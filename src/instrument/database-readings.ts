@@ -75,7 +75,7 @@ export async function readSessions(database: Knex): Promise<Sessions> {
 const CHANGES_MOVED = 20_000;
 
 /** Moves what has changed into the counts, and removes what no gauge looks back on. One caller at a time. */
-export async function foldSessionChanges(database: Knex): Promise<void> {
+async function foldSessionChanges(database: Knex): Promise<void> {
   await named(
     database.raw(
       `with moved as (
@@ -125,4 +125,10 @@ export async function readShop(database: Knex): Promise<ShopReading> {
     sessions: await readSessions(database),
     unsettledPayments: await readUnsettledPayments(database),
   };
+}
+
+/** Makes room for the next changes, and reads it all; in the transaction of a shared reading. */
+export async function foldAndReadShop(transaction: Knex.Transaction): Promise<ShopReading> {
+  await foldSessionChanges(transaction);
+  return readShop(transaction);
 }

@@ -4,7 +4,7 @@ import { withDeadline } from '../deadline.ts';
 import type { Logger } from '../log.ts';
 import { SAMPLE_INTERVAL_MS, sampleRegularly, type WorkerRegistry } from '../metrics/index.ts';
 import { databaseGauges } from './database-gauges.ts';
-import { foldSessionChanges, READING, readShop, type ShopReading } from './database-readings.ts';
+import { foldAndReadShop, READING, readShop, type ShopReading } from './database-readings.ts';
 import { findReading, isFresh, type SharedReading, takeReading } from './shared-reading.ts';
 
 const SECOND_MS = 1000;
@@ -50,7 +50,7 @@ export function sampleDatabase(registry: WorkerRegistry, database: Knex, log: Lo
   async function newestReading(latest: SharedReading<ShopReading> | null): Promise<SharedReading<ShopReading> | null> {
     if (latest && isFresh(latest)) return latest;
     const startedMs = performance.now();
-    const taken = takeReading(database, READING, foldAndRead).catch(withoutWriting);
+    const taken = takeReading(database, READING, foldAndReadShop).catch(withoutWriting);
     underWay.push(taken);
     try {
       const reading = await inTime(taken, GAUGE_DEADLINE_MS);
@@ -91,11 +91,6 @@ export function sampleDatabase(registry: WorkerRegistry, database: Knex, log: Lo
   });
 
   return { up: () => up === true, first: sampler.first, stop: sampler.stop };
-}
-
-async function foldAndRead(transaction: Knex.Transaction): Promise<ShopReading> {
-  await foldSessionChanges(transaction);
-  return readShop(transaction);
 }
 
 function inTime<T>(work: Promise<T>, deadlineMs: number): Promise<T> {
