@@ -75,7 +75,7 @@ export async function readSessions(database: Knex): Promise<Sessions> {
 const CHANGES_MOVED = 20_000;
 
 /** Moves what has changed into the counts, and removes what no gauge looks back on. One caller at a time. */
-async function foldSessionChanges(database: Knex): Promise<void> {
+export async function foldSessionChanges(database: Knex): Promise<void> {
   await named(
     database.raw(
       `with moved as (
