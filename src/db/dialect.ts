@@ -2,7 +2,7 @@ import PostgresDialect, { type SentQuery } from 'knex/lib/dialects/postgres/inde
 import pg from 'pg';
 import { cancelStatement } from './cancel.ts';
 import type { Deadlines } from './connect.ts';
-import { noteConnectionFailure } from './failures.ts';
+import { noteConnectionFailure, noteUnanswered } from './failures.ts';
 
 /** With which Knex begins a transaction (knex/lib/execution/transaction.js). */
 const BEGIN = 'BEGIN;';
@@ -91,7 +91,7 @@ export function postgresDialect({ deadlines, hasConnection = () => false }: Dial
       try {
         return await this.queryInTime(connection, query);
       } catch (error) {
-        if (isOfConnection(error, connection)) noteConnectionFailure(error);
+        if (isOfConnection(error, connection)) noteUnanswered(error);
         throw error;
       }
     }
@@ -135,9 +135,9 @@ async function leadsToPostgres(connection: pg.Client): Promise<boolean> {
 }
 
 /** Whether a statement failed with its connection, and not by itself, as one whose values can't be sent or read. */
-function isOfConnection(error: unknown, { __knex__disposed }: PooledClient): boolean {
-  if (error instanceof pg.DatabaseError) return false;
-  return __knex__disposed !== undefined || (error instanceof Error && error.message === ANSWER_TIMEOUT);
+function isOfConnection(error: unknown, { __knex__disposed }: PooledClient): error is Error {
+  if (!(error instanceof Error) || error instanceof pg.DatabaseError) return false;
+  return __knex__disposed !== undefined || error.message === ANSWER_TIMEOUT;
 }
 
 function isStale(error: unknown): boolean {

@@ -23,9 +23,26 @@ const SERVER_FAILURES = [
 /** Errors of connections that could not be had, or broke under a statement, whatever their codes. */
 const connectionFailures = new WeakSet<Error>();
 
-/** Remembers the error of a connection that could not be had, or broke: the network, TLS, the server or the pool failed. */
+/** Remembers the error of a connection that could not be had: the network, TLS, the server or the pool failed. */
 export function noteConnectionFailure(error: unknown): void {
   if (error instanceof Error) connectionFailures.add(error);
+}
+
+/** Errors of statements that were sent, of which no answer came. */
+const unanswered = new WeakSet<Error>();
+/** The server ends the connection, perhaps between the commit and its answer. */
+const GOODBYE = /^57P0/;
+
+/** Remembers the error of a statement whose connection broke or is given up. */
+export function noteUnanswered(error: Error): void {
+  connectionFailures.add(error);
+  unanswered.add(error);
+}
+
+/** Whether a statement that failed with this error may have been committed all the same. */
+export function isUnanswered(error: unknown): boolean {
+  if (error instanceof pg.DatabaseError) return GOODBYE.test(error.code ?? '');
+  return error instanceof Error && unanswered.has(error);
 }
 
 /** Whether an error, of a Knex that `connect` has opened, means that the database can't be reached or can't answer now. */
@@ -38,4 +55,12 @@ export function isDatabaseFailure(error: unknown): boolean {
 /** Whether a wait for a connection ended with its pool (tarn/lib/PendingOperation.js). */
 export function isEndOfPool(error: unknown): boolean {
   return error instanceof Error && error.message === 'aborted';
+}
+
+/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
+const DISK_FULL = '53100';
+
+/** Whether PostgreSQL has refused a write for want of disk space. */
+export function isDiskFull(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === DISK_FULL;
 }

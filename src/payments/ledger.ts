@@ -58,13 +58,14 @@ export async function noteAnswer(database: Knex, reference: string, state: 'appr
  * Gives a payment up: from now on no order can be made with it, and its cart may be paid for again. Waits for an order
  * that is being stored.
  *
- * @returns whether there is an order instead
+ * @returns `ordered`: there is an order instead; `absent`: the payment was never written
  */
-export async function giveUp(database: Knex, reference: string): Promise<{ ordered: boolean }> {
+export async function giveUp(database: Knex, reference: string): Promise<'given_up' | 'ordered' | 'absent'> {
   const givenUp = await underWay(database, reference).update({ given_up_at: database.fn.now() });
-  if (givenUp === 1) return { ordered: false };
+  if (givenUp === 1) return 'given_up';
   const row: { state: string } | undefined = await database('payments').where({ reference }).first('state');
-  return { ordered: row?.state === 'ordered' };
+  if (!row) return 'absent';
+  return row.state === 'ordered' ? 'ordered' : 'given_up';
 }
 
 /** Ends a payment that was given up, once the provider has no money of it. */

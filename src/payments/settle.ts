@@ -46,11 +46,11 @@ export async function settle(
 ): Promise<boolean> {
   const about = { cartId, paymentReference: reference };
   log.warn(about, 'a payment may have been approved without an order');
-  const { ordered } = await repeated(() => giveUp(database, reference));
-  if (ordered) {
-    log.info(about, 'the order was made');
+  const found = await repeated(() => giveUp(database, reference));
+  if (found !== 'given_up') {
+    log.info(about, found === 'ordered' ? 'the order was made' : 'the payment was not asked for');
     reports.paymentSettled(reference);
-    return true;
+    return found === 'ordered';
   }
   void repeated(() => giveBack(database, payments, reference)).then(() => {
     log.info(about, 'the order was not made, and its payment is given back');

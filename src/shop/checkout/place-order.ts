@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import { isUnanswered } from '../../db/index.ts';
 import { recordPayment } from '../../instrument/request-clock.ts';
 import { type Card, MAX_AMOUNT_CENTS } from '../../payments/gateway.ts';
 import { noteAnswer, startPayment } from '../../payments/ledger.ts';
@@ -128,9 +129,11 @@ async function reserve(shop: Deps, purchase: Purchase): Promise<Reservation | Pl
     try {
       started = await startPayment(database, payment);
     } catch (error) {
-      // It may have been written all the same: the answer to a commit can be lost. The caller counts.
-      void settle(shop, payment);
-      shop.reports.orderCounted(reference);
+      if (isUnanswered(error)) {
+        void settle(shop, payment);
+        // By the caller.
+        shop.reports.orderCounted(reference);
+      }
       throw error;
     }
     if (started) return { reference, cartId: found.id, cart };
