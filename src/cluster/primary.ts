@@ -203,12 +203,12 @@ async function startPrimary(
     }),
     (settling) => settling.stop(),
   );
-  const hear = (_worker: Worker, message: WorkerMessage) => {
+  const onWorkerMessage = (_worker: Worker, message: WorkerMessage) => {
     if (message.type === 'order_counted') leftPayments.orderCounted(message.reference);
     if (message.type === 'payment_settled') leftPayments.paymentSettled(message.reference);
   };
-  cluster.on('message', hear);
-  resources.add(hear, () => cluster.off('message', hear));
+  cluster.on('message', onWorkerMessage);
+  resources.add(onWorkerMessage, () => cluster.off('message', onWorkerMessage));
 
   const ops = createOpsApp({
     log,

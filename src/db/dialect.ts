@@ -102,22 +102,28 @@ export function postgresDialect({ deadlines, hasConnection = () => false }: Dial
         cancelled = cancelStatement(connection);
       }, statementMs);
       try {
-        const sent = query.sql === BEGIN ? { ...query, sql: begin } : prepared(connection, query);
-        const answered = await super._query(connection, sent);
+        const answered = await this.send(connection, query.sql === BEGIN ? { ...query, sql: begin } : query);
         await cancelled;
         return answered;
       } catch (error) {
-        if (isStale(error)) {
-          // A migration has changed the columns. All statements are prepared anew, under names that no connection has.
-          names = new Map();
-          if (connection.__knexTxId === undefined) return await super._query(connection, prepared(connection, query));
-        }
         // The connection serves on, and its next statement must not be the one that is cancelled.
         if (error instanceof pg.DatabaseError) await cancelled;
         if (cancelled && isCancelled(error)) error.message = `cancelled, as it took longer than ${statementMs} ms`;
         throw error;
       } finally {
         clearTimeout(timer);
+      }
+    }
+
+    async send(connection: PooledClient, query: SentQuery): Promise<SentQuery> {
+      try {
+        return await super._query(connection, prepared(connection, query));
+      } catch (error) {
+        if (!isStale(error)) throw error;
+        // A migration has changed the columns. All statements are prepared anew, under names that no connection has.
+        names = new Map();
+        if (connection.__knexTxId !== undefined) throw error;
+        return await super._query(connection, prepared(connection, query));
       }
     }
   };

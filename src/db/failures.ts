@@ -30,8 +30,8 @@ export function noteConnectionFailure(error: unknown): void {
 
 /** Errors of statements that were sent, of which no answer came. */
 const unanswered = new WeakSet<Error>();
-/** The server ends the connection, perhaps between the commit and its answer. */
-const GOODBYE = /^57P0/;
+/** The server, or a pooler that has lost it, ends the connection, perhaps between the commit and its answer. */
+const GOODBYE = /^(57P0|08)/;
 
 /** Remembers the error of a statement whose connection broke or is given up. */
 export function noteUnanswered(error: Error): void {
@@ -41,8 +41,9 @@ export function noteUnanswered(error: Error): void {
 
 /** Whether a statement that failed with this error may have been committed all the same. */
 export function isUnanswered(error: unknown): boolean {
-  if (error instanceof pg.DatabaseError) return GOODBYE.test(error.code ?? '');
-  return error instanceof Error && unanswered.has(error);
+  if (!(error instanceof Error)) return false;
+  if (connectionFailures.has(error)) return unanswered.has(error);
+  return error instanceof pg.DatabaseError && GOODBYE.test(error.code ?? '');
 }
 
 /** Whether an error, of a Knex that `connect` has opened, means that the database can't be reached or can't answer now. */

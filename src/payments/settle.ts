@@ -46,19 +46,25 @@ export async function settle(
 ): Promise<boolean> {
   const about = { cartId, paymentReference: reference };
   log.warn(about, 'a payment may have been approved without an order');
-  const found = await repeated(() => giveUp(database, reference));
-  if (found !== 'given_up') {
-    log.info(about, found === 'ordered' ? 'the order was made' : 'the payment was not asked for');
-    reports.paymentSettled(reference);
-    return found === 'ordered';
+  const found = await untilDone(() => giveUp(database, reference));
+  if (found === 'absent') {
+    log.info(about, 'the payment was not asked for');
+    // Its row may still be waiting for a lock in the database; a primary gives it up then.
+    void delay(2 * ABANDONED_SECONDS * SECOND, undefined, { ref: false }).then(() => reports.paymentSettled(reference));
+    return false;
   }
-  void repeated(() => giveBack(database, payments, reference)).then(() => {
+  if (found === 'ordered') {
+    log.info(about, 'the order was made');
+    reports.paymentSettled(reference);
+    return true;
+  }
+  void untilDone(() => giveBack(database, payments, reference)).then(() => {
     log.info(about, 'the order was not made, and its payment is given back');
     reports.paymentSettled(reference);
   });
   return false;
 
-  async function repeated<T>(work: () => Promise<T>): Promise<T> {
+  async function untilDone<T>(work: () => Promise<T>): Promise<T> {
     for (;;) {
       try {
         return await work();

@@ -60,7 +60,7 @@ export function greetVisitor(database: Knex, keys: readonly string[]): WebMiddle
     const session = sessionOf(ctx);
     const known = session.id;
     const [visited] = await Promise.all([
-      known === undefined ? null : visitAsPossible(database, known, isVisit(ctx)),
+      known === undefined ? null : visitOrOnlyRead(database, known, isVisit(ctx)),
       ctx.state.admission,
     ]);
     const id = known ?? randomUUID();
@@ -75,7 +75,7 @@ export function greetVisitor(database: Knex, keys: readonly string[]): WebMiddle
 }
 
 /** Visitors who only look are served while the database has no room to note that they are here. */
-async function visitAsPossible(database: Knex, id: string, seen: boolean): ReturnType<typeof visit> {
+async function visitOrOnlyRead(database: Knex, id: string, seen: boolean): ReturnType<typeof visit> {
   try {
     return await visit(database, id, { seen });
   } catch (error) {

@@ -5,7 +5,7 @@ import { type TestContext, test } from 'node:test';
 import type { Knex } from 'knex';
 import type pg from 'pg';
 import { pino } from 'pino';
-import { connect, type Deadlines, isDatabaseFailure } from '../../src/db/index.ts';
+import { connect, type Deadlines, isDatabaseFailure, isUnanswered } from '../../src/db/index.ts';
 import { poolOf } from '../../src/instrument/pool.ts';
 import { testDatabase } from '../support/database.ts';
 import { PATIENT } from '../support/test-server.ts';
@@ -315,6 +315,20 @@ test('a server that has no transaction ids left for writes has failed', async (t
   const { knex } = open(t, (await testDatabase(t)).connection, 1);
   const refused = `do $$ begin raise program_limit_exceeded using message = 'not accepting commands'; end $$`;
   assert.ok(isDatabaseFailure(await failsInTime(() => knex.raw(refused))));
+});
+
+test('only a statement without an answer may have been committed', async (t) => {
+  const { knex } = open(t, (await testDatabase(t)).connection, 1);
+  const failure = (code: string) =>
+    knex
+      .raw(`do $$ begin raise exception using errcode = '${code}'; end $$`)
+      .then(assert.fail, (error: unknown) => isUnanswered(error));
+  // As pgbouncer says it when it loses the server.
+  assert.equal(await failure('08P01'), true);
+  assert.equal(await failure('57P01'), true);
+  assert.equal(await failure('53100'), false);
+  const nowhere = open(t, { url: 'postgres://nobody@127.0.0.1:1/nothing' }).knex;
+  await nowhere.raw('select 1').then(assert.fail, (error: unknown) => assert.equal(isUnanswered(error), false));
 });
 
 test('an error message holds no values of its query', async (t) => {

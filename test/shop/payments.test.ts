@@ -213,6 +213,25 @@ test('no connection is held while the provider answers: one is enough for all, a
   assert.equal(payments.asked.length, 2);
 });
 
+test('while the disk is in doubt, orders are rehearsed, and a double submit or the last unit ends as ever', async (t) => {
+  const diskSpace = { isLacking: () => false, isInDoubt: () => true, stop() {} };
+  const shop = await startShop(t, { diskSpace });
+  await shop.knex('products').update({ stock: 1 });
+  const [one, two] = [await atCheckout(shop), await atCheckout(shop)];
+  const submits = [one, one, one, two, two].map(({ shopper, hidden }) =>
+    shopper.post('/checkout', { ...CUSTOMER, ...hidden }),
+  );
+  const answers = await Promise.all(submits);
+  const places = [answers.slice(0, 3), answers.slice(3)].map((all) => all.map(({ status }) => status).join());
+  assert.deepEqual(
+    places.toSorted(),
+    places[0] === '302,302,302' ? ['302,302,302', '409,409'] : ['302,302', '409,409,409'],
+  );
+  assert.equal(new Set(answers.filter(({ status }) => status === 302).map(({ location }) => location)).size, 1);
+  assert.deepEqual(await shop.knex('products').where({ id: 1 }).pluck('stock'), [0]);
+  assert.equal((await shop.knex('orders')).length, 1);
+});
+
 /** What a primary does about payments, once. */
 async function settleNow(shop: TestShop, options: Partial<LeftPaymentsOptions>, deadWorker?: string): Promise<number> {
   let failed = 0;

@@ -21,6 +21,7 @@ import {
   isLockTimeout,
   keepForLater,
   lockForOrder,
+  lockForRehearsal,
   type Reservation,
   storeOrder,
 } from './queries.ts';
@@ -103,6 +104,7 @@ export async function placeOrder(shop: Deps, purchase: Purchase, phases: Phases)
 async function reserve(shop: Deps, purchase: Purchase): Promise<Reservation | PlacedOrder> {
   const { database } = shop;
   const startedMs = performance.now();
+  let isRehearsed = false;
   for (;;) {
     const found = await findCart(database, purchase.sessionId, purchase.cartId);
     if (!found) return previousOrder(shop, purchase);
@@ -123,7 +125,10 @@ async function reserve(shop: Deps, purchase: Purchase): Promise<Reservation | Pl
     }
 
     const reference = `pay_${randomUUID()}`;
-    if (shop.diskSpace.isInDoubt()) await rehearse(shop, purchase, { reference, cartId: found.id, cart });
+    if (shop.diskSpace.isInDoubt() && !isRehearsed) {
+      await rehearse(shop, purchase, { reference, cartId: found.id, cart });
+      isRehearsed = true;
+    }
     const payment = { reference, cartId: found.id, amountCents: totalCents, worker: shop.worker };
     let started: boolean;
     try {
@@ -149,6 +154,9 @@ async function reserve(shop: Deps, purchase: Purchase): Promise<Reservation | Pl
 async function rehearse({ database }: Deps, { sessionId, customer }: Purchase, reserved: Reservation): Promise<void> {
   const transaction = await database.transaction();
   try {
+    const stock = await lockForRehearsal(transaction, reserved);
+    // What has changed meanwhile is noticed when the payment is started, or when the order is stored.
+    if (!stock || lacking(reserved.cart, (item) => stock.get(item.product.id) ?? 0).length > 0) return;
     await storeOrder(transaction, { ...reserved, number: newOrderNumber(), sessionId, customer });
   } finally {
     await transaction.rollback();

@@ -91,6 +91,23 @@ export async function lockForOrder(
   return rows.length === 0 ? null : new Map(rows.map(({ id, stock }) => [id, stock]));
 }
 
+/**
+ * Takes hold of the cart and the products as {@link lockForOrder} does, for an order that has no payment yet.
+ *
+ * @returns what is in stock now, by product id; null when the cart is not open any more
+ */
+export async function lockForRehearsal(
+  transaction: Knex.Transaction,
+  { cartId, cart }: Omit<Reservation, 'reference'>,
+): Promise<Map<number, number> | null> {
+  const open = await transaction('carts').where({ id: cartId, status: 'open' }).forUpdate().first('id');
+  if (!open) return null;
+  const productIds = cart.items.map((item) => item.product.id);
+  const products = transaction('products').whereIn('id', productIds).orderBy('id').forNoKeyUpdate();
+  const rows: { id: number; stock: number }[] = await products.select('id', 'stock');
+  return new Map(rows.map(({ id, stock }) => [id, stock]));
+}
+
 /** https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const LOCK_NOT_AVAILABLE = '55P03';
 
