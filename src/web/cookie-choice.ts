@@ -27,6 +27,8 @@ export function chooseCookie(request: IncomingMessage, own: string, keys: readon
   const named = (name: string) => cookies.filter((cookie) => cookie.name === name);
   const values = cookies.filter(({ name }) => !name.endsWith('.sig'));
   const candidates = [...named(own), ...values.filter(({ name }) => name !== own)].slice(0, MOST_TRIED);
+  // As of nearly all requests: whether its signature verifies is koa-session's to find out, once.
+  if (candidates.length === 1 && candidates[0]?.name === own && named(`${own}.sig`).length <= 1) return false;
   for (const { name, value } of candidates) {
     const signatures = named(`${name}.sig`);
     const key = keys.findIndex((key) =>
