@@ -2,7 +2,7 @@ import knex, { type Knex } from 'knex';
 import pg from 'pg';
 import type { DatabaseConnection } from '../config.ts';
 import type { Logger } from '../log.ts';
-import { ANSWER_TIMEOUT, postgresDialect } from './dialect.ts';
+import { ANSWER_TIMEOUT, type PoolClient, postgresDialect } from './dialect.ts';
 
 const SECOND = 1000;
 
@@ -28,9 +28,6 @@ const PAGE_DEADLINES: Deadlines = {
   answer: 1.5 * SECOND,
   idleInTransaction: 5 * SECOND,
 };
-
-/** A connection of Knex's pool; its socket is pg's, and not in pg's types. */
-type PoolClient = pg.Client & { readonly __knexUid: string; readonly connection: pg.Connection };
 
 export interface ConnectOptions {
   /** Connections held at most; none are held when nobody needs one. */

@@ -19,7 +19,13 @@ interface Pool {
   propagateCreateError: boolean;
 }
 
-type PooledClient = pg.Client & {
+/** A connection of Knex's pool, with what pg's types do not have. */
+export type PoolClient = pg.Client & {
+  readonly connection: pg.Connection;
+  /** The server's process, or what a pooler says instead. */
+  readonly processID: number;
+  /** Knex's name for it. */
+  readonly __knexUid: string;
   /** Knex's mark of a connection on which a transaction is open (knex/lib/execution/transaction.js). */
   readonly __knexTxId?: string;
   /** Knex's mark of a connection that has broken or ended (knex/lib/dialects/postgres/index.js). */
@@ -66,9 +72,9 @@ export function postgresDialect({ deadlines, hasConnection = () => false }: Dial
 
   return class extends PostgresDialect {
     /** When the server gives no further connection, a request waits for one of those that the pool has. */
-    override async acquireRawConnection(): Promise<pg.Client> {
+    override async acquireRawConnection(): Promise<PoolClient> {
       try {
-        const connection = await super.acquireRawConnection();
+        const connection = (await super.acquireRawConnection()) as PoolClient;
         if (await leadsToPostgres(connection)) direct.add(connection);
         return connection;
       } catch (error) {
@@ -87,16 +93,7 @@ export function postgresDialect({ deadlines, hasConnection = () => false }: Dial
       }
     }
 
-    override async _query(connection: PooledClient, query: SentQuery): Promise<SentQuery> {
-      try {
-        return await this.queryInTime(connection, query);
-      } catch (error) {
-        if (isOfConnection(error, connection)) noteUnanswered(error);
-        throw error;
-      }
-    }
-
-    async queryInTime(connection: PooledClient, query: SentQuery): Promise<SentQuery> {
+    override async _query(connection: PoolClient, query: SentQuery): Promise<SentQuery> {
       let cancelled: Promise<void> | undefined;
       const timer = setTimeout(() => {
         cancelled = cancelStatement(connection);
@@ -106,6 +103,7 @@ export function postgresDialect({ deadlines, hasConnection = () => false }: Dial
         await cancelled;
         return answered;
       } catch (error) {
+        if (isOfConnection(error, connection)) noteUnanswered(error);
         // The connection serves on, and its next statement must not be the one that is cancelled.
         if (error instanceof pg.DatabaseError) await cancelled;
         if (cancelled && isCancelled(error)) error.message = `cancelled, as it took longer than ${statementMs} ms`;
@@ -115,7 +113,7 @@ export function postgresDialect({ deadlines, hasConnection = () => false }: Dial
       }
     }
 
-    async send(connection: PooledClient, query: SentQuery): Promise<SentQuery> {
+    async send(connection: PoolClient, query: SentQuery): Promise<SentQuery> {
       try {
         return await super._query(connection, prepared(connection, query));
       } catch (error) {
@@ -130,18 +128,18 @@ export function postgresDialect({ deadlines, hasConnection = () => false }: Dial
 }
 
 /** A pooler gives its clients process ids of its own (pgbouncer's `BackendKeyData`). */
-async function leadsToPostgres(connection: pg.Client): Promise<boolean> {
+async function leadsToPostgres(connection: PoolClient): Promise<boolean> {
   try {
     const { rows } = await connection.query<{ pid: number }>('select pg_backend_pid() as pid');
-    return rows[0]?.pid === (connection as pg.Client & { readonly processID: number }).processID;
+    return rows[0]?.pid === connection.processID;
   } catch (error) {
-    (connection as pg.Client & { readonly connection: pg.Connection }).connection.stream.destroy();
+    connection.connection.stream.destroy();
     throw error;
   }
 }
 
 /** Whether a statement failed with its connection, and not by itself, as one whose values can't be sent or read. */
-function isOfConnection(error: unknown, { __knex__disposed }: PooledClient): error is Error {
+function isOfConnection(error: unknown, { __knex__disposed }: PoolClient): error is Error {
   if (!(error instanceof Error) || error instanceof pg.DatabaseError) return false;
   return __knex__disposed !== undefined || error.message === ANSWER_TIMEOUT;
 }

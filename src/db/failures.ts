@@ -58,10 +58,15 @@ export function isEndOfPool(error: unknown): boolean {
   return error instanceof Error && error.message === 'aborted';
 }
 
-/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const DISK_FULL = '53100';
+const LOCK_NOT_AVAILABLE = '55P03';
 
 /** Whether PostgreSQL has refused a write for want of disk space. */
 export function isDiskFull(error: unknown): boolean {
   return error instanceof pg.DatabaseError && error.code === DISK_FULL;
+}
+
+/** Whether PostgreSQL has not given a lock within its `lock_timeout`. */
+export function isLockTimeout(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && error.code === LOCK_NOT_AVAILABLE;
 }

@@ -3,7 +3,7 @@ export { type ConnectOptions, connect, type Deadlines } from './connect.ts';
 export { FolderInUseError } from './embedded/claim.ts';
 export { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded/index.ts';
 export { findRunningPostgres } from './embedded/running.ts';
-export { isDatabaseFailure, isDiskFull, isEndOfPool, isUnanswered } from './failures.ts';
+export { isDatabaseFailure, isDiskFull, isEndOfPool, isLockTimeout, isUnanswered } from './failures.ts';
 export { keepHouse } from './housekeeping.ts';
 export { named, type QueryLabels, queryLabels } from './named.ts';
 export { prepareDatabase } from './prepare.ts';

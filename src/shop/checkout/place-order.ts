@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { isUnanswered } from '../../db/index.ts';
+import { isLockTimeout, isUnanswered } from '../../db/index.ts';
 import { recordPayment } from '../../instrument/request-clock.ts';
 import { type Card, MAX_AMOUNT_CENTS } from '../../payments/gateway.ts';
 import { noteAnswer, startPayment } from '../../payments/ledger.ts';
@@ -18,7 +18,6 @@ import {
   findCart,
   findNumberOfCart,
   findRecentNumber,
-  isLockTimeout,
   keepForLater,
   lockForOrder,
   lockForRehearsal,
@@ -87,12 +86,12 @@ export async function placeOrder(shop: Deps, purchase: Purchase, phases: Phases)
   try {
     return await shop.checkouts.run(async () => {
       const reserved = await reserve(shop, purchase);
-      if (!('reference' in reserved)) {
-        countOrder(shop.metrics, reserved);
-        return reserved;
+      if ('reference' in reserved) {
+        paying = true;
+        return payAndStore(shop, purchase, reserved, phases);
       }
-      paying = true;
-      return await payAndStore(shop, purchase, reserved, phases);
+      countOrder(shop.metrics, reserved);
+      return reserved;
     });
   } catch (error) {
     if (!paying) countOrder(shop.metrics, FAILED);
@@ -156,7 +155,7 @@ async function rehearse({ database }: Deps, { sessionId, customer }: Purchase, r
   try {
     const stock = await lockForRehearsal(transaction, reserved);
     // What has changed meanwhile is noticed when the payment is started, or when the order is stored.
-    if (!stock || lacking(reserved.cart, (item) => stock.get(item.product.id) ?? 0).length > 0) return;
+    if (!stock || lackingNow(reserved.cart, stock).length > 0) return;
     await storeOrder(transaction, { ...reserved, number: newOrderNumber(), sessionId, customer });
   } finally {
     await transaction.rollback();
@@ -230,7 +229,7 @@ async function payAndStore(
     await database.transaction(async (transaction) => {
       const stock = await lockForOrder(transaction, reservation, lockTimeoutMs);
       if (!stock) throw givenUpMeanwhile();
-      const justSold = lacking(cart, (item) => stock.get(item.product.id) ?? 0);
+      const justSold = lackingNow(cart, stock);
       if (justSold.length > 0) throw new JustSold(justSold);
       const added = await storeOrder(transaction, { ...reservation, number: paid.number, sessionId, customer });
       if (added.length > 0) await keepForLater(transaction, sessionId, added);
@@ -268,4 +267,9 @@ function lacking(cart: CartView, stockOf: (item: CartItemView) => number): CartI
   return cart.items
     .filter((item) => stockOf(item) < item.quantity)
     .map((item) => ({ ...item, product: { ...item.product, stock: stockOf(item) } }));
+}
+
+/** @param stock by product id, as it is now */
+function lackingNow(cart: CartView, stock: ReadonlyMap<number, number>): CartItemView[] {
+  return lacking(cart, ({ product }) => stock.get(product.id) ?? 0);
 }

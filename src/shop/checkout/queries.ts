@@ -61,7 +61,7 @@ export async function findCart(
  *
  * @param lockTimeoutMs how long another transaction is waited for; 0: until the statement's own deadline
  * @returns what is in stock now, by product id; null when the cart is not open any more, or the payment was given up
- * @throws what {@link isLockTimeout} knows
+ * @throws what `isLockTimeout` knows
  */
 export async function lockForOrder(
   transaction: Knex.Transaction,
@@ -106,14 +106,6 @@ export async function lockForRehearsal(
   const products = transaction('products').whereIn('id', productIds).orderBy('id').forNoKeyUpdate();
   const rows: { id: number; stock: number }[] = await products.select('id', 'stock');
   return new Map(rows.map(({ id, stock }) => [id, stock]));
-}
-
-/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
-const LOCK_NOT_AVAILABLE = '55P03';
-
-/** Whether PostgreSQL has not given a lock within its `lock_timeout`. */
-export function isLockTimeout(error: unknown): boolean {
-  return error instanceof Error && (error as { code?: unknown }).code === LOCK_NOT_AVAILABLE;
 }
 
 /**
