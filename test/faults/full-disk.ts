@@ -1,20 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { atCheckout } from '../support/checkout.ts';
+import { fillDisk } from '../support/full-disk.ts';
 import { testProvider } from '../support/provider.ts';
-import { startShop, type TestShop } from '../support/shop.ts';
+import { startShop } from '../support/shop.ts';
 import { CUSTOMER } from '../support/visitor.ts';
 import { until } from '../support/wait.ts';
-
-/** Makes PostgreSQL refuse to add rows to a table as it does when its disk is full. */
-async function fillDisk(shop: TestShop, table: string): Promise<() => Promise<unknown>> {
-  await shop.knex.raw(`
-    create or replace function no_space() returns trigger language plpgsql as $$ begin
-      raise exception using errcode = 'disk_full', message = 'could not extend file: No space left on device';
-    end $$;
-    create trigger no_space before insert on ${table} for each row execute function no_space()`);
-  return () => shop.knex.raw(`drop trigger no_space on ${table}`);
-}
 
 for (const table of ['payments', 'orders']) {
   test(`a disk that is full for ${table} shows in the log and the metrics, and soon no payment is asked for`, async (t) => {
@@ -22,7 +13,7 @@ for (const table of ['payments', 'orders']) {
     const shop = await startShop(t, { payments });
     const forms = await Promise.all(Array.from({ length: 5 }, () => atCheckout(shop)));
     assert.equal((await shop.metrics()).of('shop_db_disk_full'), 0);
-    const emptyDisk = await fillDisk(shop, table);
+    const emptyDisk = await fillDisk(shop.knex, table);
 
     for (const { shopper, hidden } of forms) {
       const refused = await shopper.post('/checkout', { ...CUSTOMER, ...hidden });
@@ -60,7 +51,7 @@ test('while not even a visit can be noted, those who only look are served', asyn
   const shop = await startShop(t);
   const { shopper } = await atCheckout(shop);
   await shop.knex.raw("update sessions set last_seen_at = now() - interval '1 minute'");
-  const emptyDisk = await fillDisk(shop, 'session_changes');
+  const emptyDisk = await fillDisk(shop.knex, 'session_changes');
   for (const path of ['/', '/cart', '/checkout']) assert.equal((await shopper.get(path)).status, 200);
   assert.equal((await shop.metrics()).of('shop_db_disk_full'), 1);
   assert.equal(await shop.knex('sessions').whereRaw("last_seen_at > now() - interval '30 seconds'").first(), undefined);

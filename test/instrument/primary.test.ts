@@ -12,6 +12,7 @@ import { Gauge, WorkerRegistry } from '../../src/metrics/index.ts';
 import { queuedMs } from '../support/cpu-queue.ts';
 import { testDatabase } from '../support/database.ts';
 import { parseExposition, type Scrape } from '../support/exposition.ts';
+import { fillDisk } from '../support/full-disk.ts';
 import { PATIENT } from '../support/test-server.ts';
 import { until } from '../support/wait.ts';
 
@@ -221,12 +222,7 @@ test('a database that has no room for a reading is read all the same', async (t)
   const { scrape } = await measuredPrimary(t, url);
   await addSession(knex, {});
   await until('one session', async () => (await scrape()).of('shop_active_sessions') === 1);
-  await knex.raw(`
-    create function no_space() returns trigger language plpgsql as $$ begin
-      raise exception using errcode = 'disk_full', message = 'No space left on device';
-    end $$;
-    create trigger no_space before insert or update on gauge_readings for each row execute function no_space();
-    create trigger no_space before insert or update on session_counts for each row execute function no_space()`);
+  for (const table of ['gauge_readings', 'session_counts']) await fillDisk(knex, table, 'insert or update');
   await addSession(knex, {});
   const full = await until('two sessions', async () => {
     const now = await scrape();

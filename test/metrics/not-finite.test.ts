@@ -103,7 +103,8 @@ test('a counter that overflows is infinite', async (t) => {
   assert.deepEqual(problems, []);
 });
 
-test("a plain registry's metrics that are not finite are shown so", async (t) => {
+/** A page with one of prom-client's own registries. */
+function openPlain(t: TestContext) {
   const directory = createStoreDirectory({ name: 'finite' });
   const plain = new prom.Registry();
   const registry = new ClusterRegistry({ directory: directory.path, registers: [plain] });
@@ -111,17 +112,22 @@ test("a plain registry's metrics that are not finite are shown so", async (t) =>
     registry.close();
     directory.remove();
   });
+  return { plain, scrape: async () => parse(await registry.clusterMetrics()) };
+}
+
+test("a plain registry's metrics that are not finite are shown so", async (t) => {
+  const { plain, scrape } = openPlain(t);
   const common = { help: 'help', registers: [plain] };
   const counter = new prom.Counter({ ...common, name: 'a_total' });
   const histogram = new prom.Histogram({ ...common, name: 'b', buckets: [1] });
   counter.inc(2);
   histogram.observe(1e308);
-  await registry.clusterMetrics();
+  await scrape();
   counter.inc(Number.NaN);
   histogram.observe(1e308);
   new prom.Gauge({ ...common, name: 'c' }).set(Number.NEGATIVE_INFINITY);
   for (let i = 0; i < 2; i++) {
-    const samples = parse(await registry.clusterMetrics());
+    const samples = await scrape();
     assert.equal(samples.of('a_total'), Number.NaN);
     assert.equal(samples.of('b_sum'), Number.POSITIVE_INFINITY);
     assert.equal(samples.of('b_bucket{le="+Inf"}'), 2);
@@ -130,14 +136,7 @@ test("a plain registry's metrics that are not finite are shown so", async (t) =>
 });
 
 test('a histogram whose sum overflowed begins anew once when it is reset', async (t) => {
-  const directory = createStoreDirectory({ name: 'finite' });
-  const plain = new prom.Registry();
-  const registry = new ClusterRegistry({ directory: directory.path, registers: [plain] });
-  t.after(() => {
-    registry.close();
-    directory.remove();
-  });
-  const scrape = async () => parse(await registry.clusterMetrics());
+  const { plain, scrape } = openPlain(t);
   const histogram = new prom.Histogram({ name: 'b', help: 'help', buckets: [1, 2], registers: [plain] });
   for (let i = 0; i < 2; i++) histogram.observe(1e308);
   await scrape();
