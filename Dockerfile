@@ -4,8 +4,11 @@ ARG NODE_IMAGE=node:24-bookworm-slim
 FROM ${NODE_IMAGE} AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
+COPY packages/cluster-metrics/package.json ./packages/cluster-metrics/
 RUN --mount=type=cache,target=/root/.npm npm ci
 COPY tsconfig.json tsconfig.build.json knexfile.ts ./
+COPY packages/cluster-metrics/tsconfig.build.json ./packages/cluster-metrics/
+COPY packages/cluster-metrics/src ./packages/cluster-metrics/src
 COPY scripts ./scripts
 COPY seeds ./seeds
 COPY src ./src
@@ -15,6 +18,7 @@ RUN npm run build
 FROM ${NODE_IMAGE} AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
+COPY packages/cluster-metrics/package.json ./packages/cluster-metrics/
 # The optional packages are the embedded PostgreSQL's programs.
 RUN --mount=type=cache,target=/root/.npm npm ci --omit=dev --omit=optional
 

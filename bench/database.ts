@@ -10,12 +10,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Knex } from 'knex';
 import { pino } from 'pino';
+import { number, printTable } from '../packages/cluster-metrics/bench/table.ts';
 import { connect, prepareDatabase, startEmbeddedPostgres } from '../src/db/index.ts';
 import * as sessionCounts from '../src/db/migrations/0004-session-counts.ts';
 import { foldAndReadShop, readSessions } from '../src/instrument/database-readings.ts';
 import { addToCart } from '../src/shop/cart/queries.ts';
 import { visit } from '../src/shop/sessions/queries.ts';
-import { number, printTable } from './table.ts';
 
 const SESSIONS = 1_000_000;
 const CARTS = 250_000;

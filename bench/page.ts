@@ -1,15 +1,16 @@
 /*
  * What it costs to measure a page of the shop with three queries: all that the middleware, Knex's events and the pool's
- * do about it, crash-safe write included. Prints microseconds. A process of its own, since what follows a request through
- * its waits (AsyncLocalStorage) makes all promises after it slower: that is part of the cost.
+ * do about it, crash-safe write included: `npm run bench:page`. Following a request through its waits
+ * (AsyncLocalStorage) makes all promises slower; that is part of the cost.
  */
 import { EventEmitter } from 'node:events';
+import { createStoreDirectory, openStore, WorkerRegistry } from '@techcommerce/cluster-metrics';
 import type { Knex } from 'knex';
 import type { Context } from 'koa';
+import { number } from '../packages/cluster-metrics/bench/table.ts';
 import { timeRequests } from '../src/instrument/http.ts';
 import { instrumentKnex } from '../src/instrument/knex.ts';
 import { createWorkerMetrics } from '../src/instrument/worker.ts';
-import { createStoreDirectory, openStore, WorkerRegistry } from '../src/metrics/index.ts';
 
 const ROUNDS = 30;
 const PAGES = 2_000;
@@ -83,4 +84,4 @@ const measured = await shortest(() => timed(context, database.page) as Promise<v
 stopInstrumenting();
 store.close();
 directory.remove();
-console.log(measured - bare);
+console.log(`Measuring a page with three queries: ${number(measured - bare)} µs`);

@@ -13,7 +13,22 @@ const dist = join(root, 'dist');
 /** Each build is a folder in here, named after what it was made from. */
 const builds = join(root, '.builds');
 /** What a build is made from, beside the versions of the packages. */
-const SOURCES = ['src', 'seeds', 'templates', 'scripts', 'knexfile.ts', 'tsconfig.json', 'tsconfig.build.json'];
+const SOURCES = [
+  'packages/cluster-metrics/src',
+  'packages/cluster-metrics/package.json',
+  'packages/cluster-metrics/tsconfig.build.json',
+  'src',
+  'seeds',
+  'templates',
+  'scripts',
+  'knexfile.ts',
+  'tsconfig.json',
+  'tsconfig.build.json',
+];
+/** The package of the metrics, in the sources. */
+const registry = join(root, 'packages/cluster-metrics');
+/** The same in a build, where the shop's code finds it by its name: a build has all of itself. */
+const BUILT_REGISTRY = 'node_modules/@techcommerce/cluster-metrics';
 
 const project = JSON.parse(fs.readFileSync(join(root, 'package.json'), 'utf8'));
 
@@ -86,7 +101,11 @@ function compile(target) {
   const draft = `${target}.${process.pid}`;
   fs.mkdirSync(draft, { recursive: true });
   try {
-    run(join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json'), '--outDir', draft);
+    const tsc = join(root, 'node_modules/typescript/bin/tsc');
+    const builtRegistry = join(draft, BUILT_REGISTRY);
+    run(tsc, '-p', join(registry, 'tsconfig.build.json'), '--outDir', join(builtRegistry, 'dist'));
+    fs.copyFileSync(join(registry, 'package.json'), join(builtRegistry, 'package.json'));
+    run(tsc, '-p', shopConfig(draft, join(builtRegistry, 'dist/index.d.ts')));
     run(join(draft, 'src/web/build-templates.js'));
     fs.renameSync(draft, target);
   } catch (error) {
@@ -95,6 +114,15 @@ function compile(target) {
   } finally {
     fs.rmSync(draft, { recursive: true, force: true });
   }
+}
+
+/** @returns the path of a configuration that builds the shop into the draft, against what was built of the registry */
+function shopConfig(draft, registryTypes) {
+  const path = join(draft, 'tsconfig.json');
+  const paths = { '@techcommerce/cluster-metrics': [registryTypes] };
+  const config = { extends: join(root, 'tsconfig.build.json'), compilerOptions: { outDir: draft, paths } };
+  fs.writeFileSync(path, JSON.stringify(config));
+  return path;
 }
 
 function run(program, ...args) {
@@ -119,11 +147,22 @@ function putInPlace(target) {
     fs.renameSync(dist, join(builds, `former.${process.pid}`));
   }
   fs.renameSync(link, dist);
+  linkRegistry();
   try {
     removeOthers(target, former);
   } catch {
     // They are of another user; they harm nothing.
   }
+}
+
+/** For what imports the package by its name from outside the build: its tests, benchmarks and examples. */
+function linkRegistry() {
+  const link = join(registry, 'dist');
+  const target = relative(registry, join(dist, BUILT_REGISTRY, 'dist'));
+  const found = fs.lstatSync(link, { throwIfNoEntry: false });
+  if (found?.isSymbolicLink() && fs.readlinkSync(link) === target) return;
+  fs.rmSync(link, { recursive: true, force: true });
+  fs.symlinkSync(target, link);
 }
 
 /** A process that has loaded the former build needs it no more; one that is just loading it does. */

@@ -1,5 +1,5 @@
+import { collectDefaults, type WorkerRegistry } from '@techcommerce/cluster-metrics';
 import type { Logger } from '../log.ts';
-import { collectDefaults, type WorkerRegistry } from '../metrics/index.ts';
 
 /**
  * Keeps prom-client's default metrics of this process up to date. One that can't be sampled keeps its last value, and the

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { ClusterRegistry, createStoreDirectory, WorkerRegistry } from '@techcommerce/cluster-metrics';
 import { type Config, type DatabaseConnection, databaseEnvironment, hostInUrl, readConfig } from '../config.ts';
 import {
   applicationName,
@@ -15,7 +16,6 @@ import {
 } from '../db/index.ts';
 import { createPrimaryMetrics } from '../instrument/primary.ts';
 import { createLog, type Logger, logFatal } from '../log.ts';
-import { ClusterRegistry, createStoreDirectory, WorkerRegistry } from '../metrics/index.ts';
 import { createOpsApp } from '../ops/app.ts';
 import { projectRoot } from '../paths.ts';
 import { settleLeftPayments } from '../payments/settle.ts';

@@ -1,3 +1,4 @@
+import { openStore, WorkerRegistry } from '@techcommerce/cluster-metrics';
 import type { Knex } from 'knex';
 import { type Config, readConfig } from '../config.ts';
 import { applicationName, connect, isDatabaseFailure } from '../db/index.ts';
@@ -6,7 +7,6 @@ import { instrumentKnex } from '../instrument/knex.ts';
 import { sampleProcess } from '../instrument/process.ts';
 import { createWorkerMetrics } from '../instrument/worker.ts';
 import { createLog, type Logger, logFatal } from '../log.ts';
-import { openStore, WorkerRegistry } from '../metrics/index.ts';
 import { openPaymentProvider } from '../payments/simulated.ts';
 import { StartError } from '../start-error.ts';
 import { createApp, createRateLimiter, loadTemplates, shopRoutes } from '../web/index.ts';

@@ -1,4 +1,4 @@
-import { Gauge, type WorkerRegistry } from '../metrics/index.ts';
+import { Gauge, type WorkerRegistry } from '@techcommerce/cluster-metrics';
 import { SERVER_STATES, type ShopReading } from './database-readings.ts';
 
 const WHOLE_SHOP =

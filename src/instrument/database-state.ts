@@ -1,8 +1,8 @@
+import { SAMPLE_INTERVAL_MS, sampleRegularly, type WorkerRegistry } from '@techcommerce/cluster-metrics';
 import type { Knex } from 'knex';
 import { askWritable, isDiskFull } from '../db/index.ts';
 import { withDeadline } from '../deadline.ts';
 import type { Logger } from '../log.ts';
-import { SAMPLE_INTERVAL_MS, sampleRegularly, type WorkerRegistry } from '../metrics/index.ts';
 import { databaseGauges } from './database-gauges.ts';
 import { foldAndReadShop, READING, readShop, type ShopReading } from './database-readings.ts';
 import { findReading, isFresh, type SharedReading, takeReading } from './shared-reading.ts';

@@ -1,7 +1,7 @@
+import { sampleRegularly } from '@techcommerce/cluster-metrics';
 import type { Knex } from 'knex';
 import { isDiskFull } from '../db/index.ts';
 import type { Logger } from '../log.ts';
-import { sampleRegularly } from '../metrics/index.ts';
 import type { WorkerMetrics } from './metrics.ts';
 
 /** After this it is tried again: one write that is refused tells more than any look at a file system. */

@@ -1,4 +1,4 @@
-import { Counter, type WorkerRegistry } from '../metrics/index.ts';
+import { Counter, type WorkerRegistry } from '@techcommerce/cluster-metrics';
 import type { ErrorType, WorkerMetrics } from './metrics.ts';
 
 /** The counter that workers keep for their requests and the primary for crashes: one definition, so that they merge. */

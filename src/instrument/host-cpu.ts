@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
-import { type Gauge, SAMPLES_PER_SECOND, type Sampler, sampleRegularly } from '../metrics/index.ts';
+import { type Gauge, SAMPLES_PER_SECOND, type Sampler, sampleRegularly } from '@techcommerce/cluster-metrics';
 
 /** Time that all cores together have spent since the machine's start; the unit cancels out. */
 export interface HostCpuTimes {

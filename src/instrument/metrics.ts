@@ -1,4 +1,4 @@
-import type { Counter, Gauge, Histogram, Summary } from '../metrics/index.ts';
+import type { Counter, Gauge, Histogram, Summary } from '@techcommerce/cluster-metrics';
 
 /** The closed list of what `shop_errors_total` tells apart. */
 export const ERROR_TYPES = [

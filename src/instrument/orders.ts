@@ -1,4 +1,4 @@
-import { Counter, type WorkerRegistry } from '../metrics/index.ts';
+import { Counter, type WorkerRegistry } from '@techcommerce/cluster-metrics';
 
 /**
  * The counter that workers keep for the orders they try to make, and the primary for those of workers that died: one

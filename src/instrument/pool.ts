@@ -1,6 +1,6 @@
 import type { EventEmitter } from 'node:events';
+import { sampleRegularly } from '@techcommerce/cluster-metrics';
 import type { Knex } from 'knex';
-import { sampleRegularly } from '../metrics/index.ts';
 import type { WorkerMetrics } from './metrics.ts';
 import { currentRequest, type RequestClock } from './request-clock.ts';
 

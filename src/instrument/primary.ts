@@ -1,6 +1,6 @@
+import { Counter, Gauge, type WorkerRegistry } from '@techcommerce/cluster-metrics';
 import type { Knex } from 'knex';
 import type { Logger } from '../log.ts';
-import { Counter, Gauge, type WorkerRegistry } from '../metrics/index.ts';
 import { sampleDatabase } from './database-state.ts';
 import { errorCounter } from './errors.ts';
 import { sampleHostCpu } from './host-cpu.ts';

@@ -1,4 +1,10 @@
-import { Gauge, SAMPLES_PER_SECOND, type Sampler, sampleRegularly, type WorkerRegistry } from '../metrics/index.ts';
+import {
+  Gauge,
+  SAMPLES_PER_SECOND,
+  type Sampler,
+  sampleRegularly,
+  type WorkerRegistry,
+} from '@techcommerce/cluster-metrics';
 
 /** Kept by every process for itself; one definition, so that they merge. */
 export function cpuUsageGauge(registry: WorkerRegistry): Gauge<'worker'> {

@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, Summary, type WorkerRegistry } from '../metrics/index.ts';
+import { Counter, Gauge, Histogram, Summary, type WorkerRegistry } from '@techcommerce/cluster-metrics';
 import { DURATION_BUCKETS_SECONDS, SIZE_BUCKETS_BYTES } from './buckets.ts';
 import { errorCounter } from './errors.ts';
 import { CHECKOUT_PHASES, ERROR_TYPES, ORDER_OUTCOMES, POOL_STATES, type WorkerMetrics } from './metrics.ts';

@@ -1,10 +1,10 @@
 import { constants } from 'node:zlib';
 import Router from '@koa/router';
+import type { ClusterRegistry } from '@techcommerce/cluster-metrics';
 import Koa, { type Context, type Next } from 'koa';
 import compress from 'koa-compress';
 import { Registry } from 'prom-client';
 import type { Logger } from '../log.ts';
-import type { ClusterRegistry } from '../metrics/index.ts';
 import { renderHome } from './home.ts';
 import type { Status } from './status.ts';
 import { mayRead } from './token.ts';

@@ -3,12 +3,12 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
 import Router, { type RouterMiddleware } from '@koa/router';
+import { WorkerRegistry } from '@techcommerce/cluster-metrics';
 import Koa, { type Middleware } from 'koa';
 import { timeRequests } from '../../src/instrument/http.ts';
 import type { WorkerMetrics } from '../../src/instrument/metrics.ts';
 import type { MeasuredRoute } from '../../src/instrument/routes.ts';
 import { createWorkerMetrics } from '../../src/instrument/worker.ts';
-import { WorkerRegistry } from '../../src/metrics/index.ts';
 import { parseExposition, type Scrape } from '../support/exposition.ts';
 
 export interface MeasuredWorker {

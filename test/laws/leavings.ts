@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { parseStoreFileName } from '../../src/metrics/layout.ts';
+import { parseStoreFileName } from '../../packages/cluster-metrics/src/store/layout.ts';
 import type { RunningCluster } from '../support/cluster.ts';
 import type { Scrape } from '../support/exposition.ts';
 import { readResources } from '../support/resources.ts';

@@ -10,12 +10,13 @@ import { startCluster, temporaryFolder } from '../support/cluster.ts';
 import { until } from '../support/wait.ts';
 
 const COPIED = ['package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json', 'knexfile.ts'];
+const REGISTRY = ['package.json', 'tsconfig.build.json', 'src'].map((name) => join('packages/cluster-metrics', name));
 const FOLDERS = ['src', 'seeds', 'templates', 'scripts', 'public'];
 
 /** The project in a folder of its own, unbuilt and without packages. */
 async function copyProject(t: TestContext): Promise<string> {
   const folder = await temporaryFolder(t);
-  for (const name of [...COPIED, ...FOLDERS]) {
+  for (const name of [...COPIED, ...REGISTRY, ...FOLDERS]) {
     await cp(join(projectRoot, name), join(folder, name), { recursive: true });
   }
   return folder;

@@ -3,6 +3,7 @@ import { createServer, type ServerOptions } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Writable } from 'node:stream';
 import type { TestContext } from 'node:test';
+import { WorkerRegistry } from '@techcommerce/cluster-metrics';
 import type { Knex } from 'knex';
 import { pino } from 'pino';
 import { connect, type Deadlines } from '../../src/db/index.ts';
@@ -10,7 +11,6 @@ import { watchDiskSpace } from '../../src/instrument/disk-space.ts';
 import { instrumentKnex } from '../../src/instrument/knex.ts';
 import { createWorkerMetrics } from '../../src/instrument/worker.ts';
 import { serializers } from '../../src/log.ts';
-import { WorkerRegistry } from '../../src/metrics/index.ts';
 import { openPaymentProvider } from '../../src/payments/simulated.ts';
 import {
   type AppDeps,

@@ -1,0 +1,111 @@
+import { AggregatorRegistry, Registry } from 'prom-client';
+import {
+  ClusterRegistry,
+  Counter,
+  createStoreDirectory,
+  Gauge,
+  Histogram,
+  openStore,
+  Summary,
+  WorkerRegistry,
+} from '../src/index.ts';
+import { load } from './mechanism.ts';
+import { declareMix, latency } from './mix.ts';
+
+/**
+ * The stores of many workers in this one process, and what the same workers would send to prom-client's
+ * AggregatorRegistry: for measuring what a scrape costs the primary, and nothing else.
+ */
+export async function openFleet({ workers, samples }: { workers: number; samples: number }) {
+  const directory = createStoreDirectory({ name: 'bench' });
+  const registry = new ClusterRegistry({ directory: directory.path });
+  const stock = await load('stock');
+  const ours = await load('ours');
+  if (stock === null || ours === null) throw new Error('both are installed');
+  const messages: string[] = [];
+  const stores = Array.from({ length: workers }, (_, i) => openStore({ directory: directory.path, worker: i + 1 }));
+  for (const store of stores) {
+    declareMix(ours.library, new WorkerRegistry(store), samples);
+    store.flush();
+    const own = new Registry();
+    declareMix(stock.library, own as WorkerRegistry, samples);
+    messages.push(JSON.stringify(await own.getMetricsAsJSON()));
+  }
+  return {
+    messages,
+    scrape: () => registry.clusterMetrics(),
+    close() {
+      for (const store of stores) store.close();
+      registry.close();
+      directory.remove();
+    },
+  };
+}
+
+/** What prom-client's primary does with the workers' answers. */
+export function mergeStock(messages: readonly string[]): Promise<string> {
+  return AggregatorRegistry.aggregate(messages.map((message) => JSON.parse(message))).metrics();
+}
+
+const ROUTE = { method: 'GET', route: '/detail/:id', status_code: '200' };
+const SPENT = ['app', 'db', 'db_wait', 'payment'];
+
+/** All metrics of one request of a shop, three queries among them. */
+export function startRequests() {
+  const directory = createStoreDirectory({ name: 'bench' });
+  const store = openStore({ directory: directory.path, worker: 1 });
+  const ours = defineRequest({ Counter, Gauge, Histogram, Summary }, new WorkerRegistry(store));
+  return {
+    /** With its write, before it is answered. */
+    ours() {
+      ours.begin();
+      ours.end();
+      store.flush();
+    },
+    close() {
+      store.close();
+      directory.remove();
+    },
+  };
+}
+
+type Library = Parameters<typeof declareMix>[0];
+
+export function defineRequest(library: Library, registry: WorkerRegistry) {
+  const common = { help: 'help', registers: [registry] };
+  const labelNames = ['method', 'route', 'status_code'] as const;
+  const lazy = { lazy: true };
+  const inFlight = new library.Gauge({ ...common, ...lazy, name: 'in_flight' });
+  const duration = new library.Histogram({ ...common, name: 'duration_seconds', labelNames });
+  const size = new library.Histogram({ ...common, name: 'size_bytes', labelNames, buckets: [1e3, 1e4, 1e5, 1e6] });
+  const views = new library.Counter({ ...common, name: 'views_total', labelNames: ['product'] as const });
+  const time = new library.Counter({ ...common, name: 'time_total', labelNames: ['route', 'spent'] as const });
+  const queries = new library.Summary({
+    ...common,
+    name: 'query_seconds',
+    labelNames: ['operation', 'table'] as const,
+    percentiles: [0.5, 0.9, 0.95, 0.99],
+    maxAgeSeconds: 300,
+    ...{ ageBuckets: 5 },
+    ...lazy,
+  });
+  // As many series around them as a shop has: what is written together lies apart.
+  for (let i = 0; i < 40; i++) duration.zero({ ...ROUTE, route: `/${i}` });
+  for (let i = 0; i < 40; i++) size.zero({ ...ROUTE, route: `/${i}` });
+  const latencies = Array.from({ length: 1024 }, latency);
+  let next = 0;
+
+  return {
+    begin: () => inFlight.inc(),
+    end() {
+      for (const table of ['products', 'carts', 'cart_items']) {
+        queries.observe({ operation: 'select', table }, latencies[next++ & 1023] as number);
+      }
+      views.inc({ product: 'mochila-urbana' });
+      for (const spent of SPENT) time.inc({ route: ROUTE.route, spent }, 0.001);
+      duration.observe(ROUTE, latencies[next & 1023] as number);
+      size.observe(ROUTE, 12_345);
+      inFlight.dec();
+    },
+  };
+}

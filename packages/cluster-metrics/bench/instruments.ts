@@ -1,0 +1,66 @@
+import type { Registry } from 'prom-client';
+import { createStoreDirectory, WorkerRegistry as OurRegistry, openStore, type WorkerRegistry } from '../src/index.ts';
+import { defineRequest } from './fleet.ts';
+import type { Library, Loaded } from './mechanism.ts';
+import { latency } from './mix.ts';
+
+/** Nanoseconds of one call, by what is called. */
+export type Costs = Record<string, number>;
+
+const CALLS = 2_000;
+
+/** The shortest of many rounds: what it costs when nobody else takes the processor. */
+function shortestNs(rounds: number, call: (i: number) => void): number {
+  let best = Number.POSITIVE_INFINITY;
+  for (let round = 0; round < rounds; round++) {
+    const startedAt = process.hrtime.bigint();
+    for (let i = 0; i < CALLS; i++) call(i);
+    best = Math.min(best, Number(process.hrtime.bigint() - startedAt) / CALLS);
+  }
+  return best;
+}
+
+/** What prom-client's and its successor's instruments cost; they write nothing. */
+export function costsOfPeer({ library, aggregators }: Loaded, rounds: number): Costs {
+  const newRegistry = () => new aggregators.Registry() as WorkerRegistry;
+  const costs = costsOf(library, newRegistry(), rounds);
+  const request = defineRequest(library, newRegistry());
+  costs['one request'] = shortestNs(rounds, () => {
+    request.begin();
+    request.end();
+  });
+  return costs;
+}
+
+/** What ours cost; the request includes its write, before it is answered. */
+export function costsOfOurs({ library }: Loaded, rounds: number): Costs {
+  const directory = createStoreDirectory({ name: 'bench' });
+  const stores = [1, 2].map((worker) => openStore({ directory: directory.path, worker }));
+  const [registry, requestRegistry] = stores.map((store) => new OurRegistry(store));
+  const [, store] = stores;
+  if (registry === undefined || requestRegistry === undefined || store === undefined) throw new Error('there are two');
+  const costs = costsOf(library, registry, rounds);
+  const request = defineRequest(library, requestRegistry);
+  costs['one request'] = shortestNs(rounds, () => {
+    request.begin();
+    request.end();
+    store.flush();
+  });
+  for (const each of stores) each.close();
+  directory.remove();
+  return costs;
+}
+
+function costsOf(library: Library, registry: WorkerRegistry | Registry, rounds: number): Costs {
+  const common = { help: 'help', labelNames: ['operation', 'table'] as const, registers: [registry as WorkerRegistry] };
+  const labels = { operation: 'select', table: 'products' };
+  const counter = new library.Counter({ ...common, name: 'a_total' });
+  const histogram = new library.Histogram({ ...common, name: 'b' });
+  const summary = new library.Summary({ ...common, name: 'c', maxAgeSeconds: 300, ...{ ageBuckets: 5 } });
+  const latencies = Array.from({ length: 1024 }, latency);
+  return {
+    'Counter.inc': shortestNs(rounds, () => counter.inc(labels)),
+    'Histogram.observe': shortestNs(rounds, (i) => histogram.observe(labels, latencies[i & 1023] as number)),
+    'Summary.observe, 5 min window': shortestNs(rounds, (i) => summary.observe(labels, latencies[i & 1023] as number)),
+  };
+}

@@ -1,0 +1,32 @@
+import * as prom from 'prom-client';
+import * as ours from '../src/index.ts';
+
+/** `successor` is `@prometheus-io/client`, the package that follows prom-client. */
+export const MECHANISMS = ['stock', 'ours', 'successor'] as const;
+export type Mechanism = (typeof MECHANISMS)[number];
+
+/** What all of them have in common, named by our types. */
+export type Library = Pick<typeof ours, 'Counter' | 'Gauge' | 'Histogram' | 'Summary'>;
+/** prom-client's class of that name, and what stands for it elsewhere. */
+type Aggregators = Pick<typeof prom, 'Registry' | 'AggregatorRegistry'>;
+
+export interface Loaded {
+  library: Library;
+  aggregators: Aggregators;
+}
+
+const SUCCESSOR = '@prometheus-io/client';
+
+/** @returns `null` when it is not installed, or does not run on this Node.js */
+export async function load(mechanism: Mechanism): Promise<Loaded | null> {
+  // The classes take the same options and have the same methods; only the types name their own registries.
+  if (mechanism === 'ours') return { library: ours, aggregators: prom };
+  if (mechanism === 'stock') return { library: prom as unknown as Library, aggregators: prom };
+  if (Number(process.versions.node.split('.')[0]) < 22) return null;
+  try {
+    const successor: unknown = await import(SUCCESSOR);
+    return { library: successor as Library, aggregators: successor as Aggregators };
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,153 @@
+/*
+ * One measurement in processes of its own: `primary.js <mechanism> <workers> <samples> <seconds>` forks the workers,
+ * scrapes, and prints what it measured as JSON.
+ */
+import { fork } from 'node:child_process';
+import cluster from 'node:cluster';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { ClusterRegistry, createStoreDirectory, openStore, WorkerRegistry } from '../src/index.ts';
+import type { Timing } from './client.ts';
+import { type Loaded, load, type Mechanism } from './mechanism.ts';
+import { declareMix } from './mix.ts';
+
+export interface Measurement {
+  /** Milliseconds from the call until the text is there; medians. */
+  answerMs: number;
+  /** Processor time of the primary per scrape, milliseconds; median. It does not depend on what else runs. */
+  processorMs: number;
+  /** Longest single block of the primary's event loop in a scrape, milliseconds; median. */
+  blockMs: number;
+  /** 99th percentile of a request's time over a new connection, during scrapes less without, milliseconds. */
+  addedDelayMs: number;
+  /** Share of the scrapes that failed, 0 to 1. */
+  failed: number;
+  /** Growth of the primary's peak resident memory by the scrapes, MiB. */
+  memoryMiB: number;
+}
+
+const UPDATE_MS = 500;
+const PAUSE_MS = 100;
+const TURN_MS = 500;
+const DELAY_RESOLUTION_MS = 1;
+const CLIENT = fileURLToPath(import.meta.resolve('./client.js'));
+
+const [mechanism, workers, samples, seconds] = process.argv.slice(2) as [Mechanism, string, string, string];
+const loaded = await load(mechanism);
+if (loaded === null) throw new Error(`${mechanism} is not installed`);
+if (cluster.isWorker) runWorker(loaded);
+else await runPrimary(loaded);
+
+function runWorker({ library, aggregators }: Loaded): void {
+  const registry = workerRegistry(aggregators);
+  const update = declareMix(library, registry, Number(samples));
+  setInterval(update, UPDATE_MS);
+  createServer((_request, response) => {
+    update();
+    response.end('ok');
+  }).listen(0, '127.0.0.1');
+  process.on('disconnect', () => process.exit());
+}
+
+function workerRegistry({ Registry, AggregatorRegistry }: Loaded['aggregators']): WorkerRegistry {
+  const { STORE_DIRECTORY: directory = '', PLACE: worker = '' } = process.env;
+  if (mechanism === 'ours') return new WorkerRegistry(openStore({ directory, worker }));
+  const registry = new Registry();
+  new AggregatorRegistry();
+  AggregatorRegistry.setRegistries(registry);
+  return registry as WorkerRegistry;
+}
+
+async function runPrimary({ aggregators }: Loaded): Promise<void> {
+  const directory = createStoreDirectory({ name: 'bench' });
+  const registry =
+    mechanism === 'ours' ? new ClusterRegistry({ directory: directory.path }) : new aggregators.AggregatorRegistry();
+  const ports: number[] = [];
+  for (let place = 1; place <= Number(workers); place++) {
+    const worker = cluster.fork({ STORE_DIRECTORY: directory.path, PLACE: String(place) });
+    for (const emitter of [worker, worker.process]) emitter.on('error', () => {});
+    // One after the other: 64 processes that start at once hinder each other.
+    const [address] = await once(worker, 'listening');
+    ports.push(address.port);
+  }
+
+  // A scrape that times out counts with the time that it took.
+  let scrapes = 0;
+  let failures = 0;
+  const scrape = async () => {
+    scrapes++;
+    return registry.clusterMetrics().catch(() => {
+      failures++;
+      return '';
+    });
+  };
+  const before = process.resourceUsage().maxRSS;
+  for (let i = 0; i < 3; i++) await scrape();
+  const costs = await measureScrapes(scrape, Number(seconds));
+  const memoryMiB = (process.resourceUsage().maxRSS - before) / 1024;
+  const addedDelayMs = await measureDelay(scrape, ports[0] ?? 0, Number(seconds));
+  const measurement: Measurement = { ...costs, addedDelayMs, memoryMiB, failed: failures / scrapes };
+  process.stdout.write(JSON.stringify(measurement));
+
+  for (const worker of Object.values(cluster.workers ?? {})) worker?.process.kill('SIGKILL');
+  directory.remove();
+  process.exit();
+}
+
+async function measureScrapes(scrape: () => Promise<string>, forSeconds: number) {
+  const answers: number[] = [];
+  const processor: number[] = [];
+  const blocks: number[] = [];
+  const delay = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION_MS });
+  delay.enable();
+  const end = performance.now() + 1000 * forSeconds;
+  while (performance.now() < end || answers.length < 3) {
+    await sleep(PAUSE_MS);
+    delay.reset();
+    const usage = process.cpuUsage();
+    const startedAt = performance.now();
+    await scrape();
+    answers.push(performance.now() - startedAt);
+    const { user, system } = process.cpuUsage(usage);
+    processor.push((user + system) / 1000);
+    await sleep(2 * DELAY_RESOLUTION_MS);
+    blocks.push(delay.max / 1e6);
+  }
+  delay.disable();
+  return { answerMs: median(answers), processorMs: median(processor), blockMs: median(blocks) };
+}
+
+/** Half a second without scrapes and half a second with them take turns, so that both meet the same neighbours. */
+async function measureDelay(scrape: () => Promise<string>, port: number, forSeconds: number): Promise<number> {
+  // A process of its own, so that it is not slowed by what it measures.
+  const client = fork(CLIENT, [String(port), String(2 * forSeconds)]);
+  const answer = once(client, 'message');
+  let measuring = true;
+  answer.finally(() => {
+    measuring = false;
+  });
+  while (measuring) {
+    await sleep(TURN_MS - (Date.now() % TURN_MS));
+    while (measuring && isScraping(Date.now())) {
+      await scrape();
+      await sleep(PAUSE_MS);
+    }
+  }
+  const [timings] = (await answer) as [Timing[]];
+  const p99 = (scraping: boolean) => {
+    const durations = timings.filter(([startedAt]) => isScraping(startedAt) === scraping).map(([, ms]) => ms);
+    return durations.sort((a, b) => a - b)[Math.floor(0.99 * durations.length)] ?? Number.NaN;
+  };
+  return p99(true) - p99(false);
+}
+
+function isScraping(atMs: number): boolean {
+  return Math.floor(atMs / TURN_MS) % 2 === 1;
+}
+
+function median(values: number[]): number {
+  return values.sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+}

@@ -1,0 +1,107 @@
+/*
+ * What the metrics cost, beside prom-client's and its successor's: `npm run bench:registry`, `-- --quick` for a short
+ * run. Each measurement runs in processes of its own, one after the other.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { availableParallelism, cpus } from 'node:os';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { type Costs, costsOfOurs, costsOfPeer } from './instruments.ts';
+import { load, MECHANISMS, type Mechanism } from './mechanism.ts';
+import type { Measurement } from './primary.ts';
+import { number, printTable } from './table.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    workers: { type: 'string' },
+    samples: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
+});
+if (options.help) {
+  console.log('npm run bench:registry [-- [--quick] [--workers=1,2,8,64] [--samples=100,1000,5000]]');
+  process.exit();
+}
+const plan = options.quick
+  ? { workers: [2, 8], samples: [1_000], seconds: 1, rounds: 30 }
+  : { workers: [1, 2, 8, 64], samples: [100, 1_000, 5_000], seconds: 3, rounds: 200 };
+if (options.workers) plan.workers = options.workers.split(',').map(Number);
+if (options.samples) plan.samples = options.samples.split(',').map(Number);
+
+const installed: Mechanism[] = [];
+for (const mechanism of MECHANISMS) if ((await load(mechanism)) !== null) installed.push(mechanism);
+const names: Record<Mechanism, string> = {
+  stock: 'prom-client 15.1.3',
+  ours: 'ours',
+  successor: '@prometheus-io/client',
+};
+
+console.log(
+  `Node.js ${process.version}, ${availableParallelism()} cores of ${cpus()[0]?.model}; ratios are stock / ours`,
+);
+if (!installed.includes('successor')) {
+  console.log('The successor is left out: it needs Node.js 22 and npm install --no-save @prometheus-io/client@0.16.1');
+}
+await printInstruments();
+await printScrapes();
+
+async function printInstruments(): Promise<void> {
+  const costs = new Map<Mechanism, Costs>();
+  for (const mechanism of installed) {
+    const loaded = await load(mechanism);
+    if (loaded === null) continue;
+    const measure = mechanism === 'ours' ? costsOfOurs : costsOfPeer;
+    costs.set(mechanism, measure(loaded, plan.rounds));
+  }
+  const rows = Object.keys(costs.get('ours') ?? {}).map((what) => [
+    what === 'one request' ? 'all metrics of one request (ours: crash-safe writes included)' : what,
+    ...installed.map((mechanism) => number(costs.get(mechanism)?.[what])),
+    ratio(costs.get('stock')?.[what], costs.get('ours')?.[what]),
+  ]);
+  printTable('Cost of a call, nanoseconds', ['call', ...installed.map((each) => names[each]), 'ratio'], rows);
+}
+
+async function printScrapes(): Promise<void> {
+  for (const samples of plan.samples) {
+    for (const workers of plan.workers) {
+      const results = new Map<Mechanism, Measurement>();
+      for (const mechanism of installed) results.set(mechanism, await measure(mechanism, workers, samples));
+      const row = (what: string, key: keyof Measurement) => [
+        what,
+        ...installed.map((mechanism) => number(results.get(mechanism)?.[key])),
+        ratio(results.get('stock')?.[key], results.get('ours')?.[key]),
+      ];
+      printTable(
+        `A scrape of ${workers} workers × ${samples} samples`,
+        ['', ...installed.map((each) => names[each]), 'ratio'],
+        [
+          row('time to answer, ms', 'answerMs'),
+          row('processor time of the primary, ms', 'processorMs'),
+          row("primary's event loop blocked at a stretch, ms", 'blockMs'),
+          row('delay added to the p99 of requests, ms', 'addedDelayMs'),
+          row("growth of the primary's memory, MiB", 'memoryMiB'),
+          row('share of scrapes that failed', 'failed'),
+        ],
+      );
+    }
+  }
+}
+
+async function measure(mechanism: Mechanism, workers: number, samples: number): Promise<Measurement> {
+  return JSON.parse(await run(['./primary.js', mechanism, String(workers), String(samples), String(plan.seconds)]));
+}
+
+/** Runs a script of this folder in a process of its own. @returns what it prints */
+async function run([script = '', ...args]: string[]): Promise<string> {
+  const path = fileURLToPath(import.meta.resolve(script));
+  const child = spawn(process.execPath, [path, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [output] = await Promise.all([text(child.stdout), once(child, 'exit')]);
+  return output;
+}
+
+function ratio(stock: number | undefined, ours: number | undefined): string {
+  return stock === undefined || ours === undefined || ours <= 0 ? '' : `${number(stock / ours)}×`;
+}

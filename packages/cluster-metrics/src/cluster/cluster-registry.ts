@@ -1,0 +1,204 @@
+import cluster, { type ClusterSettings, type Worker } from 'node:cluster';
+import { dirname, resolve } from 'node:path';
+import { inspect } from 'node:util';
+import {
+  AggregatorRegistry,
+  type Metric,
+  Registry as PromRegistry,
+  type Registry,
+  type RegistryContentType,
+} from 'prom-client';
+import { checkForeign, isInstrument, isWorkerRegistry } from '../instruments/checks.ts';
+import { type Copied, MirroredRegistry } from '../prom-client/mirror.ts';
+import { samplingWarnings } from '../prom-client/sampling-warnings.ts';
+import type { WorkerRegistry } from '../prom-client/worker-registry.ts';
+import type { StoreProblem } from '../store/problems.ts';
+import type { Store } from '../store/store.ts';
+import { ClusterStores, type LiveWorker } from './cluster-stores.ts';
+import { countSamples, type View } from './exposition.ts';
+import { Scrape } from './scrape.ts';
+import { SelfMetrics } from './self-metrics.ts';
+
+export interface ClusterRegistryOptions {
+  /** Folder of this instance: `createStoreDirectory(…).path`. */
+  directory: string;
+  /**
+   * What the primary itself measures, shown beside and merged with the workers' metrics. A metric that is in several of
+   * them is counted once. A registry whose store is a file of `directory` is refused: it is read as a worker's.
+   */
+  registers?: readonly Registry<RegistryContentType>[];
+  /** Begins the names of the metrics about the metrics. Default `cluster_metrics_`. */
+  prefix?: string;
+  /** Told once per file and kind of problem; the number of them is on `/metrics`. */
+  onProblem?: (problem: StoreProblem) => void;
+}
+
+export interface ScrapeOptions {
+  /** `Registry.PROMETHEUS_CONTENT_TYPE` or `Registry.OPENMETRICS_CONTENT_TYPE`. Default: the registry's own. */
+  contentType?: RegistryContentType;
+  /** One place's living process alone: nothing of its predecessors, nothing of the primary. Default: everything. */
+  worker?: string | number;
+}
+
+/** Between two looks at the stores when nobody scrapes: lets the windows of the summaries slide. */
+const TICK_MS = 1000;
+
+/**
+ * The metrics of all workers, in the primary. Takes the place of prom-client's AggregatorRegistry, which it extends;
+ * no message is sent to any worker, all that they measured is read from their stores.
+ *
+ * It extends AggregatorRegistry only so that it fits wherever one is asked for, by type or `instanceof`: nothing of its
+ * gathering is used. The price is a listener for the workers' messages that prom-client adds, and that ignores them all.
+ */
+export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
+  readonly #stores: ClusterStores;
+  readonly #own: readonly (WorkerRegistry | MirroredRegistry)[];
+  readonly #ownStores: readonly Store[];
+  readonly #self: SelfMetrics;
+  readonly #tick: NodeJS.Timeout;
+  readonly #onExit = (worker: Worker) => {
+    if (worker.process.pid !== undefined) this.fold(worker.process.pid);
+  };
+  /** Comes before each fork too, before the worker's code runs. */
+  readonly #onSetup = (settings: ClusterSettings) => this.#stores.giveTo(settings);
+  #scrape: Promise<Scrape> | null = null;
+  readonly #warnOnce = samplingWarnings();
+
+  /**
+   * @throws {TypeError} when `directory` or `registers` is missing or wrong, a registry holds a summary of prom-client's,
+   *   or its store is a file of `directory`
+   * @throws {Error} when a registry holds what Prometheus would reject
+   */
+  constructor(options: ClusterRegistryOptions) {
+    super();
+    const { directory, registers = [], prefix = 'cluster_metrics_', onProblem = () => {} } = checked(options);
+    this.#self = new SelfMetrics(prefix);
+    this.#stores = new ClusterStores(directory, (problem) => {
+      this.#self.countProblem(problem.kind);
+      onProblem(problem);
+    });
+    const workerStores = new Set(registers.filter(isWorkerRegistry).map(({ store }) => store));
+    const isRead = (metric: object) =>
+      isInstrument(metric) && (workerStores.has(metric.store) || isIn(directory, metric.store));
+    const copied: Copied = new WeakMap();
+    // Metrics of prom-client's that are registered on this registry itself are served too.
+    this.#own = [
+      new MirroredRegistry(this, isRead, copied),
+      ...Array.from(new Set(registers), (each) =>
+        isWorkerRegistry(each) ? each : new MirroredRegistry(each, isRead, copied),
+      ),
+      this.#self.registry,
+    ];
+    this.#ownStores = [...new Set(this.#own.map(({ store }) => store))];
+    this.#tick = setInterval(() => this.#gather(true), TICK_MS).unref();
+    cluster.on('exit', this.#onExit);
+    cluster.on('setup', this.#onSetup);
+    this.#onSetup(cluster.settings);
+  }
+
+  /**
+   * For prom-client's own metrics; they are copied at each scrape.
+   *
+   * @throws {TypeError} for prom-client's Summary: quantiles that were computed already can't be merged truthfully
+   * @throws {Error} when the name is taken, or for what Prometheus would reject
+   */
+  override registerMetric<T extends string>(metric: Metric<T>): void {
+    checkForeign(metric);
+    super.registerMetric(metric);
+  }
+
+  /**
+   * The metrics as text. Counters, histograms and summaries are exact as of this call; calls of one turn of the event
+   * loop share one gathering.
+   *
+   * @throws {RangeError} when there is no such worker
+   */
+  override async clusterMetrics({ contentType = this.contentType, worker }: ScrapeOptions = {}): Promise<string> {
+    this.#scrape ??= this.#startScrape();
+    const scrape = await this.#scrape;
+    const openMetrics = contentType === PromRegistry.OPENMETRICS_CONTENT_TYPE;
+    return worker === undefined ? scrape.all(openMetrics) : scrape.alone(String(worker), openMetrics);
+  }
+
+  /** The workers whose stores are read, by place. */
+  workers(): LiveWorker[] {
+    return this.#stores.workers();
+  }
+
+  /**
+   * Adds what a dead process counted to the sums, and removes its file. Happens by itself for the workers of
+   * node:cluster, and for all others at the next scrape.
+   */
+  fold(pid: number): void {
+    this.#stores.fold(pid);
+  }
+
+  /** Stops listening and lets go of the files, which stay. */
+  close(): void {
+    clearInterval(this.#tick);
+    cluster.off('exit', this.#onExit);
+    cluster.off('setup', this.#onSetup);
+    this.#stores.close();
+  }
+
+  /** Waits for the end of this turn, so that the calls that came together are answered together. */
+  async #startScrape(): Promise<Scrape> {
+    await new Promise((resolve) => setImmediate(resolve));
+    // Whoever calls from now on wants to see what has been counted since.
+    this.#scrape = null;
+    // Not in between: prom-client measures the event loop's lag from one sample to the next.
+    const counted = new Set<object>(
+      this.#own.flatMap((each) => (each instanceof MirroredRegistry ? [] : each.getMetricsAsArray())),
+    );
+    for (const registry of this.#own) if (!registry.isSampled) await this.#sample(registry, counted);
+    return new Scrape(() => this.#gather(false), this.#stores, this.#self);
+  }
+
+  /** One metric that can't be sampled must not cost the whole page: a process warning tells of it, once. */
+  async #sample(registry: WorkerRegistry | MirroredRegistry, counted: Set<object>): Promise<void> {
+    try {
+      await registry.sample(counted);
+    } catch (error) {
+      this.#warnOnce(error);
+    }
+  }
+
+  #gather(thorough: boolean): View {
+    this.#stores.read(thorough);
+    this.#self.setWorkers(this.#stores.workers());
+    const view = this.#stores.merge(this.#ownStores);
+    // Known only now, and it shows in this very scrape.
+    this.#self.setSeries(countSamples(view));
+    this.#stores.remergeGauges(this.#self.registry.store);
+    return view;
+  }
+}
+
+function checked(options: ClusterRegistryOptions): ClusterRegistryOptions {
+  const { directory, registers = [] } = options ?? {};
+  if (typeof directory !== 'string' || directory === '') {
+    throw new TypeError(
+      `directory must be the path of this instance's stores: write new ClusterRegistry({ directory: createStoreDirectory().path }), not ${inspect(directory)}`,
+    );
+  }
+  if (!Array.isArray(registers) || !registers.every(isRegistry)) {
+    throw new TypeError(
+      `registers must be an array of registries, of WorkerRegistry or prom-client: write registers: [registry], not ${inspect(registers, { depth: 0 })}`,
+    );
+  }
+  if (registers.some((each) => isWorkerRegistry(each) && isIn(directory, each.store))) {
+    throw new TypeError(
+      'registers names a WorkerRegistry whose store is a file of this directory, which is read anyway: all of it would be counted twice. Leave it out, or make it without a file, registry = new WorkerRegistry()',
+    );
+  }
+  return options;
+}
+
+/** Whether the store has its file in the folder. */
+function isIn(directory: string, { path }: Store): boolean {
+  return path !== null && resolve(dirname(path)) === resolve(directory);
+}
+
+function isRegistry(registry: unknown): boolean {
+  return typeof registry === 'object' && registry !== null && 'getMetricsAsArray' in registry;
+}

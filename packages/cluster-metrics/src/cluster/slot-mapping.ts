@@ -1,0 +1,248 @@
+import type { Aggregator } from 'prom-client';
+import type { Description, DirectoryRecord, SeriesRecord } from '../store/description.ts';
+import { slotsOf } from '../store/layout.ts';
+import type { Report } from '../store/problems.ts';
+import { SLOT, SlotTable } from '../store/slot-table.ts';
+import { addGrowth, addTo } from '../store/sums.ts';
+import type { Family, Series, SeriesIndex } from './series-index.ts';
+
+/** Values that are added up one by one: a process' slots from `from` on to merged slots from `to` on. */
+interface Run {
+  from: number;
+  to: number;
+  length: number;
+}
+
+/** A metric of one process. */
+interface Metric {
+  readonly description: Description;
+  readonly family: Family;
+}
+
+interface GaugeValue {
+  readonly from: number;
+  readonly to: number;
+  readonly family: Family;
+}
+
+/** Where the values of one process' store belong among the merged ones. */
+export class SlotMapping {
+  /** What each value of the process is. */
+  readonly slots = new SlotTable();
+  /** The series that the process has. */
+  readonly series = new Set<Series>();
+  readonly #index: SeriesIndex;
+  readonly #isOwn: boolean;
+  readonly #report: Report;
+  readonly #metrics: Metric[] = [];
+  readonly #families = new Set<Family>();
+  readonly #runs: Run[] = [];
+  readonly #gauges: GaugeValue[] = [];
+
+  /** @param isOwn whether the process is the primary itself */
+  constructor(index: SeriesIndex, isOwn: boolean, report: Report) {
+    this.#index = index;
+    this.#isOwn = isOwn;
+    this.#report = report;
+  }
+
+  /**
+   * Takes a record of the store's directory; a wrong one is reported and left out.
+   *
+   * @param slotsInUse values that the store has in use
+   */
+  add(record: DirectoryRecord, slotsInUse: number): void {
+    if (record.kind === 'metric') {
+      this.#addMetric(record.description);
+      return;
+    }
+    const metric = this.#metrics[record.metric];
+    if (metric === undefined) {
+      this.#report('torn', `a series names the unknown metric ${record.metric}`);
+      return;
+    }
+    const { description } = metric;
+    const end = record.slot + slotsOf(description, record.chunk);
+    if (record.slot < 0 || end > slotsInUse) this.#report('torn', `${description.name} points beyond the values`);
+    else this.#addSeries(metric, record);
+  }
+
+  /** Whether the process has the metric in this shape. */
+  has(family: Family): boolean {
+    return this.#families.has(family);
+  }
+
+  /** The process has ended. */
+  release(): void {
+    for (const { family } of this.#metrics) family.workers--;
+  }
+
+  #addMetric(description: Description): void {
+    const { family, conflict } = this.#index.family(description, this.#isOwn);
+    this.#metrics.push({ description, family });
+    this.#families.add(family);
+    if (conflict !== null) this.#report('conflict', conflict, description.name);
+  }
+
+  #addSeries(metric: Metric, { labels, slot: from, chunk }: SeriesRecord): void {
+    const { description, family } = metric;
+    const series = this.#index.series(family, description.labelNames, labels);
+    this.series.add(series);
+    if (description.type === 'gauge') {
+      this.#gauges.push({ from, to: series.slot, family });
+      return;
+    }
+    const to = chunk === undefined ? series.slot : this.#index.chunk(family, series, chunk);
+    this.#addRun({ from, to, length: slotsOf(description, chunk) });
+    this.slots.add(metric, from, chunk);
+  }
+
+  /** Most processes declare their series in the same order, so neighbours stay neighbours and runs are long. */
+  #addRun(run: Run): void {
+    const last = this.#runs.at(-1);
+    if (last !== undefined && last.from + last.length === run.from && last.to + last.length === run.to) {
+      last.length += run.length;
+    } else {
+      this.#runs.push(run);
+    }
+  }
+
+  /**
+   * Whether a value has changed as no writer changes it: a count or a total that is below its last value, noise that is
+   * no number. So the reading is damaged.
+   *
+   * @param now values as they were read; the process' slot 0 is at `offset`
+   * @param last values as they were added the last time
+   */
+  wentBack(now: Float64Array, last: Float64Array, offset: number): boolean {
+    const { kinds } = this.slots;
+    for (const { from, length } of this.#runs) {
+      for (let slot = from; slot < from + length; slot++) {
+        const at = offset + slot;
+        if (!isSame(now[at] as number, last[at] as number) && !canFollow(now, last, at, kinds[slot] as number)) {
+          return true;
+        }
+      }
+    }
+    return false;
+  }
+
+  /**
+   * Adds to the merged values by how much this process' totals, counts and sums have grown since the last time. So a
+   * death takes nothing away, and nothing has to be done about it. What went back by damage adds nothing, and gets its
+   * last value again.
+   *
+   * @param now values as they were read; the process' slot 0 is at `offset`
+   * @param last values as they were at the last call
+   * @param damaged what `wentBack` said
+   */
+  addGrowth(now: Float64Array, last: Float64Array, offset: number, damaged: boolean): void {
+    const { values, rests } = this.#index;
+    const { kinds } = this.slots;
+    for (const { from, to, length } of this.#runs) {
+      for (let i = 0; i < length; i++) {
+        const at = offset + from + i;
+        const value = now[at] as number;
+        const before = last[at] as number;
+        if (isSame(value, before)) continue;
+        // Observations below zero take from a sum; damage does so too.
+        if (damaged && (value < before || !canFollow(now, last, at, kinds[from + i] as number))) {
+          now[at] = before;
+          continue;
+        }
+        addGrowth(values, rests, to + i, before, value);
+      }
+    }
+  }
+
+  /** Copies values of this process to their places among merged ones, adding to what is there. */
+  addTotals(merged: Float64Array, values: Float64Array): void {
+    for (const { from, to, length } of this.#runs) {
+      for (let i = 0; i < length; i++) merged[to + i] = (merged[to + i] as number) + (values[from + i] ?? 0);
+    }
+  }
+
+  /** Forgets what this process' gauges were among the merged ones. @param rests of the merged values */
+  clearGauges(merged: Float64Array, rests: Float64Array): void {
+    for (const { to } of this.#gauges) {
+      merged.fill(0, to, to + 2);
+      rests.fill(0, to, to + 2);
+    }
+  }
+
+  /**
+   * Merges this process' gauges, each as it says. A merged gauge is `[how many processes know it, value]`. A process
+   * that set it to NaN knows nothing, and does not spoil what the others know; where none knows, it is `[0, NaN]`.
+   *
+   * @param rests of the merged values, see sums.ts
+   * @param withOmitted also those that say `omit`: they are shown for one process alone
+   */
+  mergeGauges(merged: Float64Array, rests: Float64Array, values: Float64Array, withOmitted: boolean): void {
+    for (const { from, to, family } of this.#gauges) {
+      const { aggregator } = family.description;
+      if (values[from] !== 1 || (aggregator === 'omit' && !withOmitted)) continue;
+      const value = values[from + 1] as number;
+      const isFirst = merged[to] === 0;
+      if (Number.isNaN(value)) {
+        if (isFirst) merged[to + 1] = value;
+        continue;
+      }
+      merged[to] = (merged[to] as number) + 1;
+      if (isFirst) merged[to + 1] = value;
+      else mergeInto(merged, rests, to + 1, aggregator, value);
+    }
+  }
+}
+
+/** Merges a further process' value into a gauge. */
+function mergeInto(
+  merged: Float64Array,
+  rests: Float64Array,
+  slot: number,
+  aggregator: Aggregator,
+  value: number,
+): void {
+  const before = merged[slot] as number;
+  switch (aggregator) {
+    case 'min':
+      merged[slot] = Math.min(before, value);
+      break;
+    case 'max':
+      merged[slot] = Math.max(before, value);
+      break;
+    case 'sum':
+    case 'average':
+      // The average is divided by their number where it is printed.
+      addTo(merged, rests, slot, value);
+      break;
+    case 'first':
+    case 'omit':
+      break;
+  }
+}
+
+/** Unlike `===`, NaN is the same as NaN: a total that has become NaN stays so. */
+function isSame(a: number, b: number): boolean {
+  return a === b || (Number.isNaN(a) && Number.isNaN(b));
+}
+
+/**
+ * Whether a writer can have changed a value so. Totals and sums may leave the finite numbers, and never come back: a sum
+ * overflows, and prom-client's own counters take NaN.
+ */
+function canFollow(now: Float64Array, last: Float64Array, at: number, kind: number): boolean {
+  const value = now[at] as number;
+  const before = last[at] as number;
+  if (kind === SLOT.count) return value >= before && Number.isFinite(value);
+  if (Number.isNaN(value)) return isComputedNaN(now, at);
+  return kind === SLOT.sum ? Number.isFinite(before) : value >= before;
+}
+
+const SIGN_LESS = 0x7fff_ffff_ffff_ffffn;
+const QUIET_NAN = 0x7ff8_0000_0000_0000n;
+
+/** Processors and JavaScript engines compute one NaN, of either sign (IEEE 754-2019, 6.2.1); noise has other bits too. */
+function isComputedNaN(values: Float64Array, at: number): boolean {
+  const [bits = 0n] = new BigUint64Array(values.buffer, values.byteOffset + 8 * at, 1);
+  return (bits & SIGN_LESS) === QUIET_NAN;
+}

@@ -1,0 +1,13 @@
+export { ClusterRegistry, type ClusterRegistryOptions, type ScrapeOptions } from './cluster/cluster-registry.ts';
+export type { LiveWorker } from './cluster/cluster-stores.ts';
+export { Counter, type CounterOptions, type CounterSeries } from './instruments/counter.ts';
+export { Gauge, type GaugeOptions, type GaugeSeries } from './instruments/gauge.ts';
+export { Histogram, type HistogramOptions, type HistogramSeries } from './instruments/histogram.ts';
+export type { LabelValues } from './instruments/series-map.ts';
+export { Summary, type SummaryOptions, type SummarySeries } from './instruments/summary.ts';
+export { collectDefaults } from './prom-client/default-metrics.ts';
+export { SAMPLE_INTERVAL_MS, SAMPLES_PER_SECOND, type Sampler, sampleRegularly } from './prom-client/sampler.ts';
+export { type SamplingOptions, WorkerRegistry } from './prom-client/worker-registry.ts';
+export type { ProblemKind, StoreProblem } from './store/problems.ts';
+export { type OpenStoreOptions, openStore, Store } from './store/store.ts';
+export { createStoreDirectory, type StoreDirectory, type StoreDirectoryOptions } from './store/store-directory.ts';

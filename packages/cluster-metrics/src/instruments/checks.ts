@@ -1,0 +1,128 @@
+import { inspect } from 'node:util';
+import type { Aggregator } from 'prom-client';
+import type { WorkerRegistry } from '../prom-client/worker-registry.ts';
+import type { Instrument } from './instrument.ts';
+
+/*
+ * What is refused where a metric is made, because Prometheus would reject the whole page for it, or because it would
+ * count wrongly. Where prom-client refuses it too, with its words.
+ */
+
+// https://prometheus.io/docs/concepts/data_model/#metric-names-and-labels
+const METRIC_NAME = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
+const LABEL_NAME = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
+
+const AGGREGATORS: readonly string[] = ['sum', 'max', 'min', 'average', 'first', 'omit'] satisfies Aggregator[];
+
+/** @throws {Error} when the help or the name is missing or wrong */
+export function checkName({ name, help }: { name?: unknown; help?: unknown }): void {
+  if (!help) throw new Error('Missing mandatory help parameter');
+  if (typeof help !== 'string') throw new TypeError(`help must be a text: ${inspect(help)}`);
+  if (!name) throw new Error('Missing mandatory name parameter');
+  if (typeof name !== 'string' || !METRIC_NAME.test(name)) throw new Error('Invalid metric name');
+}
+
+/** @throws {Error} when a label name is wrong, reserved or there twice */
+export function checkLabelNames(labelNames: unknown): asserts labelNames is readonly string[] {
+  if (!Array.isArray(labelNames)) throw new TypeError(`labelNames must be an array: ${inspect(labelNames)}`);
+  if (!labelNames.every((name) => typeof name === 'string' && LABEL_NAME.test(name))) {
+    throw new Error('Invalid label name');
+  }
+  if (labelNames.includes('__name__')) {
+    throw new Error("__name__ is a reserved label keyword: Prometheus keeps the metric's name in it");
+  }
+  if (new Set(labelNames).size < labelNames.length) {
+    throw new Error(`Label names must differ, name each once: ${inspect(labelNames)}`);
+  }
+}
+
+/** @throws {Error} when the buckets are not finite and ascending */
+export function checkBuckets(buckets: unknown): asserts buckets is readonly number[] {
+  const ascend =
+    Array.isArray(buckets) &&
+    buckets.every((bound, i) => Number.isFinite(bound) && (i === 0 || bound > buckets[i - 1]));
+  if (ascend) return;
+  throw new Error(
+    `Buckets must be finite numbers in ascending order, each once; leave out +Inf, it is always there: ${inspect(buckets)}`,
+  );
+}
+
+/** @throws {Error} when a percentile is not within 0 and 1, or there twice */
+export function checkPercentiles(percentiles: unknown): asserts percentiles is readonly number[] {
+  const differ =
+    Array.isArray(percentiles) &&
+    percentiles.every((each) => typeof each === 'number' && each >= 0 && each <= 1) &&
+    new Set(percentiles).size === percentiles.length;
+  if (!differ) throw new Error(`Percentiles must be numbers from 0 to 1, each once: ${inspect(percentiles)}`);
+}
+
+/** @throws {Error} when it is none of prom-client's */
+export function checkAggregator(aggregator: unknown): void {
+  if (AGGREGATORS.includes(aggregator as string)) return;
+  throw new Error(`aggregator must be one of ${AGGREGATORS.join(', ')}: ${inspect(aggregator)}`);
+}
+
+/** @throws {TypeError} when the first of the registries has no store */
+export function checkRegisters(
+  registers: unknown,
+): asserts registers is readonly [WorkerRegistry, ...WorkerRegistry[]] {
+  if (Array.isArray(registers) && isWorkerRegistry(registers[0])) return;
+  throw new TypeError(
+    'registers must name a WorkerRegistry, since the values live in its store: write registers: [registry], with ' +
+      'registry = new WorkerRegistry(openStore({ directory, worker })) in a worker, and registry = new WorkerRegistry() ' +
+      "in the primary, whose ClusterRegistry shows it with its own registers: [registry]; prom-client's registries have no store",
+  );
+}
+
+/** By what it has, not by its class: an application may have loaded this package twice. */
+export function isWorkerRegistry(registry: unknown): registry is WorkerRegistry {
+  return isObject(registry) && 'isSampled' in registry && 'store' in registry && isStore(registry.store);
+}
+
+export function isStore(store: unknown): boolean {
+  return isObject(store) && 'addSeries' in store;
+}
+
+/** One of this package's metrics; by what it has, see `isWorkerRegistry`. */
+export function isInstrument(metric: object): metric is Instrument<string, unknown> {
+  return 'store' in metric && 'zero' in metric;
+}
+
+/** What prom-client's metrics have, whatever its version; `type` comes after they have been registered. */
+interface ForeignMetric {
+  readonly name?: unknown;
+  readonly type?: unknown;
+  readonly labelNames?: unknown;
+  readonly buckets?: unknown;
+  readonly percentiles?: unknown;
+  readonly aggregator?: unknown;
+  readonly registers?: unknown;
+}
+
+/**
+ * By what it has, not by its class: an application may have loaded prom-client twice.
+ *
+ * @throws {TypeError} for prom-client's Summary: quantiles that were computed already can't be merged truthfully
+ * @throws {Error} for what Prometheus would reject
+ */
+export function checkForeign(metric: object): void {
+  const { name, type, labelNames = [], buckets, percentiles, aggregator = 'sum', registers }: ForeignMetric = metric;
+  if (type === 'summary' || percentiles !== undefined) {
+    throw new TypeError(
+      `prom-client's Summary can't be merged: make ${name} with ours, import { Summary } from this package`,
+    );
+  }
+  if (Array.isArray(registers) && registers.filter(isWorkerRegistry).length > 1) {
+    throw new TypeError(`Each WorkerRegistry would count ${name}: name one of them in registers`);
+  }
+  checkLabelNames(labelNames);
+  checkAggregator(aggregator);
+  if (!Array.isArray(buckets)) return;
+  if (labelNames.includes('le')) throw new Error('le is a reserved label keyword');
+  // prom-client takes +Inf as the last one, and counts rightly.
+  checkBuckets(buckets.at(-1) === Number.POSITIVE_INFINITY ? buckets.slice(0, -1) : buckets);
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}

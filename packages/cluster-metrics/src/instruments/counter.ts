@@ -1,0 +1,61 @@
+import { format } from 'node:util';
+import type { LabelTuple } from '../store/description.ts';
+import { addTo } from '../store/sums.ts';
+import { Instrument, type InstrumentOptions, isLabels, type JsonValue, NO_LABELS } from './instrument.ts';
+import type { LabelValues } from './series-map.ts';
+
+export type CounterOptions<T extends string> = InstrumentOptions<T>;
+
+/** A total that only grows, over all workers that ever lived. prom-client's Counter, without `reset` and `remove`. */
+export class Counter<T extends string = string> extends Instrument<T, number> {
+  constructor(options: CounterOptions<T>) {
+    super(options, { type: 'counter', aggregator: 'sum' });
+    this.declareUnlabelled();
+  }
+
+  /**
+   * @param value not negative; 1 when it is left out
+   * @throws {TypeError} when the value is no finite number
+   * @throws {Error} when it is negative, or a label does not belong to the metric
+   */
+  inc(labels: LabelValues<T>, value?: number): void;
+  inc(value?: number): void;
+  inc(labelsOrValue?: LabelValues<T> | number | null, value?: number | null): void {
+    if (isLabels(labelsOrValue)) this.#add(labelsOrValue, value ?? 1);
+    else this.#add(NO_LABELS, labelsOrValue ?? 1);
+  }
+
+  /** The series of these labels: an object, or the values in the order of the label names. */
+  labels(labels: LabelValues<T>): CounterSeries;
+  labels(...values: (string | number)[]): CounterSeries;
+  labels(...args: (LabelValues<T> | string | number)[]): CounterSeries {
+    const labels = this.labelsFrom(args);
+    return { inc: (value) => this.#add(labels, value ?? 1) };
+  }
+
+  #add(labels: LabelValues<string>, value: number): void {
+    if (!Number.isFinite(value)) throw new TypeError(`Value is not a valid number: ${format(value)}`);
+    if (value < 0) throw new Error('It is not possible to decrease a counter');
+    const slot = this.seriesAt(labels);
+    const { values, rests } = this.store;
+    const before = values[slot] as number;
+    const total = before + value;
+    // Whole numbers lose nothing by rounding, and are most of what is counted: for them `addTo` would be a detour.
+    if (total - before === value && total - value === before && rests[slot] === 0) values[slot] = total;
+    else addTo(values, rests, slot, value);
+    this.touch(slot);
+  }
+
+  protected createSeries(labels: LabelTuple): number {
+    return this.store.addSeries(this.metric, labels);
+  }
+
+  protected valuesOf(slot: number, labels: Record<string, string>): JsonValue[] {
+    return [{ labels, value: this.store.values[slot] as number }];
+  }
+}
+
+/** One series of a counter. */
+export interface CounterSeries {
+  inc(value?: number): void;
+}

@@ -1,0 +1,128 @@
+import { format } from 'node:util';
+import type { Aggregator } from 'prom-client';
+import type { LabelTuple } from '../store/description.ts';
+import { Instrument, type InstrumentOptions, isLabels, type JsonValue, NO_LABELS, startTimer } from './instrument.ts';
+import type { LabelValues } from './series-map.ts';
+
+export interface GaugeOptions<T extends string> extends InstrumentOptions<T> {
+  /**
+   * How the values of the living workers become one: `sum` (the default), `max`, `min`, `average`, `first`, or `omit`,
+   * which shows it for one worker alone only. For a gauge per worker, give it a label `worker`.
+   */
+  aggregator?: Aggregator;
+}
+
+/** A value that goes up and down; what a dead worker had set is gone with it. prom-client's Gauge. */
+export class Gauge<T extends string = string> extends Instrument<T, number> {
+  constructor(options: GaugeOptions<T>) {
+    super(options, { type: 'gauge', aggregator: options?.aggregator ?? 'sum' });
+    this.declareUnlabelled();
+  }
+
+  /** @throws {TypeError} when the value is no number; NaN and the infinities are */
+  set(labels: LabelValues<T>, value: number): void;
+  set(value: number): void;
+  set(labelsOrValue: LabelValues<T> | number | null, value?: number): void {
+    if (isLabels(labelsOrValue)) this.#set(labelsOrValue, value);
+    // prom-client refuses labels that are missing here; elsewhere it takes them for none.
+    else this.#set(NO_LABELS, value === undefined ? labelsOrValue : (labelsOrValue ?? value));
+  }
+
+  inc(labels: LabelValues<T>, value?: number): void;
+  inc(value?: number): void;
+  inc(labelsOrValue?: LabelValues<T> | number, value?: number): void {
+    if (isLabels(labelsOrValue)) this.#add(labelsOrValue, value ?? 1, 1);
+    else this.#add(NO_LABELS, labelsOrValue ?? 1, 1);
+  }
+
+  dec(labels: LabelValues<T>, value?: number): void;
+  dec(value?: number): void;
+  dec(labelsOrValue?: LabelValues<T> | number, value?: number): void {
+    if (isLabels(labelsOrValue)) this.#add(labelsOrValue, value ?? 1, -1);
+    else this.#add(NO_LABELS, labelsOrValue ?? 1, -1);
+  }
+
+  /** Sets it to the seconds since 1970. */
+  setToCurrentTime(labels?: LabelValues<T> | null): void {
+    this.#set(labels ?? NO_LABELS, Date.now() / 1000);
+  }
+
+  /** The returned function sets the gauge to the seconds since the start, and returns them. */
+  startTimer(labels?: LabelValues<T>): (endLabels?: LabelValues<T>) => number {
+    return startTimer(labels, (all, seconds) => this.#set(all, seconds));
+  }
+
+  /** The series of these labels: an object, or the values in the order of the label names. */
+  labels(labels: LabelValues<T>): GaugeSeries<T>;
+  labels(...values: (string | number)[]): GaugeSeries<T>;
+  labels(...args: (LabelValues<T> | string | number | null)[]): GaugeSeries<T> {
+    const labels = this.labelsFrom(args);
+    return {
+      set: (value) => this.#set(labels, value),
+      inc: (value) => this.#add(labels, value ?? 1, 1),
+      dec: (value) => this.#add(labels, value ?? 1, -1),
+      setToCurrentTime: () => this.setToCurrentTime(labels),
+      startTimer: () => this.startTimer(labels),
+    };
+  }
+
+  /** The series is shown no more, until it is set again. */
+  remove(labels: LabelValues<T>): void;
+  remove(...values: (string | number)[]): void;
+  remove(...args: (LabelValues<T> | string | number)[]): void {
+    this.#unset(this.seriesAt(this.labelsFrom(args)));
+  }
+
+  /** Removes every series; a gauge without labels goes to 0. */
+  reset(): void {
+    for (const { series } of this.series.all) this.#unset(series);
+    if (this.labelNames.length === 0) this.#set(NO_LABELS, 0);
+  }
+
+  override zero(labels: LabelValues<T>): void {
+    this.#set(labels ?? NO_LABELS, 0);
+  }
+
+  #set(labels: LabelValues<string>, value: number | null | undefined): void {
+    if (typeof value !== 'number') throw new TypeError(`Value is not a valid number: ${format(value)}`);
+    this.#write(this.seriesAt(labels), value);
+  }
+
+  #add(labels: LabelValues<string>, delta: number, sign: 1 | -1): void {
+    if (typeof delta !== 'number') throw new TypeError(`Delta is not a valid number: ${format(delta)}`);
+    const slot = this.seriesAt(labels);
+    this.#write(slot, (this.store.values[slot + 1] as number) + sign * delta);
+  }
+
+  #write(slot: number, value: number): void {
+    this.store.values[slot] = 1;
+    this.store.values[slot + 1] = value;
+    this.touch(slot);
+    this.touch(slot + 1);
+  }
+
+  #unset(slot: number): void {
+    this.store.values[slot] = 0;
+    this.store.values[slot + 1] = 0;
+    this.touch(slot);
+    this.touch(slot + 1);
+  }
+
+  protected createSeries(labels: LabelTuple): number {
+    return this.store.addSeries(this.metric, labels);
+  }
+
+  protected valuesOf(slot: number, labels: Record<string, string>): JsonValue[] {
+    const { values } = this.store;
+    return values[slot] === 1 ? [{ labels, value: values[slot + 1] as number }] : [];
+  }
+}
+
+/** One series of a gauge. */
+export interface GaugeSeries<T extends string> {
+  set(value: number): void;
+  inc(value?: number): void;
+  dec(value?: number): void;
+  setToCurrentTime(): void;
+  startTimer(): (endLabels?: LabelValues<T>) => number;
+}

@@ -1,0 +1,145 @@
+import { format, inspect } from 'node:util';
+import { binOf, CHUNK_BINS, chunkOf, quantilesOf, totalCount } from '../store/bins.ts';
+import type { LabelTuple } from '../store/description.ts';
+import { addTo } from '../store/sums.ts';
+import { checkPercentiles } from './checks.ts';
+import {
+  Instrument,
+  type InstrumentOptions,
+  isLabels,
+  type JsonMetric,
+  type JsonValue,
+  NO_LABELS,
+  startTimer,
+} from './instrument.ts';
+import type { LabelValues } from './series-map.ts';
+
+export interface SummaryOptions<T extends string> extends InstrumentOptions<T> {
+  /** The quantiles to show, each from 0 to 1. Default: prom-client's. */
+  percentiles?: readonly number[];
+  /** The quantiles are those of the last so many seconds. Default 300. */
+  maxAgeSeconds?: number;
+}
+
+const DEFAULT_PERCENTILES = [0.01, 0.05, 0.5, 0.9, 0.95, 0.99, 0.999];
+const DEFAULT_MAX_AGE_SECONDS = 300;
+
+/** A summary's series: the slots of its sum and of its zeros, and those of its bins. */
+interface SummarySlots {
+  readonly labels: LabelTuple;
+  readonly slot: number;
+  readonly chunks: Map<number, number>;
+}
+
+/**
+ * Quantiles of all workers' observations together, within 1 % of the exact value. prom-client's Summary, without
+ * `reset`, `remove`, `ageBuckets`, `pruneAgedBuckets` and `compressCount`.
+ *
+ * The primary slides the window over all workers; `get()` and the registry's `metrics()` tell the quantiles of this
+ * process alone, over a window of its own.
+ */
+export class Summary<T extends string = string> extends Instrument<T, SummarySlots> {
+  readonly percentiles: readonly number[];
+
+  /** @throws {Error} when `quantile` is a label name, a percentile is not within 0 and 1, or the age not positive */
+  constructor(options: SummaryOptions<T>) {
+    const given = options?.percentiles ?? DEFAULT_PERCENTILES;
+    const maxAgeSeconds = options?.maxAgeSeconds ?? DEFAULT_MAX_AGE_SECONDS;
+    if ((options?.labelNames as readonly string[] | undefined)?.includes('quantile')) {
+      throw new Error('quantile is a reserved label keyword');
+    }
+    checkPercentiles(given);
+    const quantiles = [...given];
+    if (!Number.isFinite(maxAgeSeconds) || maxAgeSeconds <= 0) {
+      throw new Error(`maxAgeSeconds must be positive and finite: ${inspect(maxAgeSeconds)}`);
+    }
+    super(options, { type: 'summary', aggregator: 'sum', quantiles, maxAgeSeconds });
+    this.percentiles = quantiles;
+    this.declareUnlabelled();
+  }
+
+  override async get(): Promise<JsonMetric> {
+    this.store.slide();
+    return super.get();
+  }
+
+  /**
+   * @throws {TypeError} when the value is no finite number
+   * @throws {Error} when a label does not belong to the metric
+   */
+  observe(labels: LabelValues<T>, value: number): void;
+  observe(value: number): void;
+  observe(labelsOrValue: LabelValues<T> | number | null, value?: number): void {
+    if (isLabels(labelsOrValue)) this.#observe(labelsOrValue, value);
+    // As prom-client: labels that are missing are none, and the value follows.
+    else this.#observe(NO_LABELS, labelsOrValue || labelsOrValue === 0 ? labelsOrValue : (value ?? labelsOrValue));
+  }
+
+  /** The returned function observes the seconds since the start, and returns them. */
+  startTimer(labels?: LabelValues<T>): (endLabels?: LabelValues<T>) => number {
+    return startTimer(labels, (all, seconds) => this.#observe(all, seconds));
+  }
+
+  /** The series of these labels: an object, or the values in the order of the label names. */
+  labels(labels: LabelValues<T>): SummarySeries<T>;
+  labels(...values: (string | number)[]): SummarySeries<T>;
+  labels(...args: (LabelValues<T> | string | number)[]): SummarySeries<T> {
+    const labels = this.labelsFrom(args);
+    return { observe: (value) => this.#observe(labels, value), startTimer: () => this.startTimer(labels) };
+  }
+
+  #observe(labels: LabelValues<string>, value: number | null | undefined): void {
+    if (value == null || !Number.isFinite(value)) {
+      throw new TypeError(`Value is not a valid number: ${format(value)}`);
+    }
+    const series = this.seriesAt(labels);
+    const bin = value === 0 ? series.slot + 1 : this.#binSlot(series, value);
+    // A full store or disk: an observation that has no bin may not be in the sum either.
+    if (bin === null) return;
+    const { values, rests } = this.store;
+    addTo(values, rests, series.slot, value);
+    values[bin] = (values[bin] as number) + 1;
+    this.touch(series.slot);
+    this.touch(bin);
+  }
+
+  /** @returns `null` when a chunk of bins finds no room */
+  #binSlot(series: SummarySlots, value: number): number | null {
+    const bin = binOf(Math.abs(value));
+    const chunk = chunkOf(bin, value < 0);
+    const first = series.chunks.get(chunk) ?? this.#addChunk(series, chunk);
+    if (first === null || !this.store.hasRoomFor(series.slot, first)) return null;
+    return first + (bin % CHUNK_BINS);
+  }
+
+  #addChunk(series: SummarySlots, chunk: number): number | null {
+    const first = this.store.addChunk(this.metric, series.labels, series.slot, chunk);
+    if (first !== null) series.chunks.set(chunk, first);
+    return first;
+  }
+
+  protected createSeries(labels: LabelTuple): SummarySlots {
+    return { labels, slot: this.store.addSeries(this.metric, labels), chunks: new Map() };
+  }
+
+  protected valuesOf(series: SummarySlots, labels: Record<string, string>): JsonValue[] {
+    const { values, before } = this.store;
+    const bins = { chunks: series.chunks, zeroSlot: series.slot + 1 };
+    const countAt = (slot: number) => values[slot] as number;
+    const quantiles = quantilesOf(
+      { ...bins, countAt: (slot) => countAt(slot) - (before[slot] ?? 0) },
+      this.percentiles,
+    );
+    return [
+      ...this.percentiles.map((quantile, i) => ({ labels: { quantile, ...labels }, value: quantiles[i] as number })),
+      { labels, value: countAt(series.slot), metricName: `${this.name}_sum` },
+      { labels, value: totalCount({ ...bins, countAt }), metricName: `${this.name}_count` },
+    ];
+  }
+}
+
+/** One series of a summary. */
+export interface SummarySeries<T extends string> {
+  observe(value: number): void;
+  startTimer(): (endLabels?: LabelValues<T>) => number;
+}

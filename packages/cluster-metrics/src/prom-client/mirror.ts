@@ -1,0 +1,230 @@
+import type { Metric, Registry, RegistryContentType } from 'prom-client';
+import { checkForeign, checkLabelNames } from '../instruments/checks.ts';
+import type { JsonMetric, JsonValue } from '../instruments/instrument.ts';
+import { SeriesMap } from '../instruments/series-map.ts';
+import { type Description, shapeDifference } from '../store/description.ts';
+import { Store } from '../store/store.ts';
+import { addGrowth } from '../store/sums.ts';
+import { samplingWarnings } from './sampling-warnings.ts';
+
+/** The values of one series, in the order of its slots: see `slotsOf`. */
+type Values = number[];
+
+/** Of each of prom-client's metrics, by the object: the values of its series when they were last copied. */
+export type Copied = WeakMap<object, SeriesMap<Values>>;
+
+interface Mirrored {
+  /** With the metric's own label names, without those of default labels. */
+  readonly description: Description;
+  /** The first slot of each series. */
+  readonly slots: SeriesMap<number>;
+}
+
+/** Copies prom-client's own counters, gauges and histograms into a store. */
+export class Mirror {
+  readonly #store: Store;
+  readonly #copied: Copied;
+  readonly #mirrored = new Map<string, Mirrored>();
+
+  /** @param copied shared by mirrors that may copy the same metric: what one has added, no other adds again */
+  constructor(store: Store, copied: Copied = new WeakMap()) {
+    this.#store = store;
+    this.#copied = copied;
+  }
+
+  /**
+   * @param name that the metric was registered by: prom-client renames a counter when it prints it as OpenMetrics
+   * @param defaultLabels what each series has, unless it has a label of that name itself
+   * @throws {Error} when the metric is a summary, or what Prometheus would reject
+   */
+  async copy(metric: Metric, name: string, defaultLabels: object = {}): Promise<void> {
+    checkForeign(metric);
+    const json: JsonMetric = { ...((await metric.get()) as unknown as JsonMetric), name };
+    // A metric whose labels or buckets are not known yet has nothing to copy either.
+    if (json.values.length === 0 && !this.#mirrored.has(name)) return;
+    const labelNames = labelNamesOf(metric, json, {});
+    const { description, slots } = this.#mirrorOf(json, labelNames, labelNamesOf(metric, json, defaultLabels));
+    const last = this.#copied.get(metric) ?? new SeriesMap<Values>(slots.labelNames, () => []);
+    const now = readSeries(json, description, slots.labelNames);
+    this.#copied.set(metric, now);
+    if (description.type === 'gauge') this.#unsetGauges(slots);
+    for (const { labels, series: values } of now.all) {
+      const slot = slots.at({ ...defaultLabels, ...labels });
+      if (description.type === 'gauge') this.#setGauge(slot, values);
+      else this.#addGrowth(slot, last.at(labels), values, description.type);
+    }
+  }
+
+  /** Lets go of the gauges of all other metrics: they are not registered any more. What was counted stays counted. */
+  keepOnly(names: ReadonlySet<string>): void {
+    for (const [name, { description, slots }] of this.#mirrored) {
+      if (description.type === 'gauge' && !names.has(name)) this.#unsetGauges(slots);
+    }
+  }
+
+  /** prom-client's own may be reset, or removed and made again: they begin at 0, and what was counted stays counted. */
+  #addGrowth(first: number, last: Values, now: Values, type: Description['type']): void {
+    const before = isReset(last, now, type) ? [] : last;
+    for (const [i, value] of now.entries()) {
+      if (Object.is(value, before[i] ?? 0)) continue;
+      addGrowth(this.#store.values, this.#store.rests, first + i, before[i] ?? 0, value);
+      this.#store.touch(first + i);
+    }
+  }
+
+  #setGauge(first: number, [value = Number.NaN]: Values): void {
+    this.#write(first, 1);
+    this.#write(first + 1, value);
+  }
+
+  /** A series that prom-client does not list any more was removed. */
+  #unsetGauges(slots: SeriesMap<number>): void {
+    for (const { series: first } of slots.all) this.#write(first, 0);
+  }
+
+  #write(slot: number, value: number): void {
+    if (this.#store.values[slot] === value) return;
+    this.#store.values[slot] = value;
+    this.#store.touch(slot);
+  }
+
+  /** @param allNames the label names with those of default labels */
+  #mirrorOf(json: JsonMetric, labelNames: readonly string[], allNames: readonly string[]): Mirrored {
+    const known = this.#mirrored.get(json.name);
+    if (known !== undefined) {
+      const difference = json.values.length > 0 && shapeDifference(known.description, describe(json, labelNames));
+      if (difference) {
+        throw new Error(
+          `${json.name} was removed and made again with another shape (${difference}), which can't go on where the first one ended: give it another name`,
+        );
+      }
+      return known;
+    }
+    checkLabelNames(allNames);
+    const description = describe(json, labelNames);
+    const metric = this.#store.addMetric({ ...description, labelNames: allNames });
+    const slots = new SeriesMap(allNames, (labels) => this.#store.addSeries(metric, labels));
+    const mirrored = { description, slots };
+    this.#mirrored.set(json.name, mirrored);
+    return mirrored;
+  }
+}
+
+/** A plain registry of prom-client, copied into a store in memory, with its default labels. */
+export class MirroredRegistry {
+  readonly store = new Store();
+  readonly isSampled = false;
+  readonly #registry: Registry<RegistryContentType>;
+  readonly #isRead: (metric: object) => boolean;
+  readonly #mirror: Mirror;
+  readonly #warnOnce = samplingWarnings();
+
+  /**
+   * @param isRead whether a metric is one of ours in a store that the page shows anyway
+   * @param copied shared by all registries of a page, see `Mirror`
+   * @throws {Error} when it holds what can't be merged, a summary, or what Prometheus would reject
+   */
+  constructor(registry: Registry<RegistryContentType>, isRead: (metric: object) => boolean, copied: Copied) {
+    this.#registry = registry;
+    this.#isRead = isRead;
+    this.#mirror = new Mirror(this.store, copied);
+    for (const metric of registry.getMetricsAsArray()) if (!isRead(metric)) checkForeign(metric);
+  }
+
+  /**
+   * A metric whose `collect` throws keeps its last values, and one that came later and can't be merged is left out: a
+   * process warning tells of each, once.
+   *
+   * @param counted metrics that other registries of the page show; those of this registry are added
+   */
+  async sample(counted: Set<object>): Promise<void> {
+    const defaultLabels = defaultLabelsOf(this.#registry);
+    const names = new Set<string>();
+    for (const metric of this.#registry.getMetricsAsArray() as unknown as NamedMetric[]) {
+      if (counted.has(metric) || this.#isRead(metric)) continue;
+      counted.add(metric);
+      const name = registeredName(this.#registry, metric);
+      names.add(name);
+      try {
+        await this.#mirror.copy(metric, name, defaultLabels);
+      } catch (error) {
+        this.#warnOnce(error);
+      }
+    }
+    this.#mirror.keepOnly(names);
+  }
+}
+
+/** The values of each series, by the metric's own labels. */
+function readSeries(
+  { values }: JsonMetric,
+  { type, buckets = [] }: Description,
+  labelNames: readonly string[],
+): SeriesMap<Values> {
+  const all = new SeriesMap<Values>(labelNames, () => []);
+  let below = 0;
+  for (const { labels, value, metricName } of values) {
+    const series = all.at(labels);
+    if (type !== 'histogram' || metricName?.endsWith('_sum')) {
+      series[0] = value;
+    } else if (metricName?.endsWith('_bucket')) {
+      const index = buckets.indexOf(Number(labels.le));
+      const bucket = index === -1 ? buckets.length : index;
+      if (bucket === 0) below = 0;
+      // Two of them where +Inf was among the buckets.
+      series[1 + bucket] = (series[1 + bucket] ?? 0) + value - below;
+      below = value;
+    }
+  }
+  return all;
+}
+
+/**
+ * Only a reset makes a count smaller, or a sum finite that was not. A histogram's sum goes back by negative observations
+ * too.
+ */
+function isReset(last: Values, now: Values, type: Description['type']): boolean {
+  return last.some((before, i) => {
+    const value = now[i] as number;
+    if (!Number.isFinite(before)) return Number.isFinite(value);
+    return value < before && (type === 'counter' || i > 0);
+  });
+}
+
+/** prom-client's metrics know their name, though its types don't say so. */
+type NamedMetric = Metric & { readonly name: string };
+
+/** prom-client takes `_total` from a counter's name when it prints it as OpenMetrics; its registry keeps the first one. */
+function registeredName(registry: Registry<RegistryContentType>, metric: NamedMetric): string {
+  const total = `${metric.name}_total`;
+  return registry.getSingleMetric(total) === metric ? total : metric.name;
+}
+
+function describe(json: JsonMetric, labelNames: readonly string[]): Description {
+  const { name, type, aggregator = 'sum', values } = json;
+  if (!COPIED.includes(type)) throw new TypeError(`A metric of type ${type} can't be merged: ${name}`);
+  const common = { name, help: String(json.help), type, aggregator, labelNames };
+  return type === 'histogram' ? { ...common, buckets: bucketsOf(values) } : common;
+}
+
+const COPIED = ['counter', 'gauge', 'histogram'];
+
+/** prom-client's registries have them, though its types don't say so. */
+function defaultLabelsOf(registry: object): object {
+  return '_defaultLabels' in registry ? Object(registry._defaultLabels) : {};
+}
+
+/** prom-client's metrics know their label names, though its types don't say so. */
+function labelNamesOf(metric: Metric, json: JsonMetric, defaultLabels: object): readonly string[] {
+  const own =
+    'labelNames' in metric && Array.isArray(metric.labelNames)
+      ? metric.labelNames.map(String)
+      : json.values.flatMap(({ labels }) => Object.keys(labels));
+  const names = new Set([...own, ...Object.keys(defaultLabels)]);
+  if (json.type === 'histogram') names.delete('le');
+  return [...names];
+}
+
+function bucketsOf(values: readonly JsonValue[]): number[] {
+  return [...new Set(values.map(({ labels }) => Number(labels.le)))].filter(Number.isFinite);
+}

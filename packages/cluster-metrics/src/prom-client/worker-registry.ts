@@ -1,0 +1,143 @@
+import { inspect } from 'node:util';
+import { type Metric, Registry } from 'prom-client';
+import { checkForeign, isInstrument, isStore } from '../instruments/checks.ts';
+import type { Instrument } from '../instruments/instrument.ts';
+import { Store } from '../store/store.ts';
+import { Mirror } from './mirror.ts';
+import { sampleRegularly } from './sampler.ts';
+
+export interface SamplingOptions {
+  /** Told when a `collect` function throws; that metric keeps its last values, and sampling goes on. */
+  onProblem?: (problem: Error) => void;
+}
+
+/** prom-client's registries print a metric so, though its types don't say so. */
+interface Printer {
+  getMetricsAsString(metric: SampledMetric): Promise<string>;
+}
+
+type SampledMetric = Instrument<string, unknown> | Metric;
+
+/**
+ * The registry of one process: prom-client's, with a store under it.
+ *
+ * Our instruments keep their values in the store. prom-client's own, such as its default metrics, are copied into it by
+ * `sample()`.
+ */
+export class WorkerRegistry extends Registry {
+  readonly store: Store;
+  readonly #mirror: Mirror;
+  /** In the place of prom-client's object, to which a metric may not be called `constructor`. */
+  readonly #metrics = new Map<string, SampledMetric>();
+  #samplers = 0;
+
+  /**
+   * @param store `openStore(…)`; by default one in memory: in the primary, and in tests
+   * @throws {TypeError} when it is no store; unlike prom-client's registry, it is not made from a content type
+   */
+  constructor(store: Store = new Store()) {
+    super();
+    if (!isStore(store)) {
+      throw new TypeError(`Write new WorkerRegistry(openStore({ directory, worker })), not of ${inspect(store)}`);
+    }
+    this.store = store;
+    this.#mirror = new Mirror(store);
+  }
+
+  /**
+   * @throws {TypeError} for prom-client's Summary: quantiles that were computed already can't be merged truthfully
+   * @throws {Error} when the name is taken, or for what Prometheus would reject
+   */
+  override registerMetric<T extends string>(metric: Metric<T>): void {
+    const registered = metric as unknown as SampledMetric & { name: string };
+    if (!isInstrument(metric)) checkForeign(metric);
+    const known = this.#metrics.get(registered.name);
+    if (known !== undefined && known !== registered) {
+      throw new Error(`A metric with the name ${registered.name} has already been registered.`);
+    }
+    this.#metrics.set(registered.name, registered);
+  }
+
+  override getMetricsAsArray(): ReturnType<Registry['getMetricsAsArray']> {
+    return [...this.#metrics.values()] as unknown as ReturnType<Registry['getMetricsAsArray']>;
+  }
+
+  override getSingleMetric<T extends string>(name: string): Metric<T> | undefined {
+    return this.#metrics.get(name) as Metric<T> | undefined;
+  }
+
+  /** @throws {Error} when there is no such metric */
+  override async getSingleMetricAsString(name: string): Promise<string> {
+    const metric = this.#metrics.get(name);
+    if (metric === undefined) throw new Error(`There is no metric ${name} in this registry`);
+    return (this as unknown as Printer).getMetricsAsString(metric);
+  }
+
+  /**
+   * Brings the store up to date: runs the `collect` functions, copies prom-client's own metrics.
+   *
+   * @throws the first error of a `collect`, when all others have been sampled
+   */
+  async sample(): Promise<void> {
+    const errors: unknown[] = [];
+    for (const [name, metric] of this.#metrics) {
+      await this.#sampleOne(name, metric).catch((error) => errors.push(error));
+    }
+    if (errors.length > 0) throw errors[0];
+  }
+
+  /** Whether it is kept up to date by itself. */
+  get isSampled(): boolean {
+    return this.#samplers > 0;
+  }
+
+  /**
+   * Samples now and twice a second, by a timer that keeps no process alive. A `collect` that has not ended is not called
+   * again, and holds up no other metric.
+   *
+   * @returns stops it
+   */
+  sampleRegularly({ onProblem = () => {} }: SamplingOptions = {}): () => void {
+    const underWay = new Set<SampledMetric>();
+    const sampler = sampleRegularly(() => {
+      for (const [name, metric] of this.#metrics) {
+        if (underWay.has(metric)) continue;
+        underWay.add(metric);
+        void this.#sampleOne(name, metric)
+          .catch(onProblem)
+          .finally(() => underWay.delete(metric));
+      }
+    });
+    this.#samplers++;
+    return () => {
+      void sampler.stop();
+      this.#samplers--;
+    };
+  }
+
+  /** @throws {Error} always: the series would stay in the store, and on the page, with nobody to update them */
+  override removeSingleMetric(name: string): void {
+    throw new Error(`The store keeps what ${name} has counted: a metric stays; a gauge has its own remove()`);
+  }
+
+  /** @throws {Error} always, see `removeSingleMetric` */
+  override clear(): void {
+    throw new Error('The store keeps what its metrics have counted: they stay');
+  }
+
+  /** @throws {Error} always: counters never go back */
+  override resetMetrics(): void {
+    throw new Error('The metrics of a store never go back; a gauge has its own reset()');
+  }
+
+  /** @throws {Error} always: a label of every series has to be among its metric's label names */
+  override setDefaultLabels(): void {
+    throw new Error('A store has no default labels: name the label in labelNames');
+  }
+
+  /** @param name that it was registered by */
+  async #sampleOne(name: string, metric: SampledMetric): Promise<void> {
+    if (isInstrument(metric)) await metric.collect();
+    else await this.#mirror.copy(metric, name);
+  }
+}

@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict';
+import { fork, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import { type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { Worker as Thread } from 'node:worker_threads';
+import { until } from '../../../test/support/wait.ts';
+import { countOpenFiles } from './support/memory.ts';
+import { openCluster, openWorker } from './support/stores.ts';
+
+const MANY_LIVES = fileURLToPath(new URL('support/many-lives.mjs', import.meta.url));
+
+test('a store that is closed and opened anew in one process leaves its counts, and nothing else', async (t) => {
+  const { directory, scrape, problems } = openCluster(t, 0);
+  async function liveAndClose(life: number): Promise<void> {
+    const { store, counter, gauge, summary } = openWorker(directory, 1);
+    counter.inc({ kind: 'a' });
+    gauge.set(life);
+    summary.observe(1);
+    store.flush();
+    assert.equal((await scrape()).of('depth'), life, 'of the life that is open, not of all');
+    // Counted in the turn in which it is closed.
+    counter.inc({ kind: 'a' });
+    store.close();
+    assert.ok(!(await scrape()).values.has('depth'));
+  }
+  await liveAndClose(1);
+  const openFiles = countOpenFiles();
+  const heads = [...(await scrape()).values.keys()];
+  for (let life = 2; life <= 50; life++) await liveAndClose(life);
+  const samples = await scrape();
+  assert.equal(samples.of('acts_total{kind="a"}'), 100);
+  assert.equal(samples.of('took_seconds_count'), 50);
+  assert.deepEqual([...samples.values.keys()], heads);
+  assert.deepEqual(readdirSync(directory), []);
+  // One file kept of each life would be 49 more; what else the process has open comes and goes.
+  assert.ok(countOpenFiles() <= openFiles + 5, `${countOpenFiles()} files are open, ${openFiles} before`);
+  assert.deepEqual(problems, []);
+});
+
+test('a store that is closed twice, or used after its end, hurts nobody', async (t) => {
+  const { directory, scrape } = openCluster(t, 0);
+  const { store, counter } = openWorker(directory, 1);
+  counter.inc({ kind: 'a' });
+  store.close();
+  assert.equal((await scrape()).of('acts_total{kind="a"}'), 1);
+  counter.inc({ kind: 'a' });
+  store.flush();
+  store.close();
+  assert.equal((await scrape()).of('acts_total{kind="a"}'), 1);
+  assert.deepEqual(readdirSync(directory), []);
+});
+
+test('a store that is closed before the primary ever saw it is counted', async (t) => {
+  const { directory, scrape } = openCluster(t, 0);
+  const { store, counter } = openWorker(directory, 1);
+  counter.inc({ kind: 'a' }, 3);
+  store.close();
+  assert.equal((await scrape()).of('acts_total{kind="a"}'), 3);
+  assert.deepEqual(readdirSync(directory), []);
+});
+
+test('a process that has ended and that its parent does not take note of is dead', async (t) => {
+  const { directory, scrape } = openCluster(t, 0);
+  // The shell starts a worker and becomes a program that never waits for it.
+  const script = '"$0" "$@" & echo $!; exec sleep 600';
+  const negligent = spawn('sh', ['-c', script, process.execPath, MANY_LIVES, directory, '1', '1'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.after(() => negligent.kill('SIGKILL'));
+  const pid = Number(String(await once(negligent.stdout, 'data').then(([line]) => line)));
+  await until('it counts', async () => (await scrape()).values.has('place{worker="1"}'));
+  process.kill(pid, 'SIGKILL');
+  await until('it is a zombie and gone', async () => !(await scrape()).values.has('place{worker="1"}'));
+  process.kill(pid, 0);
+  assert.equal((await scrape()).of('acts_total'), 1);
+  assert.deepEqual(readdirSync(directory), []);
+});
+
+/** A thread of this process, with a store of its own. */
+async function startThread(t: TestContext, directory: string, worker: string): Promise<Thread> {
+  const thread = new Thread(MANY_LIVES, { argv: [directory, '1', worker] });
+  t.after(() => thread.terminate());
+  await once(thread, 'message');
+  return thread;
+}
+
+test('a worker thread is a life of its own: its end is a death, though its process lives on', async (t) => {
+  const { directory, scrape, registry } = openCluster(t, 0);
+  const threads = [await startThread(t, directory, '1'), await startThread(t, directory, '1')];
+  assert.equal((await scrape()).of('place{worker="1"}'), 2);
+  assert.deepEqual(new Set(registry.workers().map(({ pid }) => pid)), new Set([process.pid]));
+  await threads[0]?.terminate();
+  await until('one is gone', async () => (await scrape()).of('place{worker="1"}') === 1);
+  assert.equal((await scrape()).of('acts_total'), 2);
+  await threads[1]?.terminate();
+  await until('both are gone', async () => !(await scrape()).values.has('place{worker="1"}'));
+  assert.equal((await scrape()).of('acts_total'), 2);
+  assert.deepEqual(readdirSync(directory), []);
+});
+
+test('a worker stays as old as it is, whatever the wall clock is set to', async (t) => {
+  const { directory, scrape } = openCluster(t, 0);
+  const worker = fork(MANY_LIVES, [directory, '1', '1']);
+  t.after(() => worker.kill('SIGKILL'));
+  await once(worker, 'message');
+  const HOUR_MS = 3_600_000;
+  const setBy = t.mock.method(Date, 'now');
+  for (const offsetMs of [HOUR_MS, -HOUR_MS]) {
+    setBy.mock.mockImplementation(() => performance.timeOrigin + performance.now() + offsetMs);
+    const age = (await scrape()).of('cluster_metrics_worker_age_seconds{worker="1"}');
+    assert.ok(age > 0 && age < 600, String(age));
+  }
+  process.kill(worker.pid as number, 'SIGSTOP');
+  await until('its age grows', async () => (await scrape()).of('cluster_metrics_worker_age_seconds{worker="1"}') > 2);
+});

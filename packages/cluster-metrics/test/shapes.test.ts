@@ -1,0 +1,281 @@
+import assert from 'node:assert/strict';
+import cluster, { type Worker } from 'node:cluster';
+import { once } from 'node:events';
+import { type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import prom from 'prom-client';
+import { until } from '../../../test/support/wait.ts';
+import {
+  ClusterRegistry,
+  Counter,
+  createStoreDirectory,
+  Gauge,
+  Histogram,
+  openStore,
+  type StoreProblem,
+  Summary,
+  WorkerRegistry,
+} from '../src/index.ts';
+import { heapInUse } from './support/memory.ts';
+import { decreases, parse } from './support/samples.ts';
+
+const SHAPED_WORKER = fileURLToPath(new URL('support/shaped-worker.mjs', import.meta.url));
+
+/** What a worker's code says of its metrics. */
+type Code = { type: 'Counter' | 'Gauge' | 'Histogram' | 'Summary' | 'Defaults'; [option: string]: unknown }[];
+
+function openCluster(t: TestContext, registers: prom.Registry[] = []) {
+  const directory = createStoreDirectory({ name: 'shapes' });
+  const problems: StoreProblem[] = [];
+  const registry = new ClusterRegistry({
+    directory: directory.path,
+    registers,
+    onProblem: (problem) => problems.push(problem),
+  });
+  t.after(() => {
+    registry.close();
+    directory.remove();
+  });
+  return {
+    directory: directory.path,
+    problems,
+    scrape: async (worker?: number) => parse(await registry.clusterMetrics(worker === undefined ? {} : { worker })),
+  };
+}
+
+/** A cluster whose workers, real processes, are started with the code that they are given. */
+function openReloadable(t: TestContext, registers: prom.Registry[] = []) {
+  const opened = openCluster(t, registers);
+  const alive = new Set<Worker>();
+  t.after(() => Promise.all(Array.from(alive, stop)));
+  async function start(place: number, code: Code, count: number): Promise<Worker> {
+    cluster.setupPrimary({ exec: SHAPED_WORKER });
+    const worker = cluster.fork({ STORES: opened.directory, PLACE: place, CODE: JSON.stringify(code), COUNT: count });
+    alive.add(worker);
+    await once(worker, 'message');
+    return worker;
+  }
+  async function stop(worker: Worker): Promise<void> {
+    alive.delete(worker);
+    const gone = once(worker, 'exit');
+    worker.process.kill('SIGKILL');
+    await gone;
+  }
+  return { ...opened, start, stop };
+}
+
+const former: Code = [
+  { type: 'Histogram', name: 'took_seconds', buckets: [1, 2] },
+  { type: 'Counter', name: 'acts_total', labelNames: ['a'] },
+  { type: 'Gauge', name: 'depth' },
+  { type: 'Counter', name: 'same_total' },
+];
+const latter: Code = [
+  { type: 'Histogram', name: 'took_seconds', buckets: [1, 3] },
+  { type: 'Counter', name: 'acts_total', labelNames: ['a', 'b'] },
+  { type: 'Counter', name: 'depth' },
+  { type: 'Counter', name: 'same_total' },
+];
+const conflicting = ['acts_total', 'depth', 'took_seconds'];
+
+test('a reload that changes shapes: the former are shown until no worker has them, then the new ones', async (t) => {
+  const { start, stop, scrape, problems } = openReloadable(t);
+  const [first, second] = [await start(1, former, 10), await start(2, former, 20)];
+  const before = await scrape();
+  assert.equal(before.of('took_seconds_count'), 30);
+
+  // As a reload does it: one place after the other, each successor before its predecessor goes.
+  const newFirst = await start(1, latter, 3);
+  await stop(first);
+  const between = await scrape();
+  assert.deepEqual(decreases(before, between), []);
+  assert.equal(between.of('took_seconds_count'), 30, 'in the former shape');
+  assert.ok(between.values.has('took_seconds_bucket{le="2"}'));
+  assert.ok(!between.values.has('took_seconds_bucket{le="3"}'));
+  assert.equal(between.of('same_total'), 33);
+  assert.equal(between.of('depth'), 20);
+  assert.equal((await scrape(1)).of('took_seconds_bucket{le="3"}'), 3, 'alone, it shows its own shape');
+  assert.equal((await scrape(2)).of('took_seconds_bucket{le="2"}'), 20);
+
+  const newSecond = await start(2, latter, 4);
+  await stop(second);
+  const after = await scrape();
+  assert.equal(after.of('took_seconds_count'), 7, 'all that the new workers have counted since their start');
+  assert.equal(after.of('took_seconds_bucket{le="3"}'), 7);
+  assert.ok(!after.values.has('took_seconds_bucket{le="2"}'));
+  assert.equal(after.of('acts_total{a="x",b="x"}'), 7);
+  assert.ok(!after.values.has('acts_total{a="x"}'));
+  assert.equal(after.of('depth'), 7);
+  assert.equal(after.of('same_total'), 37, 'what has kept its shape goes on');
+
+  // From here on the laws hold again.
+  await stop(newFirst);
+  await stop(newSecond);
+  assert.deepEqual(decreases(after, await scrape()), []);
+  assert.deepEqual(
+    problems
+      .map(({ kind, metric }) => ({ kind, metric }))
+      .sort((a, b) => String(a.metric).localeCompare(String(b.metric))),
+    conflicting.map((metric) => ({ kind: 'conflict', metric })),
+    'each name once, not once for each worker',
+  );
+  for (const { metric, message } of problems) assert.ok(message.startsWith(`${metric} `), message);
+  assert.equal((await scrape()).of('cluster_metrics_store_problems_total{kind="conflict"}'), 3);
+});
+
+test('new code after all workers have died: the new shape takes over at once', async (t) => {
+  const { start, stop, scrape } = openReloadable(t);
+  await stop(await start(1, former, 10));
+  assert.equal((await scrape()).of('took_seconds_count'), 10, 'nobody has brought another shape yet');
+  await start(1, latter, 3);
+  assert.equal((await scrape()).of('took_seconds_bucket{le="3"}'), 3);
+});
+
+test('what new workers counted that died before their shape took over is not lost', async (t) => {
+  const { start, stop, scrape } = openReloadable(t);
+  const first = await start(1, former, 10);
+  await stop(await start(2, latter, 5));
+  await start(2, latter, 6);
+  assert.equal((await scrape()).of('took_seconds_count'), 10);
+  await stop(first);
+  assert.equal((await scrape()).of('took_seconds_count'), 11);
+});
+
+test('code that is rolled back begins anew, and a hundred reloads take no room', async (t) => {
+  const { directory, scrape } = openCluster(t);
+  const series = Array.from({ length: 1000 }, (_, n) => ({ n }));
+  async function reload(i: number): Promise<void> {
+    const store = openStore({ directory, worker: 1 });
+    const registers = [new WorkerRegistry(store)];
+    const histogram = new Histogram({
+      name: 'took_seconds',
+      help: 'help',
+      labelNames: ['n'],
+      buckets: i % 2 === 0 ? [1, 2, 3, 4] : [1, 2, 3, 5],
+      registers,
+    });
+    for (const labels of series) histogram.observe(labels, 1);
+    const labelNames = i % 2 === 0 ? ['n'] : ['n', 'm'];
+    const summary = new Summary({ name: 'lasted_seconds', help: 'help', labelNames, percentiles: [0.5], registers });
+    summary.observe({ n: 1 }, 1 + i);
+    store.flush();
+    const samples = await scrape();
+    assert.equal(samples.of('took_seconds_count{n="7"}'), 1, `reload ${i}`);
+    assert.equal(samples.of('lasted_seconds_count{n="1"}'), 1, `reload ${i}`);
+    const median = samples.of('lasted_seconds{n="1",quantile="0.5"}');
+    assert.ok(Math.abs(median - (1 + i)) <= 0.01 * (1 + i), `reload ${i}: ${median}`);
+    store.close();
+    await scrape();
+  }
+  for (let i = 0; i < 4; i++) await reload(i);
+  const before = await heapInUse();
+  for (let i = 4; i < 104; i++) await reload(i);
+  const grown = (await heapInUse()) - before;
+  assert.ok(grown < 2_000_000, `100 shapes of 48 KB each, and ${grown} bytes are kept`);
+});
+
+test('help, label order, percentiles, window and aggregator may change: the series go on, as the youngest says', async (t) => {
+  const { start, stop, scrape, problems } = openReloadable(t);
+  const one: Code = [
+    { type: 'Counter', name: 'acts_total', help: 'old', labelNames: ['a', 'b'] },
+    { type: 'Summary', name: 'took_seconds', percentiles: [0.5], maxAgeSeconds: 600 },
+    { type: 'Gauge', name: 'depth', aggregator: 'sum' },
+  ];
+  const two: Code = [
+    { type: 'Counter', name: 'acts_total', help: 'new', labelNames: ['b', 'a'] },
+    { type: 'Summary', name: 'took_seconds', percentiles: [0.9], maxAgeSeconds: 300 },
+    { type: 'Gauge', name: 'depth', aggregator: 'max' },
+  ];
+  const first = await start(1, one, 10);
+  assert.equal((await scrape()).of('acts_total{a="x",b="x"}'), 10);
+  await start(2, two, 4);
+  const both = await scrape();
+  assert.equal(both.of('acts_total{a="x",b="x"}'), 14);
+  assert.equal(both.of('took_seconds_count'), 14);
+  assert.ok(both.of('took_seconds{quantile="0.9"}') > 0);
+  assert.ok(!both.values.has('took_seconds{quantile="0.5"}'));
+  assert.equal(both.of('depth'), 10);
+  assert.match(both.text, /# HELP acts_total new\n/);
+  await stop(first);
+  assert.deepEqual(decreases(both, await scrape()), []);
+  assert.deepEqual(problems, []);
+});
+
+test('label values follow their names, in whatever order a process gives them', async (t) => {
+  const { directory, scrape } = openCluster(t);
+  for (const labelNames of [
+    ['b', 'a', 'c'],
+    ['c', 'a', 'b'],
+  ] as const) {
+    const registers = [new WorkerRegistry(openStore({ directory, worker: labelNames.join('') }))];
+    const acts = new Counter({ name: 'acts_total', help: 'help', labelNames, registers });
+    acts.inc({ a: '1', b: '2', c: '3' });
+    acts.inc({ b: '2' });
+    registers[0]?.store.flush();
+    t.after(() => registers[0]?.store.close());
+  }
+  const samples = await scrape();
+  assert.equal(samples.of('acts_total{b="2",a="1",c="3"}'), 2);
+  assert.equal(samples.of('acts_total{b="2"}'), 2);
+  assert.equal(samples.sum('acts_total'), 4);
+});
+
+test("prom-client's default metrics in the primary beside ours in the workers: both are shown, as the workers say", async (t) => {
+  const own = new prom.Registry();
+  prom.collectDefaultMetrics({ register: own });
+  const { scrape, start, problems } = openReloadable(t, [own]);
+  await scrape();
+  await start(1, [{ type: 'Defaults' }], 0);
+  await until('the lag of the worker', async () => {
+    const help = /# HELP nodejs_eventloop_lag_p99_seconds .*over the last 30 to 60 seconds/;
+    return help.test((await scrape()).text);
+  });
+  // In this order: garbage may be collected for the first time in between.
+  const alone = await scrape(1);
+  const all = await scrape();
+  for (const head of alone.values.keys()) assert.ok(all.values.has(head), head);
+  assert.ok(all.of('process_resident_memory_bytes') > alone.of('process_resident_memory_bytes'));
+  assert.ok(all.of('nodejs_eventloop_lag_p99_seconds') > 0);
+  assert.deepEqual(problems, []);
+});
+
+test('what the primary defines otherwise than the workers is told by name, and the workers are shown', async (t) => {
+  const own = new prom.Registry();
+  const registers = [own];
+  new prom.Histogram({ name: 'took_seconds', help: 'help', buckets: [5], registers }).observe(1);
+  new prom.Gauge({ name: 'acts_total', help: 'help', registers }).set(99);
+  new prom.Counter({ name: 'only_total', help: 'help', registers }).inc(3);
+  const { scrape, start, stop, problems } = openReloadable(t, [own]);
+  assert.equal((await scrape()).of('took_seconds_bucket{le="5"}'), 1, 'while nobody else has it');
+  const worker = await start(1, former, 10);
+  const samples = await scrape();
+  assert.equal(samples.of('took_seconds_bucket{le="2"}'), 10);
+  assert.equal(samples.of('acts_total{a="x"}'), 10);
+  assert.equal(samples.of('only_total'), 3);
+  assert.deepEqual(problems.map(({ metric }) => metric).sort(), ['acts_total', 'took_seconds']);
+  await stop(worker);
+  assert.deepEqual(decreases(samples, await scrape()), [], 'also while no worker lives');
+});
+
+test('gauges of a former shape go with their workers', async (t) => {
+  const { directory, scrape } = openCluster(t);
+  const open = (worker: number, labelNames: string[]) => {
+    const store = openStore({ directory, worker });
+    const gauge = new Gauge({ name: 'depth', help: 'help', labelNames, registers: [new WorkerRegistry(store)] });
+    gauge.set(Object.fromEntries(labelNames.map((name) => [name, 'x'])), worker);
+    store.flush();
+    return store;
+  };
+  const first = open(1, ['a']);
+  const second = open(2, ['b']);
+  t.after(() => second.close());
+  assert.deepEqual(
+    [...(await scrape()).values].filter(([head]) => head.startsWith('depth')),
+    [['depth{a="x"}', 1]],
+  );
+  first.close();
+  assert.deepEqual(
+    [...(await scrape()).values].filter(([head]) => head.startsWith('depth')),
+    [['depth{b="x"}', 2]],
+  );
+});

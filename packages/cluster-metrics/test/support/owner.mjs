@@ -1,0 +1,5 @@
+// A primary that makes its folder and waits to be killed.
+import { createStoreDirectory } from '@techcommerce/cluster-metrics';
+
+process.send(createStoreDirectory({ name: 'shop', parents: [process.argv[2]] }).path);
+setInterval(() => {}, 1000);
