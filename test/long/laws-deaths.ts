@@ -1,5 +1,5 @@
 import { test } from 'node:test';
-import { proveNothingIsLost } from '../laws/survival.ts';
+import { proveNothingIsLost } from '../program/laws/survival.ts';
 
 // A place whose workers die young is filled later each time, so that many places make for a short test.
 /** By hand: `DEATHS=150`. */

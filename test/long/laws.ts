@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { proveSeriesAreBounded } from '../laws/boundedness.ts';
-import { startFrailShop } from '../laws/frail-shop.ts';
+import { proveSeriesAreBounded } from '../program/laws/boundedness.ts';
+import { startFrailShop } from '../program/laws/frail-shop.ts';
 
 test('10,000 hostile requests: nothing of them becomes a series', async (t) => {
   await proveSeriesAreBounded(t, { requests: 10_000 });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type FrailShop, startFrailShop } from '../laws/frail-shop.ts';
-import { keepAliveScraper, readTotals, type Scraper, watchTotals } from '../laws/watch.ts';
+import { type FrailShop, startFrailShop } from '../program/laws/frail-shop.ts';
+import { keepAliveScraper, readTotals, type Scraper, watchTotals } from '../program/laws/watch.ts';
 import { askEveryWorker } from '../support/cluster.ts';
 import { queuedMs } from '../support/cpu-queue.ts';
 import { parseExposition } from '../support/exposition.ts';

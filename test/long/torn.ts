@@ -18,7 +18,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { watchTotals } from '../laws/watch.ts';
+import { watchTotals } from '../program/laws/watch.ts';
 import { askEveryWorker, type RunningCluster, startCluster } from '../support/cluster.ts';
 import { testDatabase } from '../support/database.ts';
 import { until } from '../support/wait.ts';

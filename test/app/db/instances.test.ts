@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import type { Knex } from 'knex';
+import { pino } from 'pino';
+import { enterInstance } from '../../../src/cluster/instances.ts';
+import { testDatabase } from '../../support/database.ts';
+
+const OLD = 'the key of last year long enough';
+const NEW = 'the key of this year long enough';
+const OTHER = 'the key of another folder long';
+
+/** Starts an instance with these keys; says how often it warned, and how to end it. */
+async function start(
+  knex: Knex,
+  ...sessionKeys: string[]
+): Promise<{ warnings: string[]; leave: () => Promise<void> }> {
+  const warnings: string[] = [];
+  const log = pino({ level: 'debug' }, { write: (line: string) => warnings.push(line) });
+  return { warnings, leave: await enterInstance(knex, { sessionKeys, log }) };
+}
+
+/** An instance that lives until the test's end. */
+async function running(t: TestContext, knex: Knex, ...keys: string[]): Promise<string[]> {
+  const { warnings, leave } = await start(knex, ...keys);
+  t.after(leave);
+  return warnings;
+}
+
+test('an instance whose keys are none of the others is told so, with what to set', async (t) => {
+  const { knex } = await testDatabase(t);
+  assert.deepEqual(await running(t, knex, OLD), []);
+  const warnings = await running(t, knex, OTHER);
+  assert.equal(warnings.length, 1);
+  assert.match(warnings[0] ?? '', /"level":40.*"instances":\["[^"]+:\d+"\].*SESSION_KEYS/);
+  // The keys themselves are in no table.
+  const stored = JSON.stringify(await knex('instances').select());
+  for (const key of [OLD, OTHER]) assert.ok(!stored.includes(key));
+});
+
+test('instances that share any key, as while keys are changed, are not', async (t) => {
+  const { knex } = await testDatabase(t);
+  for (const keys of [[OLD], [OLD], [NEW, OLD], [OLD, NEW]]) assert.deepEqual(await running(t, knex, ...keys), []);
+});
+
+test('instances that have left, or were not heard of for long, count no more', async (t) => {
+  const { knex } = await testDatabase(t);
+  await (await start(knex, OLD)).leave();
+  assert.deepEqual(await knex('instances').select(), []);
+  await running(t, knex, OLD);
+  await knex('instances').update({ seen_at: knex.raw("now() - interval '2 minutes'") });
+  assert.deepEqual(await running(t, knex, NEW), []);
+});
+
+test('a shop whose list of instances can not be kept starts and stops as ever', async (t) => {
+  const { knex } = await testDatabase(t);
+  await knex.raw('drop table instances');
+  const { warnings, leave } = await start(knex, OLD);
+  await leave();
+  assert.ok(warnings.every((line) => line.includes('"level":20')));
+});

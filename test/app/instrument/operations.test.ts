@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { connect } from '../../../src/db/index.ts';
+import { instrumentKnex } from '../../../src/instrument/knex.ts';
+import { SHOP_OPERATIONS } from '../../../src/instrument/operations.ts';
+import { createLog } from '../../../src/log.ts';
+import { createRateLimiter } from '../../../src/web/index.ts';
+import { testDatabase } from '../../support/database.ts';
+import { startShop } from '../../support/shop.ts';
+import { CUSTOMER, DECLINED_CARD } from '../../support/visitor.ts';
+import { measuredWorker } from '../../support/worker-metrics.ts';
+
+test('the list of database operations is what the shop does, no more and no less', async (t) => {
+  const { connection, knex } = await testDatabase(t);
+  const log = createLog({ logLevel: 'silent' }, 'test');
+  const database = connect(connection, { poolMax: 3, applicationName: 'test', log });
+  t.after(() => database.destroy());
+  const worker = measuredWorker();
+  t.after(instrumentKnex(database, worker.metrics));
+  const rateLimiter = createRateLimiter({ database, posts: 1000, log });
+  const shop = await startShop(t, { database, metrics: worker.metrics, rateLimiter });
+  const shopper = shop.visitor();
+  const firstItem = async (): Promise<number> => (await knex('cart_items').first('id')).id;
+
+  for (const page of ['/', '/shop?q=mochila', '/contact', '/readyz']) await shopper.get(page);
+  await shopper.get('/detail/1');
+  await shopper.post('/add_to_cart/1', { quantity: 1 });
+  await shopper.post(`/update_quantity/${await firstItem()}`, { quantity: 2 });
+  await shopper.post(`/remove_item/${await firstItem()}`, {});
+  await shopper.post('/add_to_cart/2', { quantity: 1 });
+  await shopper.get('/cart');
+  await shopper.get('/checkout');
+  await shopper.post('/checkout', { ...CUSTOMER, card_number: DECLINED_CARD });
+  const { location } = await shopper.post('/checkout', CUSTOMER);
+  await shopper.get(location ?? '');
+  await shopper.post('/checkout', CUSTOMER);
+  await shopper.post('/add_to_cart/2', { quantity: 1 });
+  // An order that fails half-way.
+  await knex.schema.renameTable('order_items', 'order_items_gone');
+  await shopper.post('/checkout', CUSTOMER);
+
+  const { samples } = await worker.scrape();
+  const seen = samples
+    .filter(({ name, value }) => name === 'shop_db_operation_duration_seconds_count' && value > 0)
+    .map(({ labels }) => `${labels.operation} ${labels.table}`);
+  const listed = SHOP_OPERATIONS.map(({ operation, table }) => `${operation} ${table}`);
+  assert.deepEqual(seen.sort(), listed.sort());
+});

@@ -1,0 +1,289 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { type AddressInfo, connect as connectTo, createServer, type Socket } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import { Gauge, WorkerRegistry } from '@techcommerce/cluster-metrics';
+import type { Knex } from 'knex';
+import { pino } from 'pino';
+import { connect } from '../../../src/db/index.ts';
+import { parseProcStat, sampleHostCpu } from '../../../src/instrument/host-cpu.ts';
+import { createPrimaryMetrics, type PrimaryMetrics, type WorkerState } from '../../../src/instrument/primary.ts';
+import { queuedMs } from '../../support/cpu-queue.ts';
+import { testDatabase } from '../../support/database.ts';
+import { parseExposition, type Scrape } from '../../support/exposition.ts';
+import { fillDisk } from '../../support/full-disk.ts';
+import { PATIENT } from '../../support/test-server.ts';
+import { until } from '../../support/wait.ts';
+
+const log = pino({ level: 'silent' });
+const REASONS = ['exit', 'signal'] as const;
+const MINUTE_MS = 60_000;
+/** Far less than the database is waited for. */
+const SCRAPE_MS = 100;
+
+interface MeasuredPrimary {
+  primary: PrimaryMetrics<(typeof REASONS)[number]>;
+  database: Knex;
+  places: { state: WorkerState }[];
+  scrape(): Promise<Scrape>;
+}
+
+/** A primary's metrics on a database of its own. */
+async function measuredPrimary(
+  t: TestContext,
+  url: string,
+  onLog: (line: string) => void = () => {},
+): Promise<MeasuredPrimary> {
+  const log = pino({}, { write: onLog });
+  const database = connect({ url }, { poolMax: 2, applicationName: 'test primary', log });
+  t.after(() => database.destroy());
+  const registry = new WorkerRegistry();
+  const places: MeasuredPrimary['places'] = [];
+  const primary = await createPrimaryMetrics(registry, {
+    database,
+    log,
+    version: '1.2.3',
+    restartReasons: REASONS,
+    workers: () => places,
+  });
+  t.after(() => primary.stop());
+  return { primary, database, places, scrape: async () => parseExposition(await registry.metrics()) };
+}
+
+/** A wire to the database that a test can cut, or hold so that it answers nothing. */
+async function wire(t: TestContext, url: string): Promise<{ url: string; cut(): void; hold(): void; mend(): void }> {
+  const target = new URL(url);
+  let state: 'open' | 'cut' | 'held' = 'open';
+  const sockets = new Set<Socket>();
+  const server = createServer((inner) => {
+    if (state === 'cut') return inner.destroy();
+    const outer = connectTo(Number(target.port), target.hostname);
+    for (const [from, to] of [
+      [inner, outer],
+      [outer, inner],
+    ] as const) {
+      sockets.add(from);
+      from.on('data', (bytes) => state === 'open' && to.write(bytes));
+      from.on('error', () => {});
+      from.on('close', () => {
+        sockets.delete(from);
+        to.destroy();
+      });
+    }
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  function dropAll(): void {
+    for (const socket of sockets) socket.destroy();
+  }
+  t.after(() => {
+    dropAll();
+    server.close();
+  });
+  const through = new URL(url);
+  through.port = String((server.address() as AddressInfo).port);
+  return {
+    url: through.href,
+    cut() {
+      state = 'cut';
+      dropAll();
+    },
+    hold() {
+      state = 'held';
+    },
+    mend() {
+      state = 'open';
+      dropAll();
+    },
+  };
+}
+
+/** Puts a session into the database, with a cart of one unit if asked. */
+async function addSession(
+  database: Knex,
+  { seenMinutesAgo = 0, cart }: { seenMinutesAgo?: number; cart?: 'empty' | 'filled' | 'ordered' },
+): Promise<void> {
+  const id = randomUUID();
+  await database('sessions').insert({ id, last_seen_at: new Date(Date.now() - seenMinutesAgo * MINUTE_MS) });
+  if (!cart) return;
+  const status = cart === 'ordered' ? 'ordered' : 'open';
+  const [row] = await database('carts').insert({ session_id: id, status }).returning('id');
+  if (cart !== 'empty') await database('cart_items').insert({ cart_id: row.id, product_id: 1, quantity: 2 });
+}
+
+test('the first scrape already tells the truth', async (t) => {
+  const { url, knex } = await testDatabase(t);
+  await addSession(knex, { cart: 'filled' });
+
+  const { scrape, primary } = await measuredPrimary(t, url);
+  const first = await scrape();
+  assert.equal(first.of('shop_db_up'), 1);
+  assert.equal(first.of('shop_active_sessions'), 1);
+  assert.equal(first.of('shop_active_cart_sessions'), 1);
+  // One may just be starting.
+  assert.ok(first.has('shop_db_server_connections', { state: 'other' }));
+  assert.ok(first.of('shop_db_server_connections') >= 2);
+  const { rows } = await knex.raw('show max_connections');
+  assert.equal(first.of('shop_db_server_connections_max'), Number(rows[0].max_connections));
+  assert.equal(first.of('shop_build_info', { version: '1.2.3', node: process.versions.node }), 1);
+  for (const reason of REASONS) assert.equal(first.of('shop_worker_restarts_total', { reason }), 0);
+  assert.equal(first.of('shop_errors_total', { type: 'worker_crash', route: 'none' }), 0);
+  assert.ok(first.has('shop_cpu_usage_ratio', { worker: 'primary' }));
+  assert.equal(primary.databaseUp(), true);
+});
+
+test('sessions count by when they were seen, carts when open and filled', async (t) => {
+  const { url } = await testDatabase(t);
+  const { database, scrape } = await measuredPrimary(t, url);
+  await addSession(database, {});
+  await addSession(database, { cart: 'empty' });
+  await addSession(database, { cart: 'ordered' });
+  await addSession(database, { cart: 'filled', seenMinutesAgo: 4 });
+  await addSession(database, { cart: 'filled', seenMinutesAgo: 6 });
+  await addSession(database, { cart: 'filled', seenMinutesAgo: 29 });
+  await addSession(database, { cart: 'filled', seenMinutesAgo: 31 });
+  await until('both gauges', async () => {
+    const now = await scrape();
+    return now.of('shop_active_sessions') === 4 && now.of('shop_active_cart_sessions') === 3;
+  });
+});
+
+test("PostgreSQL's own view shows each connection in its state", async (t) => {
+  const { url } = await testDatabase(t);
+  const { scrape } = await measuredPrimary(t, url);
+  const clients = connect({ url }, { poolMax: 4, applicationName: 'test', log, deadlines: PATIENT });
+  t.after(() => clients.destroy());
+  const transaction = await clients.transaction();
+  await transaction.raw('select pg_advisory_xact_lock(1)');
+  const failed = await clients.transaction();
+  await assert.rejects(failed.raw('select no_such_column'));
+  const waiting = clients.raw('select pg_advisory_xact_lock(1)').then(() => {});
+  await until('one of each', async () => {
+    const now = await scrape();
+    const state = (name: string) => now.of('shop_db_server_connections', { state: name });
+    return state('idle_in_transaction') === 1 && state('idle_in_transaction_aborted') === 1 && state('active') >= 2;
+  });
+  await Promise.all([transaction.rollback(), failed.rollback(), waiting]);
+});
+
+for (const trouble of ['cut', 'hold'] as const) {
+  test(`a database that is ${trouble === 'cut' ? 'gone' : 'silent'} makes its gauges unknown, and no scrape slow`, async (t) => {
+    const { url } = await testDatabase(t);
+    const line = await wire(t, url);
+    const { primary, scrape } = await measuredPrimary(t, line.url);
+    assert.equal((await scrape()).of('shop_db_up'), 1);
+
+    line[trouble]();
+    const known = async () => (await scrape()).of('shop_db_up') === 1;
+    const durations: number[] = [];
+    // Each is sampled by itself.
+    await until('down', async () => {
+      const [startedMs, queuedBefore] = [performance.now(), queuedMs([process.pid])];
+      const down = await scrape();
+      durations.push(performance.now() - startedMs - (queuedMs([process.pid]) - queuedBefore));
+      const unknown = ['shop_active_sessions', 'shop_active_cart_sessions', 'shop_db_server_connections'].every(
+        (name) => Number.isNaN(down.of(name)),
+      );
+      return down.of('shop_db_up') === 0 && unknown;
+    });
+    assert.ok(Math.max(...durations) < SCRAPE_MS, `a scrape took ${Math.max(...durations)} ms`);
+    assert.equal(primary.databaseUp(), false);
+
+    line.mend();
+    await until('up again', known);
+    assert.equal(primary.databaseUp(), true);
+    await until('and known', async () => (await scrape()).of('shop_active_sessions') === 0);
+  });
+}
+
+test('while the counts can not be read, they become unknown, and the database is up', async (t) => {
+  const { url, knex } = await testDatabase(t);
+  const lines: string[] = [];
+  const { primary, scrape } = await measuredPrimary(t, url, (line) => lines.push(line));
+  await addSession(knex, {});
+  await until('one session', async () => (await scrape()).of('shop_active_sessions') === 1);
+
+  const hold = await knex.transaction();
+  await hold.raw('lock table session_counts in access exclusive mode');
+  await until('a reading that failed', () => lines.some((line) => line.includes('the gauges could not be read')));
+  const meanwhile = await until('they are unknown', async () => {
+    const now = await scrape();
+    return Number.isNaN(now.of('shop_active_sessions')) && now;
+  });
+  assert.equal(meanwhile.of('shop_db_up'), 1);
+  assert.equal(primary.databaseUp(), true);
+  await hold.commit();
+  await addSession(knex, {});
+  await until('two sessions', async () => (await scrape()).of('shop_active_sessions') === 2);
+});
+
+test('a database that has no room for a reading is read all the same', async (t) => {
+  const { url, knex } = await testDatabase(t);
+  const { scrape } = await measuredPrimary(t, url);
+  await addSession(knex, {});
+  await until('one session', async () => (await scrape()).of('shop_active_sessions') === 1);
+  for (const table of ['gauge_readings', 'session_counts']) await fillDisk(knex, table, 'insert or update');
+  await addSession(knex, {});
+  const full = await until('two sessions', async () => {
+    const now = await scrape();
+    return now.of('shop_active_sessions') === 2 && now;
+  });
+  assert.equal(full.of('shop_payments_unsettled'), 0);
+});
+
+test('workers show in their states, and their restarts and crashes count', async (t) => {
+  const { url } = await testDatabase(t);
+  const { primary, places, scrape } = await measuredPrimary(t, url);
+  const workers = async () => {
+    const now = await scrape();
+    return ['starting', 'serving', 'draining', 'down'].map((state) => now.of('shop_workers', { state }));
+  };
+  assert.deepEqual(await workers(), [0, 0, 0, 0]);
+  places.push({ state: 'serving' }, { state: 'serving' }, { state: 'starting' });
+  assert.deepEqual(await workers(), [1, 2, 0, 0]);
+  places[0] = { state: 'down' };
+  assert.deepEqual(await workers(), [1, 1, 0, 1]);
+
+  primary.workerRestarted('signal');
+  primary.workerCrashed();
+  const scraped = await scrape();
+  assert.equal(scraped.of('shop_worker_restarts_total', { reason: 'signal' }), 1);
+  assert.equal(scraped.of('shop_worker_restarts_total', { reason: 'exit' }), 0);
+  assert.equal(scraped.of('shop_errors_total', { type: 'worker_crash', route: 'none' }), 1);
+});
+
+test('the host CPU is a part of the whole machine', async (t) => {
+  const { url } = await testDatabase(t);
+  const { scrape } = await measuredPrimary(t, url);
+  const spinning = setInterval(() => {
+    const end = performance.now() + 50;
+    while (performance.now() < end);
+  }, 1);
+  t.after(() => clearInterval(spinning));
+  const usage = await until('some use', async () => (await scrape()).of('shop_host_cpu_usage_ratio'));
+  assert.ok(usage > 0 && usage <= 1, String(usage));
+});
+
+test('the host CPU is unknown before the second sample, and where the system counts nothing', async (t) => {
+  const registry = new WorkerRegistry();
+  const usage = new Gauge({ name: 'usage', help: 'help', registers: [registry] });
+  const shown = async () => parseExposition(await registry.metrics()).of('usage');
+  let counted = { busy: 0, total: 0 };
+  let samples = 0;
+  const sampler = sampleHostCpu(usage, async () => {
+    samples++;
+    return counted;
+  });
+  t.after(() => sampler.stop());
+  await sampler.first;
+  assert.ok(Number.isNaN(await shown()));
+  await until('more samples', () => samples > 3);
+  assert.ok(Number.isNaN(await shown()), 'the system counts nothing');
+  counted = { busy: 30, total: 120 };
+  await until('a share', async () => (await shown()) === 0.25);
+});
+
+test('/proc/stat: idle and I/O wait are not busy, and guest time counts once', () => {
+  assert.deepEqual(parseProcStat('cpu  100 20 30 400 50 6 7 8 90 9\ncpu0 1 1 1 1\n'), { busy: 171, total: 621 });
+  assert.throws(() => parseProcStat('nonsense'));
+});

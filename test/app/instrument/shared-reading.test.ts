@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { type TestContext, test } from 'node:test';
+import type { Knex } from 'knex';
+import { connect } from '../../../src/db/index.ts';
+import { foldSessionChanges, readSessions } from '../../../src/instrument/database-readings.ts';
+import { findReading, isFresh, takeReading } from '../../../src/instrument/shared-reading.ts';
+import { createLog } from '../../../src/log.ts';
+import { addToCart, removeItem, setQuantity } from '../../../src/shop/cart/queries.ts';
+import { visit } from '../../../src/shop/sessions/queries.ts';
+import { testDatabase } from '../../support/database.ts';
+import { PATIENT } from '../../support/test-server.ts';
+import { until } from '../../support/wait.ts';
+
+const log = createLog({ logLevel: 'silent' }, 'test');
+
+/** The truth, counted one by one. */
+async function counted(knex: Knex): Promise<{ active: number; withCart: number }> {
+  const { rows } = await knex.raw(`
+    select
+      count(*) filter (where last_seen_at > now() - interval '5 minutes') as active,
+      count(*) filter (where last_seen_at > now() - interval '30 minutes' and exists (
+        select from carts join cart_items on cart_items.cart_id = carts.id
+        where carts.session_id = sessions.id and carts.status = 'open')) as "withCart"
+    from sessions`);
+  return rows[0];
+}
+
+const pick = <T>(values: readonly T[]): T => values[Math.floor(Math.random() * values.length)] as T;
+
+/** Ages that no test is slow enough to carry over an edge. */
+const AGES = ['0 seconds', '1 minute', '3 minutes', '10 minutes', '20 minutes', '50 minutes', '2 days'];
+
+/** Whatever changes who counts, by the shop's own queries and by hand. */
+const CHANGES: ((knex: Knex, session: string) => PromiseLike<unknown>)[] = [
+  (knex, id) =>
+    knex('sessions')
+      .where({ id })
+      .update({ last_seen_at: knex.raw('now() - ?::interval', [pick(AGES)]) }),
+  (knex, id) => knex('sessions').where({ id }).update({ kept_until: 'infinity' }),
+  (knex, id) => visit(knex, id),
+  (knex, id) => addToCart(knex, id, pick([1, 2, 3]), 1),
+  (knex, id) => addToCart(knex, id, pick([1, 2, 3]), 99),
+  async (knex, id) => removeItem(knex, id, await anItem(knex, id)),
+  async (knex, id) => setQuantity(knex, id, await anItem(knex, id), 3),
+  (knex, id) => knex('carts').where({ session_id: id, status: 'open' }).update({ status: 'ordered' }),
+  (knex, id) => knex('carts').where({ session_id: id }).delete(),
+  (knex, id) => knex('sessions').where({ id }).delete(),
+  (knex, id) => knex('sessions').insert({ id }).onConflict('id').ignore(),
+  (knex) => foldSessionChanges(knex),
+];
+
+async function anItem(knex: Knex, session: string): Promise<number> {
+  const item = await knex('cart_items')
+    .join('carts', 'carts.id', 'cart_id')
+    .where('session_id', session)
+    .first('cart_items.id');
+  return item?.id ?? 1;
+}
+
+test('the kept counts are what counting one by one gives, whatever changes and however much at once', async (t) => {
+  const { knex } = await testDatabase(t);
+  const sessions = Array.from({ length: 12 }, () => randomUUID());
+  await knex('sessions').insert(sessions.map((id) => ({ id })));
+  for (let round = 0; round < 25; round++) {
+    const changes = Array.from({ length: 12 }, () => pick(CHANGES)(knex, pick(sessions)));
+    // A session that another change has removed takes no cart.
+    for (const { status, reason } of (await Promise.allSettled(changes)) as PromiseRejectedResult[]) {
+      if (status === 'rejected') assert.match(String(reason), /carts_session_id_fkey|cart_items_cart_id_fkey/);
+    }
+    assert.deepEqual(await readSessions(knex), await counted(knex));
+  }
+  await knex.raw(
+    'insert into sessions (id, last_seen_at) select gen_random_uuid(), now() from generate_series(1, 30000)',
+  );
+  await knex.raw("update sessions set last_seen_at = now() - interval '1 minute'");
+  for (let fold = 0; fold < 5; fold++) {
+    await foldSessionChanges(knex);
+    assert.deepEqual(await readSessions(knex), await counted(knex));
+  }
+  assert.equal((await knex('session_changes').first(knex.raw('count(*)'))).count, 0);
+  await knex('sessions').delete();
+  assert.deepEqual(await readSessions(knex), { active: 0, withCart: 0 });
+});
+
+test('what was there before the counts is counted', async (t) => {
+  const { knex } = await testDatabase(t);
+  const { down, up } = await import('../../../src/db/migrations/0004-session-counts.ts');
+  await knex.transaction(down);
+  const [id, other] = [randomUUID(), randomUUID()];
+  await knex('sessions').insert([{ id }, { id: other, last_seen_at: knex.raw("now() - interval '10 minutes'") }]);
+  await addToCart(knex, other, 1, 1);
+  await knex.transaction(up);
+  assert.deepEqual(await readSessions(knex), { active: 1, withCart: 1 });
+});
+
+/** As many instances as asked, each with a pool of its own. */
+function instances(t: TestContext, url: string, count: number): Knex[] {
+  return Array.from({ length: count }, () => {
+    const knex = connect({ url }, { poolMax: 1, applicationName: 'test', log, deadlines: PATIENT });
+    t.after(() => knex.destroy());
+    return knex;
+  });
+}
+
+test('of many instances one takes a reading, and all have it', async (t) => {
+  const { url, knex } = await testDatabase(t);
+  const all = instances(t, url, 8);
+  let taken = 0;
+  let most = 0;
+  let atOnce = 0;
+  async function take(): Promise<number> {
+    atOnce += 1;
+    most = Math.max(most, atOnce);
+    await knex.raw('select 1');
+    atOnce -= 1;
+    return ++taken;
+  }
+  // When nobody has taken one, they all begin at the same moment; and so when it is due again, or lies in the future.
+  for (const due of [null, "now() - interval '1 minute'", "now() + interval '1 hour'"]) {
+    if (due) await knex('gauge_readings').update({ taken_at: knex.raw(due) });
+    const before = taken;
+    await Promise.all(all.map((instance) => takeReading(instance, 'test', take)));
+    const readings = await Promise.all(all.map((instance) => findReading<number>(instance, 'test')));
+    for (const found of readings) {
+      assert.equal(found?.reading, taken);
+      assert.ok(found && found.ageMs >= 0);
+    }
+    // A machine that stands still for longer than a reading is fresh sees more than one; never two at a time.
+    assert.ok(taken > before);
+    assert.equal(most, 1);
+  }
+  await until('a reading that is no longer fresh', async () => {
+    const found = await findReading(knex, 'test');
+    return found && !isFresh(found);
+  });
+});
+
+test('an instance that dies while it takes a reading leaves it to the next', async (t) => {
+  const { url, knex } = await testDatabase(t);
+  const [dying, next] = instances(t, url, 2) as [Knex, Knex];
+  const dies = takeReading(dying, 'test', async (transaction) => {
+    const { rows } = await transaction.raw('select pg_backend_pid() as pid');
+    await knex.raw('select pg_terminate_backend(?)', [rows[0].pid]);
+    return transaction.raw('select 1');
+  });
+  await assert.rejects(dies);
+  await until('the next has it', () => takeReading(next, 'test', () => Promise.resolve(7)));
+  assert.equal((await findReading<number>(knex, 'test'))?.reading, 7);
+});

@@ -1,0 +1,383 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { testProvider } from '../../support/provider.ts';
+import { dump, startShop, type TestShop } from '../../support/shop.ts';
+import { PATIENT } from '../../support/test-server.ts';
+import { CUSTOMER, DECLINED_CARD, type Visitor } from '../../support/visitor.ts';
+import { until } from '../../support/wait.ts';
+
+async function withCart(shop: TestShop, quantity = 1): Promise<{ shopper: Visitor; cart: string }> {
+  const shopper = shop.visitor();
+  const added = await shopper.post('/add_to_cart/1', { quantity });
+  assert.equal(added.status, 302);
+  const form = await shopper.get('/checkout');
+  const cart = /name="cart" value="([^"]+)"/.exec(form.text)?.[1];
+  assert.ok(cart);
+  return { shopper, cart };
+}
+
+test('a declined card keeps the cart, and the form without the card', async (t) => {
+  const shop = await startShop(t);
+  const { shopper, cart } = await withCart(shop, 2);
+  const before = await dump(shop.knex);
+
+  const declined = await shopper.post('/checkout', { ...CUSTOMER, cart, card_number: DECLINED_CARD, cvv: '7391' });
+
+  assert.equal(declined.status, 422);
+  assert.match(declined.text, /O pagamento foi recusado/);
+  assert.ok(declined.text.includes(CUSTOMER.address1));
+  // The page names the test cards itself, but in no field; the cart's id may hold any digits.
+  assert.doesNotMatch(declined.text.replaceAll(cart, ''), /value="[^"]*(4000|7391|12\/39)/);
+  assert.equal(await dump(shop.knex), before);
+  const metrics = await shop.metrics();
+  assert.equal(metrics.of('shop_orders_total', { outcome: 'declined' }), 1);
+  assert.equal(metrics.of('shop_errors_total', { type: 'payment_declined', route: '/checkout' }), 1);
+  assert.equal(metrics.of('shop_errors_total'), 1);
+
+  assert.equal((await shopper.post('/checkout', { ...CUSTOMER, cart })).status, 302);
+});
+
+for (const sendsCart of [true, false]) {
+  test(`a submit repeated at once on two workers makes one order, ${sendsCart ? 'with' : 'without'} the cart's id`, async (t) => {
+    const patience = { options: { deadlineMs: 15_000 }, deadlines: PATIENT };
+    const one = await startShop(t, patience);
+    const two = await one.another(patience);
+    // Code that runs for the first time is slow.
+    await withCart(two);
+    const { shopper, cart } = await withCart(one, 2);
+    const form = sendsCart ? { ...CUSTOMER, cart } : CUSTOMER;
+
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, (_, i) => shopper.post(`${(i % 2 ? one : two).origin}/checkout`, form)),
+    );
+    answers.push(await shopper.post('/checkout', form));
+
+    const places = new Set(answers.map(({ status, location }) => `${status} ${location}`));
+    assert.equal(places.size, 1, [...places].join());
+    assert.match([...places].join(), /^302 \/order_confirmation\/FS-/);
+    assert.equal((await one.knex('orders')).length, 1);
+    const paid = await Promise.all(
+      [one, two].map(async (shop) => (await shop.metrics()).of('shop_orders_total', { outcome: 'paid' })),
+    );
+    assert.equal(
+      paid.reduce((sum, count) => sum + count),
+      1,
+    );
+  });
+}
+
+test('ten shoppers race for the last unit: one gets it', async (t) => {
+  const one = await startShop(t);
+  const two = await one.another();
+  await one.knex('products').where('id', 1).update({ stock: 1 });
+  const racers = await Promise.all(Array.from({ length: 10 }, (_, i) => withCart(i % 2 ? one : two)));
+
+  const answers = await Promise.all(
+    racers.map(({ shopper, cart }) => shopper.post('/checkout', { ...CUSTOMER, cart })),
+  );
+
+  assert.deepEqual(answers.map(({ status }) => status).sort(), [302, ...Array<number>(9).fill(409)]);
+  assert.match(answers.find(({ status }) => status === 409)?.text ?? '', /está esgotado/);
+  assert.equal((await one.knex('products').where('id', 1).first()).stock, 0);
+  assert.equal((await one.knex('orders')).length, 1);
+  assert.equal((await one.knex('carts').where('status', 'open')).length, 9);
+});
+
+test('two products in opposite order never block each other', async (t) => {
+  const shop = await startShop(t);
+  const buyers = await Promise.all(
+    // As many as work at a time, so nobody stands in line.
+    Array.from({ length: 8 }, async (_, i) => {
+      const shopper = shop.visitor();
+      for (const product of i % 2 ? [3, 4] : [4, 3]) await shopper.post(`/add_to_cart/${product}`, { quantity: 1 });
+      return shopper;
+    }),
+  );
+  const answers = await Promise.all(buyers.map((shopper) => shopper.post('/checkout', CUSTOMER)));
+  assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([302]));
+  assert.equal((await shop.knex('orders')).length, buyers.length);
+});
+
+test('what is not in stock is not sold, and nothing changes', async (t) => {
+  const shop = await startShop(t);
+  const { shopper, cart } = await withCart(shop, 3);
+  await shop.knex('products').where('id', 1).update({ stock: 2 });
+  const before = await dump(shop.knex);
+  const refused = await shopper.post('/checkout', { ...CUSTOMER, cart });
+  assert.equal(refused.status, 409);
+  assert.match(refused.text, /restam 2, e você quer 3/);
+  assert.equal(await dump(shop.knex), before);
+  assert.equal((await shop.metrics()).of('shop_orders_total', { outcome: 'out_of_stock' }), 1);
+});
+
+test('an empty cart has nothing to order', async (t) => {
+  const shop = await startShop(t);
+  const shopper = shop.visitor();
+  assert.equal((await shopper.get('/checkout')).location, '/cart');
+  assert.match((await shopper.get('/cart')).text, /Seu carrinho está vazio/);
+  assert.equal((await shopper.post('/checkout', CUSTOMER)).location, '/cart');
+  assert.equal((await shop.knex('orders')).length, 0);
+});
+
+test("an order is shown to its own session only, and someone else's cart can't be ordered", async (t) => {
+  const shop = await startShop(t);
+  const { shopper, cart } = await withCart(shop);
+  const { shopper: stranger, cart: strangersCart } = await withCart(shop);
+
+  assert.equal((await stranger.post('/checkout', { ...CUSTOMER, cart })).location, '/cart');
+  assert.equal((await shop.knex('orders')).length, 0);
+
+  const { location } = await shopper.post('/checkout', { ...CUSTOMER, cart });
+  assert.ok(location);
+  assert.equal((await shopper.get(location)).status, 200);
+  assert.equal((await stranger.get(location)).status, 404);
+  assert.equal((await shop.visitor().get(location)).status, 404);
+  assert.equal((await shopper.get('/order_confirmation/FS-AAAAAAAAAAAAAAAA')).status, 404);
+  assert.equal((await shop.knex('carts').where('id', strangersCart).first()).status, 'open');
+});
+
+test('every mistake in the form is named, and nothing changes', async (t) => {
+  const shop = await startShop(t);
+  const { shopper, cart } = await withCart(shop);
+  const before = await dump(shop.knex);
+  const wrong: [field: string, value: string, message: RegExp][] = [
+    ['first_name', ' ', /Preencha/],
+    ['last_name', 'x'.repeat(101), /no máximo 100/],
+    ['first_name', '4242 4242 4242 4242', /número de um cartão/],
+    ['address1', 'cartão 4242-4242-4242-4242, 12/39', /número de um cartão/],
+    ['address1', 'x'.repeat(256), /no máximo 255/],
+    ['address2', '5105105105105100', /número de um cartão/],
+    ['email', '4242424242424242@exemplo.com.br', /número de um cartão/],
+    ['email', 'ana@', /e-mail/],
+    ['mobile', '123', /celular/],
+    ['address1', '', /Preencha/],
+    ['city', 'São\u0000Paulo', /caracteres que não podem/],
+    ['state', '', /Preencha/],
+    ['country', '', /Preencha/],
+    ['zip', '1234', /CEP/],
+    ['card_name', '', /Preencha/],
+    ['card_number', '4242424242424241', /cartão não é válido/],
+    ['card_number', '424242', /cartão não é válido/],
+    ['card_number', '4'.repeat(300), /no máximo/],
+    ['expiry_date', '13/39', /MM\/AA/],
+    ['expiry_date', '1339', /MM\/AA/],
+    ['expiry_date', '01/20', /vencido/],
+    ['cvv', '12', /3 ou 4/],
+    ['cvv', '12345', /3 ou 4/],
+  ];
+  for (const [field, value, message] of wrong) {
+    const html = await shopper.post('/checkout', { ...CUSTOMER, cart, [field]: value });
+    assert.equal(html.status, 422, field);
+    assert.match(html.text, message, field);
+    const json = await shopper.post('/checkout', { ...CUSTOMER, cart, [field]: value }, { accept: 'application/json' });
+    assert.deepEqual(Object.keys(JSON.parse(json.text).error.fields), [field]);
+  }
+  const { card_number: _, ...incomplete } = CUSTOMER;
+  assert.equal((await shopper.post('/checkout', incomplete)).status, 422);
+  assert.equal((await shopper.post('/checkout', { ...CUSTOMER, cart: 'x' })).status, 422);
+  assert.equal(await dump(shop.knex), before);
+  assert.equal((await shop.metrics()).of('shop_errors_total', { type: 'validation' }), wrong.length * 2 + 2);
+});
+
+test("a card's number in any stored field is refused, and shown nowhere", async (t) => {
+  const shop = await startShop(t);
+  const { shopper, cart } = await withCart(shop);
+  const before = await dump(shop.knex);
+  const strays: Record<string, string>[] = [
+    { address2: '4242 4242 4242 4242 12/30 123' },
+    { address2: '99424242424242424212' },
+    { mobile: '378282246310005' },
+    { mobile: '4242424242424242' },
+    { mobile: '4222222222222' },
+    { mobile: '00378282246310005' },
+    { card_name: 'ANA SOUZA 4242.4242.4242.4242' },
+    { city: '4242/4242/4242/4242' },
+    { state: '4242  4242  4242  4242' },
+    { country: '4242\u00a04242\u00a04242\u00a04242' },
+    { zip: '4222222222222', country: 'Chile' },
+    { address1: 'Rua 10, ４２４２ ４２４２ ４２４２ ４２４２', address2: '' },
+    { last_name: '٤٢٤٢٤٢٤٢٤٢٤٢٤٢٤٢' },
+    { first_name: 'Ana 4242 4242', last_name: '4242 4242 Souza' },
+    { address1: 'Rua das Flores, 10 - 424242', address2: '4242424242, fundos' },
+  ];
+  for (const stray of strays) {
+    const names = Object.keys(stray).filter((name) => /\p{Nd}/u.test(stray[name] as string));
+    const form = { ...CUSTOMER, cart, ...stray };
+    const html = await shopper.post('/checkout', form);
+    assert.equal(html.status, 422, JSON.stringify(stray));
+    for (const name of names) assert.ok(!html.text.includes(stray[name] as string), name);
+    assert.match(html.text, /número de um cartão/);
+    const json = await shopper.post('/checkout', form, { accept: 'application/json' });
+    assert.deepEqual(Object.keys(JSON.parse(json.text).error.fields), names);
+  }
+  assert.equal(await dump(shop.knex), before);
+  assert.equal((await shopper.post('/checkout', { ...CUSTOMER, cart })).status, 302);
+});
+
+test('plausible addresses and spellings of a card are taken', async (t) => {
+  const shop = await startShop(t);
+  const plausible: Record<string, string>[] = [
+    { state: 'CA', zip: '12345', country: 'United States', mobile: '+1 (555) 123-4567' },
+    { zip: 'SW1A 1AA', country: 'United Kingdom', state: 'London' },
+    { zip: '01310100', country: 'BR', state: 'São Paulo' },
+    { card_number: '4242 4242 4242 4242', expiry_date: '12/2039', cvv: '1234' },
+    { card_number: '4242-4242-4242-4242', expiry_date: '12 / 39' },
+    { expiry_date: '1239' },
+    { card_number: '4222222222222', address2: '' },
+    { address1: `Rua ${'x'.repeat(251)}`, mobile: '5511912345601' },
+    { mobile: '0049 151 24988432' },
+    { mobile: '0043 66417144921' },
+    { address2: 'entre os números 1000 2000 3000 4001' },
+    { first_name: "D'Ávila", last_name: 'Ng', email: 'a+b@exemplo.com.br' },
+  ];
+  for (const fields of plausible) {
+    const { shopper } = await withCart(shop);
+    const answer = await shopper.post('/checkout', { ...CUSTOMER, ...fields }, { accept: 'application/json' });
+    assert.equal(answer.status, 302, `${JSON.stringify(fields)} ${answer.text}`);
+  }
+  const { country: _, ...withoutCountry } = CUSTOMER;
+  const { shopper } = await withCart(shop);
+  assert.equal((await shopper.post('/checkout', withoutCountry)).status, 302);
+  assert.equal((await shop.knex('orders').orderBy('id', 'desc').first()).country, 'Brasil');
+});
+
+test('what a shopper types is shown as text', async (t) => {
+  const shop = await startShop(t);
+  const { shopper } = await withCart(shop);
+  const nasty = { first_name: '<script>alert(1)</script>', city: '"><img src=x onerror=alert(1)>' };
+  const again = await shopper.post('/checkout', { ...CUSTOMER, ...nasty, zip: 'x' });
+  assert.equal(again.status, 422);
+  const { location } = await shopper.post('/checkout', { ...CUSTOMER, ...nasty });
+  const confirmation = await shopper.get(location ?? '');
+  assert.equal(confirmation.status, 200);
+  for (const { text } of [again, confirmation]) {
+    assert.doesNotMatch(text, /<script>alert|<img src=x/);
+    assert.match(text, /&lt;script&gt;alert/);
+  }
+});
+
+test('a payment provider that hangs or fails costs a 503 and no order, and a late approval is given back', async (t) => {
+  let approve: ((value: { approved: true }) => void) | undefined;
+  let failing = false;
+  const payments = testProvider({
+    authorize: () => {
+      if (failing) return Promise.reject(new Error('provider down'));
+      return new Promise((resolve) => {
+        approve = resolve;
+      });
+    },
+    cancel: async () => {
+      if (payments.cancelled.length === 1) throw new Error('provider down');
+    },
+  });
+  const shop = await startShop(t, { payments });
+  const { shopper, cart } = await withCart(shop);
+  const before = await dump(shop.knex);
+
+  const startedMs = performance.now();
+  const hung = await shopper.post('/checkout', { ...CUSTOMER, cart });
+  assert.equal(hung.status, 503);
+  assert.ok(performance.now() - startedMs < 4_000, 'the deadline, with time for a busy machine');
+  assert.ok(Number(hung.headers.get('retry-after')) > 0);
+  approve?.({ approved: true });
+  failing = true;
+  assert.equal((await shopper.post('/checkout', { ...CUSTOMER, cart })).status, 503);
+
+  const [late, refused] = payments.asked as [string, string];
+  await until(
+    'both are given back',
+    async () => (await shop.knex('payments').where('state', 'cancelled')).length === 2,
+  );
+  assert.deepEqual(payments.cancelled.toSorted(), [late, late, refused].sort(), 'tried again after a failure');
+  assert.equal(await dump(shop.knex), before);
+  const metrics = await shop.metrics();
+  assert.equal(metrics.of('shop_orders_total', { outcome: 'failed' }), 2);
+  assert.ok(metrics.of('shop_request_time_seconds_total', { route: '/checkout', spent: 'payment' }) > 1);
+  assert.equal(metrics.of('shop_checkout_phase_duration_seconds_count', { phase: 'payment' }), 2);
+});
+
+test('while the payment provider hangs, whoever does not pay is served as usual', async (t) => {
+  const payments = testProvider({ authorize: () => new Promise(() => {}) });
+  const shop = await startShop(t, { payments });
+  const payers = await Promise.all(Array.from({ length: 30 }, () => withCart(shop)));
+  const browser = shop.visitor();
+
+  const answers = Promise.all(payers.map(({ shopper, cart }) => shopper.post('/checkout', { ...CUSTOMER, cart })));
+  await until('checkouts wait for the provider', () => payments.asked.length > 0);
+  for (const page of ['/', '/shop?q=a', '/detail/1', '/cart'])
+    assert.equal((await browser.get(page)).status, 200, page);
+  for (const { status, headers } of await answers) {
+    assert.equal(status, 503);
+    assert.ok(Number(headers.get('retry-after')) > 0);
+  }
+
+  const asked = payments.asked.length;
+  assert.ok(asked < payers.length, 'the others stood in line, and gave up');
+  // Who had stood in line before may have been answered by the page's own deadline.
+  const metrics = await until('each is known to have failed', async () => {
+    const scrape = await shop.metrics();
+    return scrape.of('shop_orders_total', { outcome: 'failed' }) === payers.length && scrape;
+  });
+  assert.equal(metrics.of('shop_errors_total', { type: 'overload', route: '/checkout' }), payers.length);
+  assert.equal(metrics.of('shop_errors_total'), payers.length);
+  const spent = (on: string) => metrics.of('shop_request_time_seconds_total', { route: '/checkout', spent: on });
+  assert.ok(spent('payment') > spent('db_wait'), `payment ${spent('payment')}, db_wait ${spent('db_wait')}`);
+  assert.ok(spent('payment') > asked + 0.6 * (payers.length - asked), 'at the provider 1.2 s, in line 0.7 s');
+  assert.match(shop.log(), /8 checkouts were under way/);
+  assert.equal((await shop.knex('orders')).length, 0);
+  assert.equal((await shop.knex('carts').where('status', 'open')).length, payers.length);
+});
+
+test('a payment whose order can not be written is given back, and a failure to do so hides no other', async (t) => {
+  const payments = testProvider({ cancel: () => Promise.reject(new Error('provider down')) });
+  const shop = await startShop(t, { payments });
+  const { shopper } = await withCart(shop);
+  await shop.knex.raw('alter table orders add constraint refuse check (false)');
+  const answer = await shopper.post('/checkout', CUSTOMER);
+  assert.equal(answer.status, 500);
+  assert.match(shop.log(), /"status":500,.*violates check constraint/);
+  await until('the provider is asked to give it back', () => payments.cancelled.includes(payments.asked[0] ?? ''));
+  assert.equal((await shop.knex('orders')).length, 0);
+  const metrics = await shop.metrics();
+  assert.equal(metrics.of('shop_errors_total', { type: 'internal', route: '/checkout' }), 1);
+  assert.equal(metrics.of('shop_orders_total', { outcome: 'failed' }), 1);
+  assert.ok(!shop.log().includes(CUSTOMER.address1));
+});
+
+test('while a payment is given back for what was sold just before, nobody waits: neither this shopper nor the next', async (t) => {
+  let soldOut = true;
+  let failCancel = () => {};
+  const payments = testProvider({
+    authorize: async () => {
+      if (soldOut) await shop.knex('products').where('id', 1).update({ stock: 0 });
+      return { approved: true };
+    },
+    cancel: () => {
+      if (payments.cancelled.length > 1) return Promise.resolve();
+      return new Promise((_resolve, reject) => {
+        failCancel = () => reject(new Error('provider down'));
+      });
+    },
+  });
+  const shop = await startShop(t, { payments });
+  const { shopper: loser } = await withCart(shop);
+  const { shopper: next } = await withCart(shop);
+
+  const refused = await loser.post('/checkout', CUSTOMER);
+  assert.equal(refused.status, 409, refused.text);
+  assert.match(refused.text, /está esgotado/);
+  soldOut = false;
+  await shop.knex('products').where('id', 1).update({ stock: 1 });
+  assert.equal((await next.post('/checkout', CUSTOMER)).status, 302);
+
+  const [lost] = payments.asked;
+  await until('it is asked for', () => payments.cancelled.length === 1);
+  failCancel();
+  await until('it is given back', () => shop.log().includes('its payment is given back'));
+  assert.deepEqual(payments.cancelled, [lost, lost]);
+  assert.match(shop.log(), new RegExp(`"paymentReference":"${lost}","msg":"the order was not made`));
+  const metrics = await shop.metrics();
+  assert.equal(metrics.of('shop_orders_total', { outcome: 'out_of_stock' }), 1);
+  assert.equal(metrics.of('shop_orders_total', { outcome: 'paid' }), 1);
+  assert.equal(metrics.of('shop_orders_total', { outcome: 'failed' }), 0);
+});

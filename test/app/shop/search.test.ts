@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { pino } from 'pino';
+import { connect, prepareDatabase } from '../../../src/db/index.ts';
+import { testDatabase } from '../../support/database.ts';
+import { startShop } from '../../support/shop.ts';
+import { whenDone } from '../../support/when-done.ts';
+
+/** Ids of the listed products, in their order. */
+function listed(html: string): number[] {
+  const main = html.slice(html.indexOf('<main'));
+  return [...new Set([...main.matchAll(/href="\/detail\/(\d+)"/g)].map(([, id]) => Number(id)))];
+}
+
+test('the shop is searched, filtered, sorted and turned page by page', async (t) => {
+  const shop = await startShop(t);
+  const shopper = shop.visitor();
+  const all: { id: number; price_cents: number; name: string }[] = await shop.knex('products').orderBy('id');
+
+  const pages = await Promise.all([1, 2].map((page) => shopper.get(`/shop?sort=price_asc&page=${page}`)));
+  const byPrice = all.toSorted((a, b) => a.price_cents - b.price_cents || a.id - b.id).map(({ id }) => id);
+  assert.deepEqual(
+    pages.flatMap(({ text }) => listed(text)),
+    byPrice,
+  );
+
+  const category = await shop.knex('categories').orderBy('position').first();
+  const inCategory = await shop.knex('products').where('category_id', category.id).pluck('id');
+  assert.deepEqual(
+    listed((await shopper.get(`/shop?category=${category.slug}`)).text).sort((a, b) => a - b),
+    inCategory,
+  );
+
+  const bag = all.find(({ name }) => name.startsWith('Mochila Urbana'));
+  assert.ok(listed((await shopper.get('/shop?q=MÔCHILA+urbana')).text).includes(bag?.id ?? 0));
+  const nothing = await shopper.get('/shop?q=nada+disso');
+  assert.equal(nothing.status, 200);
+  assert.deepEqual(listed(nothing.text), []);
+});
+
+/** A shop on a database whose locale knows no letters but those of ASCII. */
+async function shopInLocaleC(t: TestContext) {
+  const { url, knex: maker } = await testDatabase(t);
+  const other = new URL(url);
+  other.pathname += '_c';
+  const name = other.pathname.slice(1);
+  await maker.raw(`create database ?? template template0 encoding 'UTF8' locale_provider libc locale 'C'`, [name]);
+  const log = pino({ level: 'silent' });
+  await prepareDatabase({ url: other.href }, { log });
+  const database = connect({ url: other.href }, { poolMax: 5, applicationName: 'test', log });
+  whenDone(t, async () => {
+    await database.destroy();
+    await maker.raw('drop database ?? with (force)', [name]);
+  });
+  return { shop: await (await startShop(t)).another({ database }), database };
+}
+
+test('accents and capitals make no difference, in any locale of the database', async (t) => {
+  const inC = await shopInLocaleC(t);
+  const usual = await startShop(t);
+  const names = ['Óculos de Zol', 'ÓCULOS DE ZOL', 'O\u0301culos de Zol', 'Øculos LÆSØ de Zol', 'Çãõ ÇÃÕ Ñandú ŁÓDŹ'];
+  for (const { shop, knex } of [
+    { shop: inC.shop, knex: inC.database },
+    { shop: usual, knex: usual.knex },
+  ]) {
+    for (const name of names) {
+      await knex('products').where({ id: 1 }).update({ name });
+      for (const q of [name, name.toLowerCase(), name.toUpperCase(), name.normalize('NFD'), name.normalize('NFC')]) {
+        const page = await shop.visitor().get(`/shop?q=${encodeURIComponent(q)}`);
+        assert.deepEqual(listed(page.text), [1], `${q} finds ${name}`);
+      }
+    }
+    await knex('products').where({ id: 1 }).update({ name: 'Óculos de Zol' });
+    assert.deepEqual(listed((await shop.visitor().get('/shop?q=oculos+zol')).text), [1]);
+    await knex('products').where({ id: 1 }).update({ name: 'Ábaco' });
+    assert.equal(listed((await shop.visitor().get('/shop?sort=name')).text)[0], 1, 'Á is sorted with A');
+  }
+});
+
+test('what is typed is looked for, not obeyed', async (t) => {
+  const shop = await startShop(t);
+  for (const q of ['%', '_', '\\', "' or 1=1 --", '<script>alert(1)</script>', '100%', '😀', 'a'.repeat(100)]) {
+    const page = await shop.visitor().get(`/shop?q=${encodeURIComponent(q)}`);
+    assert.equal(page.status, 200, q);
+    assert.deepEqual(listed(page.text), [], q);
+    assert.ok(!page.text.includes('<script>alert'), q);
+  }
+});
+
+test('a search that no form sends is refused', async (t) => {
+  const shop = await startShop(t);
+  const wrong: [string, number][] = [
+    ['page=0', 422],
+    ['page=-1', 422],
+    ['page=abc', 422],
+    ['page=1e9', 422],
+    ['page=99999', 404],
+    [`page=${'9'.repeat(40)}`, 422],
+    ['sort=price;drop', 422],
+    ['category=nenhuma', 404],
+    ['category=a&category=b', 422],
+    ['q=a&q=b', 422],
+    [`q=${'a'.repeat(101)}`, 422],
+    ['q=%00', 400],
+  ];
+  for (const [query, status] of wrong) {
+    assert.equal((await shop.visitor().get(`/shop?${query}`)).status, status, query);
+  }
+  assert.equal((await shop.visitor().get('/shop?q=&category=&sort=&page=')).status, 200);
+});
+
+test("a card's number is not looked for, and not shown", async (t) => {
+  const shop = await startShop(t);
+  for (const q of ['4242 4242 4242 4242', 'fone ４２４２-４２４２-４２４２-４２４２']) {
+    const page = await shop.visitor().get(`/shop?q=${encodeURIComponent(q)}`);
+    assert.equal(page.status, 422);
+    assert.ok(!page.text.includes(q) && !page.text.includes(encodeURIComponent(q)));
+  }
+  assert.ok(!shop.log().includes('4242'));
+});

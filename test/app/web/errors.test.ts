@@ -1,0 +1,395 @@
+import assert from 'node:assert/strict';
+import { pbkdf2 } from 'node:crypto';
+import { once } from 'node:events';
+import { request } from 'node:http';
+import { type AddressInfo, createServer } from 'node:net';
+import { Writable } from 'node:stream';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { pino } from 'pino';
+import { connect } from '../../../src/db/index.ts';
+import { freePort } from '../../support/port.ts';
+import { testProvider } from '../../support/provider.ts';
+import { connectRaw } from '../../support/raw-client.ts';
+import { startShop } from '../../support/shop.ts';
+import { PATIENT } from '../../support/test-server.ts';
+import { CUSTOMER } from '../../support/visitor.ts';
+import { until } from '../../support/wait.ts';
+
+const JSON_PLEASE = { accept: 'application/json' };
+
+test('an error is a page in Portuguese with its id, or JSON for those who ask, and counted once', async (t) => {
+  const shop = await startShop(t);
+  const visitor = shop.visitor();
+
+  const page = await visitor.get('/detail/99999');
+  assert.equal(page.status, 404);
+  assert.match(page.headers.get('content-type') ?? '', /^text\/html; charset=utf-8/);
+  assert.match(page.text, /Esse produto não existe/);
+  assert.ok(page.text.includes(page.headers.get('x-request-id') as string));
+  assert.equal(page.headers.get('cache-control'), 'no-store');
+
+  const json = await visitor.get('/detail/99999', JSON_PLEASE);
+  assert.equal(json.status, 404);
+  const { error, requestId } = JSON.parse(json.text);
+  assert.deepEqual(error, { type: 'not_found', message: 'Esse produto não existe ou não é mais vendido.' });
+  assert.equal(requestId, json.headers.get('x-request-id'));
+
+  const metrics = await shop.metrics();
+  assert.equal(metrics.of('shop_errors_total', { type: 'not_found', route: '/detail/:id' }), 2);
+  assert.equal(metrics.of('shop_errors_total'), 2);
+  assert.equal(metrics.of('shop_product_views_total'), 0);
+});
+
+test("a trusted proxy's request id is taken over, unless it could forge log lines; nobody else's is", async (t) => {
+  const shop = await startShop(t);
+  const behindProxy = await shop.another({ options: { trustProxy: true } });
+  const idFor = async (asked: string, { origin } = behindProxy) =>
+    (await fetch(`${origin}/nowhere`, { headers: { 'x-request-id': asked } })).headers.get('x-request-id') ?? '';
+  assert.equal(await idFor('from-the-proxy-1'), 'from-the-proxy-1');
+  assert.match(await idFor('from-a-stranger-1', shop), /^[\da-f-]{36}$/);
+  for (const id of ['x', 'a b c d e f g h', `a${'b'.repeat(200)}`, '"},{"level":60', 'card-4242424242424242']) {
+    assert.match(await idFor(id), /^[\da-f-]{36}$/);
+  }
+});
+
+test('methods: HEAD is GET without a body, others are told what there is', async (t) => {
+  const shop = await startShop(t);
+  const send = (method: string, path: string) => fetch(`${shop.origin}${path}`, { method, redirect: 'manual' });
+
+  for (const path of ['/', '/shop', '/detail/1', '/contact', '/cart', '/livez', '/readyz', '/static/shop.css']) {
+    const head = await send('HEAD', path);
+    assert.equal(head.status, 200, path);
+    assert.equal(await head.text(), '');
+    assert.equal((await send('GET', `${path}/`)).status, path.startsWith('/static') ? 404 : 200, path);
+  }
+  for (const [method, path, allow] of [
+    ['GET', '/add_to_cart/1', 'OPTIONS, POST'],
+    ['DELETE', '/cart', 'GET, HEAD, OPTIONS'],
+    ['PUT', '/checkout', 'GET, HEAD, OPTIONS, POST'],
+    ['PROPFIND', '/', 'GET, HEAD, OPTIONS'],
+    ['POST', '/metrics', 'GET, HEAD, OPTIONS'],
+  ] as const) {
+    const refused = await send(method, path);
+    assert.equal(refused.status, 405, `${method} ${path}`);
+    assert.equal(refused.headers.get('allow'), allow);
+  }
+  const options = await send('OPTIONS', '/checkout');
+  assert.equal(options.status, 204);
+  assert.equal(options.headers.get('allow'), 'GET, HEAD, OPTIONS, POST');
+  assert.equal((await send('DELETE', '/nowhere')).status, 404);
+});
+
+test('a form that is no form, or too big, is refused', async (t) => {
+  const shop = await startShop(t);
+  const post = (headers: Record<string, string>, body: string | Uint8Array<ArrayBuffer>) =>
+    fetch(`${shop.origin}/add_to_cart/1`, { method: 'POST', headers, body, redirect: 'manual' });
+  const form = { 'content-type': 'application/x-www-form-urlencoded' };
+
+  assert.equal((await post(form, 'quantity=1')).status, 302);
+  assert.equal(
+    (await post({ 'content-type': 'application/x-www-form-urlencoded; charset=UTF-8' }, 'quantity=1')).status,
+    302,
+  );
+  for (const type of [
+    'application/json',
+    'text/plain',
+    'multipart/form-data; boundary=x',
+    'nonsense',
+    'application/xml',
+  ]) {
+    assert.equal((await post({ 'content-type': type }, '{"quantity":1}')).status, 415, type);
+  }
+  assert.equal((await post({ ...form, 'content-encoding': 'gzip' }, 'quantity=1')).status, 415);
+  assert.equal((await post(form, `quantity=1&x=${'y'.repeat(20_000)}`)).status, 413);
+  assert.equal((await shop.visitor().post('/add_to_cart/1', {})).status, 422);
+});
+
+test('a post without a body is an empty form, whatever its type', async (t) => {
+  const shop = await startShop(t);
+  const bought = await fetch(`${shop.origin}/add_to_cart/1`, {
+    method: 'POST',
+    body: new URLSearchParams({ quantity: '1' }),
+    redirect: 'manual',
+  });
+  const [own = ''] = bought.headers.getSetCookie().map((line) => line.split(';', 1)[0]);
+  const signature = bought.headers.getSetCookie()[1]?.split(';', 1)[0];
+  const cookie = `${own}; ${signature}`;
+  const { id } = await shop.knex('cart_items').first('id');
+  const post = (path: string, headers: Record<string, string> = {}) =>
+    fetch(`${shop.origin}${path}`, { method: 'POST', headers: { cookie, ...headers }, redirect: 'manual' });
+  for (const headers of [{}, { 'content-type': 'application/json' }, { 'content-encoding': 'gzip' }]) {
+    assert.equal((await post('/add_to_cart/1', headers as Record<string, string>)).status, 422);
+    assert.equal((await post('/checkout', headers as Record<string, string>)).status, 422);
+  }
+  assert.equal((await post(`/remove_item/${id}`)).status, 302);
+  assert.equal((await shop.knex('cart_items')).length, 0);
+});
+
+test('a body in chunks that ends at once is an empty form, whatever its type', async (t) => {
+  const shop = await startShop(t);
+  const bought = await shop.visitor().post('/add_to_cart/1', { quantity: 1 });
+  const cookie = bought.headers
+    .getSetCookie()
+    .map((line) => line.split(';', 1)[0])
+    .join('; ');
+  const { id } = await shop.knex('cart_items').first('id');
+  async function post(path: string, header: string, ...pieces: string[]): Promise<string> {
+    const client = connectRaw(t, shop.origin);
+    const [first = '', ...rest] = pieces;
+    await client.send(
+      `POST ${path} HTTP/1.1\r\nHost: localhost\r\nCookie: ${cookie}\r\nTransfer-Encoding: chunked\r\n${header}\r\n${first}`,
+    );
+    for (const piece of rest) {
+      await sleep(30);
+      await client.send(piece);
+    }
+    await until('it is answered', () => client.answer().includes('\r\n'));
+    return client.answer().slice(0, 'HTTP/1.1 302'.length);
+  }
+  const END = '0\r\n\r\n';
+  for (const header of ['', 'Content-Type: application/json\r\n', 'Content-Encoding: gzip\r\n']) {
+    for (const pieces of [[END], ['', END], ['0\r\n', '\r\n']]) {
+      assert.equal(await post('/add_to_cart/1', header, ...pieces), 'HTTP/1.1 422', header);
+    }
+    for (const pieces of [[`1\r\nx\r\n${END}`], ['', `1\r\nx\r\n${END}`]]) {
+      assert.equal(await post('/add_to_cart/1', header, ...pieces), 'HTTP/1.1 415', header);
+    }
+  }
+  const form = 'Content-Type: application/x-www-form-urlencoded\r\n';
+  assert.equal(await post('/add_to_cart/1', form, 'a\r\nquantity=1\r\n', END), 'HTTP/1.1 302');
+  assert.equal(await post(`/remove_item/${id}`, '', END), 'HTTP/1.1 302');
+  assert.equal((await shop.knex('cart_items')).length, 0);
+});
+
+test('a client that hangs up before its form has come is no failure of the shop', async (t) => {
+  const shop = await startShop(t);
+  const begun = 'POST /add_to_cart/1 HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n';
+  const form = 'Content-Type: application/x-www-form-urlencoded\r\n';
+  for (const request of [`${begun}\r\n`, `${begun}${form}\r\n`, `${begun}${form}\r\n5\r\nquan`]) {
+    const before = await shop.metrics();
+    const client = connectRaw(t, shop.origin);
+    await client.send(request);
+    await until('the shop has it', async () => (await shop.metrics()).of('http_requests_in_flight') === 1);
+    client.socket.destroy();
+    await until('it is counted', async () => (await shop.metrics()).since(before).of('shop_errors_total') === 1);
+    assert.equal((await shop.metrics()).since(before).of('shop_errors_total', { type: 'validation' }), 1);
+  }
+});
+
+test('an upload that is refused is cut off, a short form keeps its connection', async (t) => {
+  const shop = await startShop(t);
+  const endless = (type: string) =>
+    new Promise<string>((resolve, reject) => {
+      const upload = request(`${shop.origin}/add_to_cart/1`, { method: 'POST', headers: { 'content-type': type } });
+      let answer = '';
+      upload.on('response', (response) => {
+        answer = `${response.statusCode} ${response.headers.connection}`;
+      });
+      // The server closes on us, whatever we still have to say.
+      upload.on('error', () => {});
+      upload.on('close', () => (answer ? resolve(answer) : reject(new Error('no answer'))));
+      upload.write('x'.repeat(64 * 1024));
+    });
+  assert.equal(await endless('application/x-www-form-urlencoded'), '413 close');
+  assert.equal(await endless('application/json'), '415 close');
+
+  const visitor = shop.visitor();
+  assert.equal((await visitor.get('/nowhere')).headers.get('connection'), 'keep-alive');
+  assert.equal((await visitor.post('/add_to_cart/1', { quantity: 0 })).headers.get('connection'), 'keep-alive');
+});
+
+test('an unexpected failure is a 500 that tells a stranger nothing and the log everything, once', async (t) => {
+  const shop = await startShop(t);
+  await shop.knex.raw('alter table products rename column summary to blurb');
+  const page = await shop.visitor().get('/');
+  assert.equal(page.status, 500);
+  assert.doesNotMatch(page.text, /summary|column|select/);
+  const id = page.headers.get('x-request-id') ?? '';
+  const lines = shop
+    .log()
+    .split('\n')
+    .filter((line) => line.includes(id))
+    .map((line) => JSON.parse(line));
+  assert.equal(lines.length, 1);
+  assert.equal(lines[0].level, 50);
+  assert.match(lines[0].cause.message, /summary/);
+  assert.equal((await shop.metrics()).of('shop_errors_total', { type: 'internal', route: '/' }), 1);
+});
+
+/** A server that answers everything that is said to it first in the same way. */
+async function answering(t: TestContext, answer: Buffer): Promise<number> {
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.once('data', () => socket.end(answer));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  return (server.address() as AddressInfo).port;
+}
+
+/** An ErrorResponse (https://www.postgresql.org/docs/current/protocol-message-formats.html). */
+function refusalOf(code: string): Buffer {
+  const fields = Buffer.from(`SFATAL\0C${code}\0Mno\0\0`);
+  const length = Buffer.alloc(4);
+  length.writeInt32BE(4 + fields.length);
+  return Buffer.concat([Buffer.from('E'), length, fields]);
+}
+
+test('whatever keeps the shop from the database, its pages say that it is coming back', async (t) => {
+  const shop = await startShop(t);
+  const port = (answer: Buffer) => answering(t, answer);
+  for (const [what, url] of [
+    ['no TLS', `postgres://a:b@127.0.0.1:${await port(Buffer.from('N'))}/c?sslmode=require`],
+    ['no TLS after all', `postgres://a:b@127.0.0.1:${await port(Buffer.from('Snonsense'))}/c?sslmode=require`],
+    ['another protocol', `postgres://a:b@127.0.0.1:${await port(Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'))}/c`],
+    ['takes no connections', `postgres://a:b@127.0.0.1:${await port(refusalOf('55000'))}/c`],
+    ['not permitted', `postgres://a:b@127.0.0.1:${await port(refusalOf('42501'))}/c`],
+    ['a path of no folder', `postgres://a:b@${encodeURIComponent(fileURLToPath(import.meta.url))}/c`],
+    ['two addresses', `postgres://a:b@localhost:${await freePort()}/c`],
+  ] as const) {
+    const log = pino({ level: 'silent' });
+    const database = connect({ url }, { poolMax: 2, applicationName: 'shop', log });
+    const struck = await shop.another({ database });
+    const page = await struck.visitor().get('/');
+    assert.equal(page.status, 503, `${what}: ${struck.log()}`);
+    assert.ok(Number(page.headers.get('retry-after')) >= 1, what);
+    assert.equal((await struck.visitor().get('/readyz')).status, 503, what);
+    assert.equal((await struck.metrics()).of('shop_errors_total', { type: 'database', route: '/' }), 1, what);
+    await database.destroy();
+  }
+});
+
+test('a worker with its hands full refuses at once, and health checks still pass', async (t) => {
+  const shop = await startShop(t, { options: { load: { maxInFlight: 1, lateCount: 10, lateMs: 1_000 } } });
+  const visitor = shop.visitor();
+  await visitor.get('/');
+  const answers = await Promise.all(Array.from({ length: 6 }, () => visitor.get('/shop')));
+  const refused = answers.filter(({ status }) => status === 503);
+  assert.ok(refused.length > 0 && refused.length < 6);
+  assert.equal(refused[0]?.headers.get('retry-after'), '1');
+  assert.equal((await visitor.get('/livez')).status, 200);
+  assert.equal((await shop.metrics()).of('shop_errors_total', { type: 'overload', route: '/shop' }), refused.length);
+  assert.equal((await visitor.get('/shop')).status, 200);
+});
+
+test('a worker that has fallen behind refuses what is new, until it has caught up', async (t) => {
+  const load = { maxInFlight: 250, lateCount: 3, lateMs: 200 };
+  const shop = await startShop(t, { deadlines: PATIENT, options: { load, deadlineMs: 30_000 } });
+  const visitor = shop.visitor();
+  await visitor.post('/add_to_cart/1', { quantity: 1 });
+
+  const lock = await shop.knex.transaction();
+  t.after(() => lock.rollback());
+  await lock.raw('lock table cart_items in access exclusive mode');
+  const waiting = Promise.all([1, 2, 3].map(() => visitor.get('/cart')));
+  const refused = await until('a refusal', async () => {
+    const page = await fetch(`${shop.origin}/contact`, { signal: AbortSignal.timeout(100) });
+    return page.status === 503 && page;
+  });
+  assert.equal(refused.headers.get('retry-after'), '1');
+  await lock.rollback();
+
+  assert.deepEqual(
+    (await waiting).map(({ status }) => status),
+    [200, 200, 200],
+  );
+  assert.equal((await visitor.get('/contact')).status, 200);
+});
+
+test('a page that is ready after its deadline leaves the 503 alone that was sent instead', async (t) => {
+  const lines: string[] = [];
+  let release = () => {};
+  const log = pino(
+    new Writable({
+      write(line, _encoding, done) {
+        lines.push(String(line));
+        // The refusal is on its way, and is held up: its compression waits for its turn behind all this.
+        if (String(line).includes('"status":503')) {
+          for (let i = 0; i < 16; i++) pbkdf2('', '', 400_000, 32, 'sha256', () => {});
+          release();
+        }
+        done();
+      },
+    }),
+  );
+  const shop = await startShop(t, { log, options: { deadlineMs: 500 } });
+  const lock = await shop.knex.transaction();
+  // The page itself is done in time: what every page shows besides is not.
+  await lock.raw('lock table categories in access exclusive mode');
+  release = () => void lock.rollback();
+  const page = await shop.visitor().get('/contact');
+  assert.equal(page.status, 503);
+  assert.match(page.text, /problema passageiro.*<\/html>/s);
+  assert.equal((await shop.metrics()).of('shop_errors_total', { type: 'database', route: '/contact' }), 1);
+  await until('it is shown', async () => (await shop.visitor().get('/contact')).status === 200);
+  assert.ok(!lines.join('').includes('after its deadline'), 'what succeeds late is no failure');
+});
+
+test('a page that is late for another reason is no error of the database, and what it fails of then is logged once', async (t) => {
+  let answerPayment = () => {};
+  const payments = testProvider({
+    authorize: () =>
+      new Promise((resolve) => {
+        answerPayment = () => resolve({ approved: true });
+      }),
+  });
+  const shop = await startShop(t, { payments, options: { deadlineMs: 600 } });
+  const shopper = shop.visitor();
+  await until('all is warm', async () => (await shopper.get('/')).status === 200);
+  assert.equal((await shopper.post('/add_to_cart/1', { quantity: 1 })).status, 302);
+  await shop.knex.raw('alter table orders add constraint refuse check (false)');
+  const page = await shopper.post('/checkout', CUSTOMER);
+  answerPayment();
+  assert.equal(page.status, 503);
+  const line = await until('it is logged', () =>
+    shop
+      .log()
+      .split('\n')
+      .find((text) => text.includes('a page failed after its deadline')),
+  );
+  const { level, requestId, route, error, cause } = JSON.parse(line);
+  assert.deepEqual({ level, route, error }, { level: 50, route: '/checkout', error: 'internal' });
+  assert.equal(requestId, page.headers.get('x-request-id'));
+  assert.match(cause.message, /violates check constraint/);
+  assert.equal(shop.log().split('after its deadline').length, 2);
+  const metrics = await shop.metrics();
+  assert.equal(metrics.of('shop_errors_total', { type: 'overload', route: '/checkout' }), 1);
+  assert.equal(metrics.of('shop_errors_total'), 1);
+
+  await shop.knex.raw('alter table orders drop constraint refuse');
+  assert.equal((await shopper.post('/checkout', CUSTOMER)).status, 503);
+  answerPayment();
+  await until('the order is made all the same', async () => (await shop.knex('orders')).length === 1);
+  assert.match((await shopper.post('/checkout', CUSTOMER)).location ?? '', /^\/order_confirmation\//);
+});
+
+test('a form with mistakes is shown again without what the database tells of every page', async (t) => {
+  const shop = await startShop(t);
+  const shopper = shop.visitor();
+  await shopper.post('/add_to_cart/1', { quantity: 1 });
+  await shop.knex.raw('alter table categories rename to shelves');
+  const page = await shopper.post('/checkout', { ...CUSTOMER, zip: 'x' });
+  assert.equal(page.status, 422);
+  assert.match(page.text, /name="zip".*<\/html>/s);
+});
+
+test('one log line per request, without query, cookies or body', async (t) => {
+  const shop = await startShop(t);
+  const visitor = shop.visitor();
+  await visitor.get('/shop?q=segredo');
+  await visitor.post('/add_to_cart/1', { quantity: 1, secret: 'segredo' });
+  const lines = shop
+    .log()
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.deepEqual(
+    lines.map(({ method, route, status }) => `${method} ${route} ${status}`),
+    ['GET /shop 200', 'POST /add_to_cart/:id 302'],
+  );
+  assert.ok(lines.every(({ durationMs, requestId }) => durationMs >= 0 && requestId));
+  assert.doesNotMatch(shop.log(), /segredo|fake_shop/);
+});

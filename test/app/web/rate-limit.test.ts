@@ -1,0 +1,212 @@
+import assert from 'node:assert/strict';
+import { request } from 'node:http';
+import { type TestContext, test } from 'node:test';
+import { pino } from 'pino';
+import { connect } from '../../../src/db/index.ts';
+import { createRateLimiter } from '../../../src/web/index.ts';
+import { dump, startShop, type TestShop } from '../../support/shop.ts';
+import { PATIENT } from '../../support/test-server.ts';
+import { until } from '../../support/wait.ts';
+
+const ADD = { type: 'rate_limited', route: '/add_to_cart/:id' };
+const COUNTING = { operation: 'insert', table: 'rate_limits' };
+
+interface Limit {
+  posts: number;
+  windowSeconds?: number;
+  /** Trusted proxies in front. */
+  proxies?: number;
+  poolMax?: number;
+  deadlineMs?: number;
+}
+
+/** As long as a busy machine may need. */
+const PATIENT_MS = 30_000;
+
+/** An instance of the shop of one worker; all instances that are made of one shop share its database. */
+async function instance(t: TestContext, of: TestShop, { proxies = 0, poolMax = 10, ...limit }: Limit) {
+  const lines: string[] = [];
+  const log = pino({}, { write: (line: string) => lines.push(line) });
+  const database = connect({ url: of.url }, { poolMax, applicationName: 'shop', log });
+  t.after(() => database.destroy());
+  const rateLimiter = createRateLimiter({ database, log, deadlineMs: PATIENT_MS, ...limit });
+  const shop = await of.another({ database, rateLimiter, options: { trustProxy: proxies } });
+  async function post(forwardedFor?: string): Promise<{ status: number; retryAfter: string | null }> {
+    const headers: Record<string, string> = forwardedFor === undefined ? {} : { 'x-forwarded-for': forwardedFor };
+    const { status, headers: given } = await shop.visitor().post('/add_to_cart/1', { quantity: 1 }, headers);
+    return { status, retryAfter: given.get('retry-after') };
+  }
+  return { shop, post, log: () => lines.join('') };
+}
+
+test('too many posts of one address are told to wait, pages are not', async (t) => {
+  const { shop, post } = await instance(t, await startShop(t), { posts: 3 });
+  for (let i = 0; i < 3; i++) assert.equal((await post(`10.0.0.${i}`)).status, 302);
+
+  const before = await dump(shop.knex);
+  for (let i = 0; i < 5; i++) {
+    const refused = await post(`10.0.0.${i}`);
+    assert.equal(refused.status, 429);
+    assert.match(refused.retryAfter ?? '', /^([1-9]|[1-5]\d|60)$/);
+  }
+  // Not even a session is stored for a post that is refused.
+  assert.equal(await dump(shop.knex), before);
+  assert.equal((await shop.visitor().get('/cart')).status, 200);
+  const metrics = await shop.metrics();
+  assert.equal(metrics.of('shop_errors_total', ADD), 5);
+  assert.equal(metrics.of('shop_errors_total', { type: 'overload' }), 0);
+});
+
+test('a page asks for no count, a post for one, and a post that is known to be too many for none', async (t) => {
+  const { shop, post } = await instance(t, await startShop(t), { posts: 2 });
+  const counts = async () => (await shop.metrics()).of('shop_db_operation_duration_seconds_count', COUNTING);
+  for (const path of ['/', '/shop', '/detail/1', '/cart']) await shop.visitor().get(path);
+  assert.equal(await counts(), 0);
+  for (const after of [1, 2, 2, 2]) {
+    await post();
+    assert.equal(await counts(), after);
+  }
+});
+
+test('of many posts at once over several instances, exactly as many as allowed pass', async (t) => {
+  const of = await startShop(t);
+  const log = pino({ level: 'silent' });
+  function limiter(poolMax: number) {
+    const database = connect({ url: of.url }, { poolMax, applicationName: 'shop', log, deadlines: PATIENT });
+    t.after(() => database.destroy());
+    return createRateLimiter({ database, log, posts: 20, windowSeconds: 600, deadlineMs: PATIENT_MS });
+  }
+  const posts = [10, 10, 1].map(limiter).flatMap(({ count }) => Array.from({ length: 25 }, () => count('10.0.0.1')));
+  const passed = (await Promise.all(posts)).filter((retryAfterSeconds) => retryAfterSeconds === 0);
+  assert.equal(passed.length, 20);
+  // An instance that starts now knows it too.
+  assert.ok((await limiter(1).count('10.0.0.1')) > 0);
+});
+
+test('while the counts do not answer, each worker keeps the limit by itself, and no post waits for long', async (t) => {
+  const of = await startShop(t);
+  const { post, log } = await instance(t, of, { posts: 3, proxies: 1, deadlineMs: 500 });
+  const hold = await of.knex.transaction();
+  await hold.raw('lock table rate_limits in access exclusive mode');
+  for (let i = 0; i < 3; i++) assert.equal((await post('10.0.0.1')).status, 302);
+  for (let i = 0; i < 3; i++) assert.equal((await post('10.0.0.1')).status, 429);
+  assert.equal((await post('10.0.0.2')).status, 302);
+  // The others did not ask, or their second was over.
+  assert.match(log(), /count of form posts failed/);
+  await hold.commit();
+  let posts = 0;
+  await until('the shared count again', async () => {
+    // Of another client each time: this worker asks no more about one whose limit it knows.
+    const address = `10.0.1.${++posts}`;
+    await post(address);
+    return of.knex('rate_limits').where({ address }).first();
+  });
+});
+
+test('without its table or its database, no client passes unlimited', async (t) => {
+  const of = await startShop(t);
+  const { post } = await instance(t, of, { posts: 3 });
+  await of.knex.raw('drop table rate_limits');
+  assert.deepEqual(await statuses(post, 5), [302, 302, 302, 429, 429]);
+});
+
+async function statuses(post: () => Promise<{ status: number }>, times: number): Promise<number[]> {
+  const found: number[] = [];
+  for (let i = 0; i < times; i++) found.push((await post()).status);
+  return found;
+}
+
+test('a window ends, for this worker and for the others', async (t) => {
+  const of = await startShop(t);
+  const { post } = await instance(t, of, { posts: 1, windowSeconds: 1 });
+  assert.equal((await post()).status, 302);
+  for (let window = 0; window < 2; window++) {
+    await until('the next window', async () => {
+      const { status, retryAfter } = await post();
+      if (status === 429) assert.equal(retryAfter, '1');
+      return status === 302;
+    });
+  }
+});
+
+test('a clock that is set, here or at the database, closes the shop to no client and makes no one wait longer', async (t) => {
+  const of = await startShop(t);
+  const first = await instance(t, of, { posts: 1 });
+  assert.equal((await first.post()).status, 302);
+  // As the database sees its windows after it was set back an hour, and forth.
+  await of.knex('rate_limits').update({ window_ends_at: of.knex.raw("window_ends_at + interval '1 hour'") });
+  const second = await instance(t, of, { posts: 1 });
+  assert.equal((await second.post()).status, 302);
+  const third = await instance(t, of, { posts: 1 });
+  assert.match((await third.post()).retryAfter ?? '', /^([1-9]|[1-5]\d|60)$/);
+  await of.knex('rate_limits').update({ window_ends_at: of.knex.raw("window_ends_at - interval '1 hour'") });
+  const fourth = await instance(t, of, { posts: 1 });
+  assert.equal((await fourth.post()).status, 302);
+  // The worker's own clock.
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() - 3_600_000 });
+  const refused = await fourth.post();
+  assert.equal(refused.status, 429);
+  assert.match(refused.retryAfter ?? '', /^([1-9]|[1-5]\d|60)$/);
+});
+
+test('a port, a notation or a zone makes no new client; what is no address is the proxy', async (t) => {
+  const { post } = await instance(t, await startShop(t), { posts: 1, proxies: 1 });
+  for (const [first, ...same] of [
+    ['203.0.113.10', '203.0.113.10:50001', '203.0.113.10:50002', '::ffff:203.0.113.10', '[::ffff:cb00:710a]:443'],
+    ['[2001:db8::5]:443', '2001:db8::5', '"[2001:db8::5]:50001"', '[2001:DB8:0:0:ffff::]', '2001:db8::1%eth0'],
+    ['2001:db8:0:1::1', '[2001:db8:0:1:9::]:1'],
+    ['fe80::1%eth0', 'fe80::2%eth1', '[fe80::3%2]:80'],
+    ['10.0.0.1', '6.6.6.6, 10.0.0.1:7', ' 10.0.0.1 '],
+    ['unknown', '', '_hidden', 'UNKNOWN:80', '300.1.1.1', '1', '10.0.0', '[::', '6.6.6.6,', ',', '[]:443'],
+  ] as [string, ...string[]][]) {
+    assert.equal((await post(first)).status, 302, first);
+    for (const other of same) assert.equal((await post(other)).status, 429, `${other}, after ${first}`);
+  }
+  assert.equal((await post()).status, 429, 'no header, after unknown');
+});
+
+test('with so many proxies, the client is that many entries from the right, or the leftmost of fewer', async (t) => {
+  const of = await startShop(t);
+  const { post, shop } = await instance(t, of, { posts: 1, proxies: 2 });
+  assert.equal((await post('6.6.6.6, 10.0.0.1, 172.16.0.1')).status, 302);
+  assert.equal((await post('7.7.7.7, 10.0.0.1:99, 172.16.0.2')).status, 429);
+  assert.equal((await post('10.0.0.1')).status, 429);
+  assert.equal((await post('10.0.0.2, 172.16.0.1')).status, 302);
+
+  // Their words about host and scheme count the same way; a client's own, further left, do not.
+  const asked = (host: string, proto: string) =>
+    shop.visitor().get('/', { 'x-forwarded-host': host, 'x-forwarded-proto': proto });
+  const secure = async (host: string, proto: string) =>
+    (await asked(host, proto)).headers.get('strict-transport-security') !== null;
+  assert.equal(await secure('loja.example', 'https'), true);
+  assert.equal(await secure('loja.example', 'https, http'), true);
+  assert.equal(await secure('loja.example', 'http, https, http'), true);
+  assert.equal(await secure('loja.example', 'https, http, https'), false);
+  const from = (host: string, i: number) => ({
+    origin: 'https://loja.example',
+    'x-forwarded-proto': 'https',
+    'x-forwarded-host': host,
+    'x-forwarded-for': `10.9.0.${i}, 172.16.0.1`,
+  });
+  const posted = async (host: string, i: number) =>
+    (await shop.visitor().post('/add_to_cart/1', { quantity: 1 }, from(host, i))).status;
+  assert.equal(await posted('evil.example, loja.example, inner:80', 1), 302);
+  assert.equal(await posted('loja.example, evil.example, inner:80', 2), 403);
+});
+
+test('addresses in several headers are one list', async (t) => {
+  const { shop } = await instance(t, await startShop(t), { posts: 1, proxies: 1 });
+  const { hostname, port } = new URL(shop.origin);
+  const post = (addresses: string[]) =>
+    new Promise((resolve, reject) => {
+      const headers = { 'x-forwarded-for': addresses, 'content-type': 'application/x-www-form-urlencoded' };
+      request({ hostname, port, method: 'POST', path: '/add_to_cart/1', headers }, (answer) => {
+        answer.resume();
+        resolve(answer.statusCode);
+      })
+        .on('error', reject)
+        .end('quantity=1');
+    });
+  assert.equal(await post(['6.6.6.6', '10.0.0.1']), 302);
+  assert.equal(await post(['7.7.7.7', '10.0.0.1:5']), 429);
+});

@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { type IncomingHttpHeaders, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import Koa from 'koa';
+import { createAssets } from '../../../src/web/assets.ts';
+import type { RequestState } from '../../../src/web/state.ts';
+import { startShop } from '../../support/shop.ts';
+
+/** `fetch` tidies paths up and forbids caches to answer; this sends what it is told. */
+function raw(
+  origin: string,
+  path: string,
+  headers: Record<string, string> = {},
+): Promise<{ status: number; text: string; headers: IncomingHttpHeaders }> {
+  return new Promise((resolve, reject) => {
+    request(origin, { path, headers }, async (response) => {
+      let text = '';
+      for await (const chunk of response) text += chunk;
+      resolve({ status: response.statusCode ?? 0, text, headers: response.headers });
+    })
+      .on('error', reject)
+      .end();
+  });
+}
+
+test('a file keeps for ever under its version, a minute without, and is not sent twice', async (t) => {
+  const shop = await startShop(t);
+  const page = await shop.visitor().get('/');
+  const url = /href="(\/static\/shop\.css\?v=[\da-f]+)"/.exec(page.text)?.[1];
+  assert.ok(url);
+
+  const versioned = await fetch(`${shop.origin}${url}`);
+  assert.equal(versioned.status, 200);
+  assert.match(versioned.headers.get('content-type') ?? '', /^text\/css/);
+  assert.equal(versioned.headers.get('cache-control'), 'public, max-age=31536000, immutable');
+  assert.equal(versioned.headers.get('set-cookie'), null);
+  const etag = versioned.headers.get('etag') ?? '';
+  const again = await raw(shop.origin, url, { 'if-none-match': etag });
+  assert.equal(again.status, 304);
+  assert.equal(again.headers['cache-control'], 'public, max-age=31536000, immutable');
+
+  for (const path of ['/static/shop.css', '/static/shop.css?v=0000000000000000']) {
+    assert.equal((await fetch(`${shop.origin}${path}`)).headers.get('cache-control'), 'public, max-age=60');
+  }
+});
+
+test('every file that a page asks for is there', async (t) => {
+  const shop = await startShop(t);
+  const visitor = shop.visitor();
+  await visitor.post('/add_to_cart/1', { quantity: 1 });
+  const urls = new Set<string>();
+  for (const path of ['/', '/shop', '/shop?page=2', '/detail/1', '/contact', '/cart', '/checkout']) {
+    for (const [, url] of (await visitor.get(path)).text.matchAll(/(?:src|href)="(\/static\/[^"]+)"/g)) {
+      urls.add(url as string);
+    }
+  }
+  assert.ok(urls.size > 5);
+  for (const url of urls) {
+    assert.match(url, /\?v=[\da-f]{16}$/);
+    assert.equal((await fetch(`${shop.origin}${url}`)).status, 200, url);
+  }
+});
+
+test('no path leads out of the public folder', async (t) => {
+  const shop = await startShop(t);
+  for (const path of [
+    '/static/../package.json',
+    '/static/..%2fpackage.json',
+    '/static/%2e%2e/package.json',
+    '/static/%2e%2e%2f%2e%2e%2f%2e%2e%2fetc%2fpasswd',
+    '/static/....//package.json',
+    '/static/..%5c..%5cpackage.json',
+    '/static/%252e%252e/package.json',
+    '/static//etc/passwd',
+    '/static/products/../../package.json',
+    '/static/shop.css%00.png',
+    '/static/',
+    '/static',
+    '/static/products',
+    '/static/__proto__',
+    '/../package.json',
+  ]) {
+    const { status, text } = await raw(shop.origin, path);
+    assert.ok(status === 404 || status === 400, `${path} ${status}`);
+    assert.doesNotMatch(text, /"dependencies"|root:/);
+  }
+});
+
+test('a file that changes on disk, or goes, is served as it was hashed', async (t) => {
+  const root = await mkdtemp(join(tmpdir(), 'fake-shop-public-'));
+  t.after(() => rm(root, { recursive: true }));
+  for (const name of ['changed.css', 'gone.css']) await writeFile(join(root, name), 'old');
+  const assets = createAssets(root);
+  const urls = ['changed.css', 'gone.css'].map((name) => assets.url(name));
+  await writeFile(join(root, 'changed.css'), 'new, and longer');
+  await rm(join(root, 'gone.css'));
+  await writeFile(join(root, 'late.css'), 'new');
+
+  const app = new Koa<RequestState>().use((ctx) => assets.serve(ctx, ctx.path.slice('/static/'.length)));
+  app.silent = true;
+  const server = app.listen(0, '127.0.0.1');
+  t.after(() => server.close());
+  await once(server, 'listening');
+  const ask = (url: string, method = 'GET') =>
+    fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}${url}`, {
+      method,
+      headers: { connection: 'close' },
+    });
+  for (const url of urls) {
+    const file = await ask(url);
+    assert.equal(await file.text(), 'old', url);
+    assert.equal(file.headers.get('content-type'), 'text/css; charset=utf-8');
+    assert.equal(file.headers.get('content-length'), '3');
+    assert.ok(url.endsWith(`?v=${file.headers.get('etag')?.slice(1, -1)}`), 'the ETag is the version');
+    const head = await ask(url, 'HEAD');
+    assert.equal(head.headers.get('content-length'), '3');
+    assert.equal(await head.text(), '');
+  }
+  assert.equal((await ask('/static/late.css')).ok, false);
+});
+
+test('pages are compressed for those who can read it', async (t) => {
+  const shop = await startShop(t);
+  const page = await fetch(`${shop.origin}/`, { headers: { 'accept-encoding': 'gzip' } });
+  assert.equal(page.headers.get('content-encoding'), 'gzip');
+  assert.match(await page.text(), /<\/html>/);
+  const missing = await fetch(`${shop.origin}/nowhere`, { headers: { 'accept-encoding': 'gzip' } });
+  assert.match(await missing.text(), /<\/html>/);
+});

@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { pino } from 'pino';
+import { connect } from '../../../src/db/index.ts';
+import { testProvider } from '../../support/provider.ts';
+import { startProxy } from '../../support/proxy.ts';
+import { startShop } from '../../support/shop.ts';
+import { CUSTOMER } from '../../support/visitor.ts';
+import { until } from '../../support/wait.ts';
+
+/**
+ * A shop with a bad network to its database; a visitor has something in the cart.
+ *
+ * @param meanwhile what PostgreSQL does while it commits a new row of `table`
+ */
+async function startBadCommits(t: TestContext, meanwhile: string, table: 'orders' | 'payments' = 'orders') {
+  const shop = await startShop(t);
+  await shop.knex.raw(`
+    create function meanwhile() returns trigger language plpgsql as $$ begin ${meanwhile}; return null; end $$;
+    create constraint trigger meanwhile after insert on ${table} deferrable initially deferred
+    for each row execute function meanwhile()`);
+  const proxy = await startProxy(t, { port: Number(new URL(shop.url).port) });
+  const log = pino({ level: 'silent' });
+  const database = connect({ url: proxy.through(shop.url) }, { poolMax: 5, applicationName: 'test', log });
+  t.after(() => database.destroy());
+  const payments = testProvider();
+  const worker = await shop.another({ database, payments });
+  const visitor = worker.visitor();
+  assert.equal((await visitor.post('/add_to_cart/1', { quantity: 1 })).status, 302);
+  return { knex: shop.knex, proxy, worker, visitor, ...payments };
+}
+
+test('the answer to a commit is lost: the order is there, nothing is given back, and a repeated submit finds it', async (t) => {
+  const { knex, proxy, worker, visitor, asked, cancelled } = await startBadCommits(
+    t,
+    'perform pg_advisory_xact_lock(1)',
+  );
+  const pause = await knex.transaction();
+  t.after(() => pause.rollback());
+  await pause.raw('select pg_advisory_xact_lock(1)');
+  const checkout = visitor.post('/checkout', CUSTOMER);
+  await until('the commit is under way', async () =>
+    knex('pg_stat_activity').where({ state: 'active', query: 'COMMIT;' }).first('pid'),
+  );
+  proxy.block();
+  await pause.rollback();
+  assert.equal((await checkout).status, 503);
+  proxy.cut();
+  proxy.unblock();
+
+  await until('it is settled', () => worker.log().includes('the order was made'));
+  assert.deepEqual(cancelled, []);
+  const orders = await knex('orders').select('number', 'payment_reference', 'total_cents');
+  assert.deepEqual(
+    orders.map((order) => order.payment_reference),
+    asked,
+  );
+  assert.deepEqual(await knex('payments').pluck('state'), ['ordered']);
+  const again = await visitor.post('/checkout', CUSTOMER);
+  assert.equal(again.location, `/order_confirmation/${orders[0]?.number}`);
+
+  const metrics = await worker.metrics();
+  assert.equal(metrics.of('shop_orders_total', { outcome: 'paid' }), 1);
+  assert.equal(metrics.of('shop_orders_total'), 1);
+  assert.equal(metrics.of('shop_order_value_brl_total'), orders[0]?.total_cents / 100);
+  assert.equal(metrics.of('shop_units_sold_total'), 1);
+});
+
+test('a commit fails: there is no order, and the payment is given back', async (t) => {
+  const { knex, worker, visitor, asked, cancelled } = await startBadCommits(
+    t,
+    "raise exception using errcode = 'serialization_failure'",
+  );
+  assert.equal((await visitor.post('/checkout', CUSTOMER)).status, 503);
+  await until('it is settled', () => worker.log().includes('its payment is given back'));
+  assert.deepEqual(cancelled, asked);
+  assert.deepEqual(await knex('payments').pluck('state'), ['cancelled']);
+  assert.deepEqual(await knex('orders').select(), []);
+  assert.deepEqual(await knex('products').where({ id: 1 }).first('stock'), { stock: 240 });
+  const metrics = await worker.metrics();
+  assert.equal(metrics.of('shop_orders_total', { outcome: 'failed' }), 1);
+  assert.equal(metrics.of('shop_orders_total'), 1);
+});
+
+test('the answer to the start of a payment is lost: nobody pays, it is given up at once, and the cart can be paid for', async (t) => {
+  const { knex, proxy, worker, visitor, asked } = await startBadCommits(
+    t,
+    'perform pg_advisory_xact_lock(1)',
+    'payments',
+  );
+  const pause = await knex.transaction();
+  t.after(() => pause.rollback());
+  await pause.raw('select pg_advisory_xact_lock(1)');
+  const checkout = visitor.post('/checkout', CUSTOMER);
+  await until('the payment is being written', async () =>
+    knex('pg_stat_activity').where({ state: 'active', wait_event: 'advisory' }).first('pid'),
+  );
+  proxy.block();
+  await pause.rollback();
+  assert.equal((await checkout).status, 503);
+  assert.deepEqual(asked, []);
+  assert.deepEqual(await knex('payments').pluck('state'), ['started']);
+  proxy.cut();
+  proxy.unblock();
+
+  await until('it is settled', () => worker.log().includes('its payment is given back'));
+  assert.deepEqual(await knex('payments').pluck('state'), ['cancelled']);
+  const again = await visitor.post('/checkout', CUSTOMER);
+  assert.match(again.location ?? '', /^\/order_confirmation\//);
+  const metrics = await worker.metrics();
+  assert.equal(metrics.of('shop_orders_total', { outcome: 'failed' }), 1);
+  assert.equal(metrics.of('shop_orders_total', { outcome: 'paid' }), 1);
+});

@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { parseStoreFileName } from '../../../packages/cluster-metrics/src/store/layout.ts';
+import type { RunningCluster } from '../../support/cluster.ts';
+import type { Scrape } from '../../support/exposition.ts';
+import { readResources } from '../../support/resources.ts';
+import { until } from '../../support/wait.ts';
+import { addedSeries } from './boundedness.ts';
+
+/** What dead workers may leave behind in the primary. */
+export interface Leavings {
+  readonly scrape: Scrape;
+  readonly memoryBytes: number;
+  readonly descriptors: number;
+}
+
+/** The pool's connections and those of whoever asks come and go. */
+const DESCRIPTORS_THAT_COME_AND_GO = 8;
+/** A heap of so little use is given back late. */
+const MEMORY_LIMIT_BYTES = 32 * 1024 * 1024;
+
+/** Waits until every place serves and only the living have a store. */
+export async function readLeavings(shop: RunningCluster): Promise<Leavings> {
+  await until('only the living have stores', async () => {
+    const { workers } = await shop.status();
+    const living = workers.map(({ pid }) => Number(pid)).sort();
+    const stores = readdirSync(storesOf(shop.pid)).map((name) => Number(parseStoreFileName(name)?.pid));
+    return workers.every(({ state }) => state === 'serving') && String(living) === String(stores.sort());
+  });
+  const primary = (await readResources(shop)).find(({ process }) => process === 'primary');
+  assert.ok(primary);
+  return { scrape: await shop.metrics(), ...primary };
+}
+
+/** Compares two moments between which workers have died. */
+export function proveNothingStays(t: TestContext, early: Leavings, late: Leavings): void {
+  assert.deepEqual(addedSeries(early.scrape, late.scrape), []);
+  const descriptors = late.descriptors - early.descriptors;
+  const memory = late.memoryBytes - early.memoryBytes;
+  t.diagnostic(
+    `the primary: ${early.descriptors} descriptors, then ${late.descriptors}; ` +
+      `${Math.round(early.memoryBytes / 2 ** 20)} MiB, ${(memory / 2 ** 20).toFixed(1)} more`,
+  );
+  assert.ok(descriptors <= DESCRIPTORS_THAT_COME_AND_GO, `${descriptors} descriptors more`);
+  assert.ok(memory < MEMORY_LIMIT_BYTES, `${memory} bytes more`);
+}
+
+function storesOf(primary: number): string {
+  for (const parent of ['/dev/shm', tmpdir()]) {
+    const name = readdirSync(parent).find((folder) => folder.startsWith(`fake_shop-${primary}-`));
+    if (name !== undefined) return join(parent, name);
+  }
+  throw new Error(`The primary ${primary} has no folder of stores`);
+}

@@ -1,0 +1,69 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { TestContext } from 'node:test';
+import Router, { type RouterMiddleware } from '@koa/router';
+import { WorkerRegistry } from '@techcommerce/cluster-metrics';
+import Koa, { type Middleware } from 'koa';
+import { timeRequests } from '../../src/instrument/http.ts';
+import type { WorkerMetrics } from '../../src/instrument/metrics.ts';
+import type { MeasuredRoute } from '../../src/instrument/routes.ts';
+import { createWorkerMetrics } from '../../src/instrument/worker.ts';
+import { parseExposition, type Scrape } from './exposition.ts';
+
+export interface MeasuredWorker {
+  metrics: WorkerMetrics;
+  scrape(): Promise<Scrape>;
+  /** One metric alone, which costs next to nothing. */
+  scrapeOnly(name: string): Promise<Scrape>;
+}
+
+export const PRODUCTS = ['mochila-urbana', 'caneca-azul'];
+export const ROUTES: MeasuredRoute[] = [
+  { method: 'GET', route: '/', statuses: [200] },
+  { method: 'GET', route: '/detail/:id', statuses: [200, 404] },
+  { method: 'POST', route: '/detail/:id', statuses: [302, 429] },
+  { method: 'GET', route: '/slow', statuses: [200] },
+];
+
+/** All metrics of a worker, on a registry of their own. */
+export function measuredWorker(): MeasuredWorker {
+  const registry = new WorkerRegistry();
+  const metrics = createWorkerMetrics(registry, { worker: '1', products: PRODUCTS, routes: ROUTES, poolMax: 3 });
+  return {
+    metrics,
+    async scrape() {
+      return parseExposition(await registry.metrics());
+    },
+    async scrapeOnly(name) {
+      return parseExposition(await registry.getSingleMetricAsString(name));
+    },
+  };
+}
+
+export interface MeasuredApp extends MeasuredWorker {
+  url: string;
+}
+
+/** A Koa application on a real port whose requests are timed. */
+export async function measuredApp(
+  t: TestContext,
+  handlers: Partial<Record<'/' | '/detail/:id' | '/slow', RouterMiddleware>>,
+  ...inner: Middleware[]
+): Promise<MeasuredApp> {
+  const worker = measuredWorker();
+  const router = new Router();
+  for (const [path, handler] of Object.entries(handlers)) router.all(path, handler);
+  const app = new Koa();
+  app.silent = true;
+  app.use(timeRequests(worker.metrics));
+  for (const middleware of inner) app.use(middleware);
+  app.use(router.routes());
+  const server = createServer(app.callback()).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return { ...worker, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+}

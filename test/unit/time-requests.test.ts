@@ -1,0 +1,205 @@
+import assert from 'node:assert/strict';
+import { EventEmitter, once } from 'node:events';
+import { request, type ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import compress from 'koa-compress';
+import { recordPayment } from '../../src/instrument/request-clock.ts';
+import { until } from '../support/wait.ts';
+import { type MeasuredApp, measuredApp } from '../support/worker-metrics.ts';
+
+const DURATION = 'http_request_duration_seconds';
+const SIZE = 'http_response_size_bytes';
+
+/** Sends a request of any method and path, as fetch would not, and reads its answer to the end. */
+async function send(app: MeasuredApp, method: string, path: string, headers = {}): Promise<{ body: Buffer }> {
+  const sent = request(`${app.url}${path}`, { method, headers }).end();
+  const [response] = await once(sent, 'response');
+  return { body: Buffer.concat(await response.toArray()) };
+}
+
+test('three requests count three, by method, route template and status', async (t) => {
+  const app = await measuredApp(t, {
+    '/detail/:id'(ctx) {
+      if (ctx.method === 'POST') ctx.redirect('/');
+      else ctx.body = `product ${ctx.params.id}`;
+    },
+  });
+  const before = await app.scrape();
+
+  for (const id of [1, 2, 3]) await send(app, 'GET', `/detail/${id}?from=home`);
+  await send(app, 'POST', '/detail/1');
+  await send(app, 'GET', '/nowhere');
+
+  const change = (await app.scrape()).since(before);
+  assert.equal(change.of(`${DURATION}_count`), 5);
+  assert.equal(change.of(`${DURATION}_count`, { method: 'GET', route: '/detail/:id', status_code: 200 }), 3);
+  assert.equal(change.of(`${DURATION}_count`, { method: 'POST', route: '/detail/:id', status_code: 302 }), 1);
+  assert.equal(change.of(`${DURATION}_count`, { method: 'GET', route: 'unmatched', status_code: 404 }), 1);
+});
+
+test('every response is counted before its client has it', async (t) => {
+  const app = await measuredApp(t, {
+    '/'(ctx) {
+      ctx.body = 'home';
+    },
+  });
+  for (let sent = 1; sent <= 50; sent++) {
+    await send(app, 'GET', '/');
+    assert.equal((await app.scrape()).of(`${DURATION}_count`, { route: '/', status_code: 200 }), sent);
+  }
+});
+
+test('the duration of a request falls into the bucket of its seconds', async (t) => {
+  const app = await measuredApp(t, {
+    async '/slow'(ctx) {
+      await sleep(120);
+      ctx.body = 'slow';
+    },
+  });
+  await send(app, 'GET', '/slow');
+  const scrape = await app.scrape();
+  const labels = { method: 'GET', route: '/slow', status_code: 200 };
+  assert.equal(scrape.of(`${DURATION}_bucket`, { ...labels, le: 0.1 }), 0);
+  assert.equal(scrape.of(`${DURATION}_bucket`, { ...labels, le: 10 }), 1);
+  const seconds = scrape.of(`${DURATION}_sum`, labels);
+  assert.ok(seconds >= 0.119 && seconds < 5, `${seconds} s`);
+});
+
+test('the size of a response is what was sent', async (t) => {
+  const text = 'á'.repeat(1000);
+  const bodies = { text, buffer: Buffer.alloc(3000), json: { text }, missing: undefined, stream: null };
+  const app = await measuredApp(t, {
+    '/detail/:id'(ctx) {
+      const kind = ctx.params.id as keyof typeof bodies;
+      if (kind === 'stream') ctx.body = Readable.from([Buffer.alloc(70_000), Buffer.alloc(5)]);
+      else if (kind === 'missing') ctx.status = 200;
+      else ctx.body = bodies[kind];
+    },
+  });
+  for (const kind of Object.keys(bodies)) {
+    const before = await app.scrape();
+    const { body } = await send(app, 'GET', `/detail/${kind}`);
+    const change = (await app.scrape()).since(before);
+    assert.equal(change.of(`${SIZE}_count`), 1, kind);
+    assert.equal(change.of(`${SIZE}_sum`), body.length, kind);
+    assert.ok(body.length > 0, kind);
+  }
+  const before = await app.scrape();
+  await send(app, 'HEAD', '/detail/text');
+  const change = (await app.scrape()).since(before);
+  assert.equal(change.of(`${SIZE}_count`, { method: 'HEAD' }), 1);
+  assert.equal(change.of(`${SIZE}_sum`), 0);
+});
+
+test('the size of a compressed response is its compressed size', async (t) => {
+  const app = await measuredApp(
+    t,
+    {
+      '/'(ctx) {
+        ctx.type = 'html';
+        ctx.body = '<p>mochila</p>'.repeat(20_000);
+      },
+    },
+    compress({ br: false, threshold: 0 }),
+  );
+  const { body } = await send(app, 'GET', '/', { 'accept-encoding': 'gzip' });
+  assert.ok(body.length > 100 && body.length < 20_000);
+  const scrape = await app.scrape();
+  assert.equal(scrape.of(`${SIZE}_sum`), body.length);
+  assert.equal(scrape.of(`${SIZE}_count`), 1);
+});
+
+test('a thousand paths and methods make no series of their own', async (t) => {
+  const app = await measuredApp(t, {
+    '/detail/:id'(ctx) {
+      ctx.body = 'product';
+    },
+  });
+  const methods = ['GET', 'PROPFIND', 'MKCOL', 'PURGE', 'TRACE', 'REPORT', 'OPTIONS', 'DELETE', 'LINK', 'SEARCH'];
+  async function round(): Promise<void> {
+    for (let i = 0; i < 500; i++) {
+      const method = methods[i % methods.length] as string;
+      await send(app, method, `/detail/${Math.random()}`);
+      await send(app, method, `/${Math.random()}/${i}`);
+    }
+  }
+  await round();
+  const first = await app.scrape();
+  await round();
+  const second = await app.scrape();
+  assert.equal(second.samples.length, first.samples.length);
+  assert.equal(second.since(first).of(`${DURATION}_count`), 1000);
+  const seen = new Set(second.samples.map(({ labels }) => labels.method).filter(Boolean));
+  assert.deepEqual([...seen].sort(), ['DELETE', 'GET', 'OPTIONS', 'POST', 'TRACE', '_OTHER']);
+});
+
+test('requests in flight are seen, and are none when clients have hung up', async (t) => {
+  const gate = new EventEmitter();
+  const responses: ServerResponse[] = [];
+  const app = await measuredApp(t, {
+    async '/slow'(ctx) {
+      responses.push(ctx.res);
+      await once(gate, 'open');
+      ctx.body = 'at last';
+    },
+  });
+  const waiting = Array.from({ length: 5 }, () => {
+    const sent = request(`${app.url}/slow`).end();
+    sent.on('error', () => {});
+    return sent;
+  });
+  const inFlight = async () => (await app.scrape()).of('http_requests_in_flight');
+  await until('five in flight', async () => (await inFlight()) === 5);
+  for (const sent of waiting.slice(0, 4)) sent.destroy();
+  await until('four hang-ups seen', () => responses.filter(({ destroyed }) => destroyed).length === 4);
+  gate.emit('open');
+  await until('none in flight', async () => (await inFlight()) === 0);
+  const scrape = await app.scrape();
+  assert.equal(scrape.of(`${DURATION}_count`, { route: '/slow', status_code: 499 }), 4);
+  assert.equal(scrape.of(`${DURATION}_count`, { route: '/slow', status_code: 200 }), 1);
+});
+
+test('an error that nobody handles is counted with the status that Koa answers', async (t) => {
+  const app = await measuredApp(t, {
+    '/'() {
+      throw new Error('oops');
+    },
+    '/slow'(ctx) {
+      ctx.throw(418, 'teapot');
+    },
+  });
+  await send(app, 'GET', '/');
+  await send(app, 'GET', '/slow');
+  const scrape = await app.scrape();
+  assert.equal(scrape.of(`${DURATION}_count`, { route: '/', status_code: 500 }), 1);
+  assert.equal(scrape.of(`${DURATION}_count`, { route: '/slow', status_code: 418 }), 1);
+  assert.equal(scrape.of('http_requests_in_flight'), 0);
+});
+
+test('the parts of the request time add up to its whole', async (t) => {
+  const app = await measuredApp(t, {
+    async '/slow'(ctx) {
+      await sleep(80);
+      recordPayment(0.05);
+      ctx.body = 'paid';
+    },
+    '/'(ctx) {
+      // More than there was: never negative.
+      recordPayment(10);
+      ctx.body = 'paid';
+    },
+  });
+  await send(app, 'GET', '/slow');
+  await send(app, 'GET', '/');
+  const scrape = await app.scrape();
+  for (const route of ['/slow', '/']) {
+    const whole = scrape.of(`${DURATION}_sum`, { route });
+    const parts = scrape.of('shop_request_time_seconds_total', { route });
+    assert.ok(Math.abs(whole - parts) < 1e-9, `${route}: ${parts} of ${whole}`);
+  }
+  assert.equal(scrape.of('shop_request_time_seconds_total', { route: '/slow', spent: 'payment' }), 0.05);
+  assert.ok(scrape.of('shop_request_time_seconds_total', { route: '/slow', spent: 'app' }) > 0.02);
+  assert.equal(scrape.of('shop_request_time_seconds_total', { route: '/', spent: 'app' }), 0);
+});
