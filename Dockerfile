@@ -13,6 +13,8 @@ COPY scripts ./scripts
 COPY seeds ./seeds
 COPY src ./src
 COPY templates ./templates
+# The git commit, for `shop_build_info`: there is no repository in the build's context.
+ARG REVISION=unknown
 RUN npm run build
 
 FROM ${NODE_IMAGE} AS dependencies
@@ -23,10 +25,12 @@ COPY packages/cluster-metrics/package.json ./packages/cluster-metrics/
 RUN --mount=type=cache,target=/root/.npm npm ci --omit=dev --omit=optional
 
 FROM ${NODE_IMAGE}
+ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Fake Shop" \
       org.opencontainers.image.description="A clustered Node.js shop with truthful Prometheus metrics" \
       org.opencontainers.image.vendor="TechCommerce" \
-      org.opencontainers.image.licenses="MIT"
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.revision="${REVISION}"
 
 # The first process must reap orphans and pass signals on, which Node.js does not do for processes it did not start.
 RUN apt-get update \

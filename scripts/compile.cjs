@@ -45,6 +45,7 @@ function build(forTests) {
   const wanted = join(builds, fingerprint());
   try {
     if (!fs.existsSync(wanted)) compile(wanted);
+    recordRevision(wanted);
     if (linkTarget() !== wanted) putInPlace(wanted);
   } catch (error) {
     if (!NOT_OURS.includes(error.code)) throw error;
@@ -114,6 +115,40 @@ function compile(target) {
   } finally {
     fs.rmSync(draft, { recursive: true, force: true });
   }
+}
+
+/**
+ * Notes which commit the build is of, for `shop_build_info`. Kept out of the fingerprint: another commit of the same
+ * sources needs no compiler. Where git can't tell, what an earlier run has noted stays.
+ */
+function recordRevision(target) {
+  const file = join(target, 'src/revision.txt');
+  const noted = fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : undefined;
+  const revision = process.env.REVISION || revisionOfGit() || noted || 'unknown';
+  if (revision === noted) return;
+  const draft = `${file}.${process.pid}`;
+  try {
+    fs.writeFileSync(draft, revision);
+    fs.renameSync(draft, file);
+  } catch (error) {
+    // The build is of another user, who had the same sources at another commit.
+    if (noted === undefined || !NOT_OURS.includes(error.code)) throw error;
+  }
+}
+
+/** @returns the commit that is checked out, `-dirty` behind it when the tree differs from it; undefined without git */
+function revisionOfGit() {
+  // A repository further up is another project's.
+  if (!fs.existsSync(join(root, '.git'))) return undefined;
+  const commit = git('rev-parse', 'HEAD');
+  // Untracked files count: those in `src` are compiled too.
+  const changes = git('--no-optional-locks', 'status', '--porcelain');
+  return commit && changes !== undefined ? `${commit}${changes && '-dirty'}` : undefined;
+}
+
+function git(...args) {
+  const { status, stdout } = spawnSync('git', args, { cwd: root, encoding: 'utf8' });
+  return status === 0 ? stdout.trim() : undefined;
 }
 
 /** @returns the path of a configuration that builds the shop into the draft, against what was built of the registry */

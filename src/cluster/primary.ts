@@ -1,9 +1,9 @@
 import cluster, { type Worker } from 'node:cluster';
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ClusterRegistry, createStoreDirectory, WorkerRegistry } from '@techcommerce/cluster-metrics';
+import { readBuildInfo } from '../build-info.ts';
 import { type Config, type DatabaseConnection, databaseEnvironment, hostInUrl, readConfig } from '../config.ts';
 import {
   applicationName,
@@ -17,7 +17,6 @@ import {
 import { createPrimaryMetrics } from '../instrument/primary.ts';
 import { createLog, type Logger, logFatal } from '../log.ts';
 import { createOpsApp } from '../ops/app.ts';
-import { projectRoot } from '../paths.ts';
 import { settleLeftPayments } from '../payments/settle.ts';
 import { openPaymentProvider, PROVIDER_POOL_MAX } from '../payments/simulated.ts';
 import { withProgress } from '../progress.ts';
@@ -137,7 +136,8 @@ async function startPrimary(
   resources: ReleaseStack,
 ): Promise<{ supervisor: Supervisor; opsUrl: string }> {
   const startedAt = new Date().toISOString();
-  const version = readVersion();
+  const build = readBuildInfo();
+  log.info({ ...build, node: process.versions.node }, 'Fake Shop starts');
   const instance = randomUUID();
   // First, since it says what to do about a folder of another user.
   const { connection, embedded } = await provideDatabase(config, log, resources);
@@ -174,7 +174,7 @@ async function startPrimary(
   const metrics = await createPrimaryMetrics(registry, {
     database,
     log,
-    version,
+    build,
     restartReasons: RESTART_REASONS,
     workers,
   });
@@ -216,7 +216,7 @@ async function startPrimary(
     readyWithoutDatabase: config.readyWithoutDatabase,
     registry: clusterRegistry,
     status: () => ({
-      primary: { pid: process.pid, startedAt, version },
+      primary: { pid: process.pid, startedAt, version: build.version },
       workers: workers(),
       database: { embedded, up: metrics.databaseUp() },
     }),
@@ -298,11 +298,6 @@ function announce(opsUrl: string, shopUrl: string, log: Logger): void {
     const loud = log.child({}, { level: 'info' });
     loud.info({ shopUrl, opsUrl }, `Fake Shop is ready: ${shopUrl}, metrics at ${opsUrl}/metrics, SIGTERM stops it`);
   }
-}
-
-function readVersion(): string {
-  const { version } = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as { version: string };
-  return version;
 }
 
 /** @param everywhere how this machine itself is called when the server listens on all of its addresses */

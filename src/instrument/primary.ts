@@ -1,5 +1,6 @@
 import { Counter, Gauge, type WorkerRegistry } from '@techcommerce/cluster-metrics';
 import type { Knex } from 'knex';
+import type { BuildInfo } from '../build-info.ts';
 import type { Logger } from '../log.ts';
 import { sampleDatabase } from './database-state.ts';
 import { errorCounter } from './errors.ts';
@@ -15,8 +16,8 @@ export interface PrimaryMetricsOptions<Reason extends string> {
   /** The primary's own pool, small: a sample runs two queries. */
   database: Knex;
   log: Logger;
-  /** Of the shop. */
-  version: string;
+  /** What runs, for `shop_build_info`. */
+  build: BuildInfo;
   /** Closed list of why a worker is replaced. */
   restartReasons: readonly Reason[];
   /** The places of the cluster as they are now; asked whenever the registry is sampled. */
@@ -43,15 +44,15 @@ export interface PrimaryMetrics<Reason extends string> {
  */
 export async function createPrimaryMetrics<Reason extends string>(
   registry: WorkerRegistry,
-  { database, log, version, restartReasons, workers }: PrimaryMetricsOptions<Reason>,
+  { database, log, build, restartReasons, workers }: PrimaryMetricsOptions<Reason>,
 ): Promise<PrimaryMetrics<Reason>> {
   const registers = [registry];
   new Gauge({
     name: 'shop_build_info',
-    help: 'Always 1; the labels tell which version of the shop runs on which Node.js',
-    labelNames: ['version', 'node'],
+    help: 'Always 1; the labels tell which version of the shop runs, built from which git commit, on which Node.js',
+    labelNames: ['version', 'revision', 'node'],
     registers,
-  }).set({ version, node: process.versions.node }, 1);
+  }).set({ version: build.version, revision: build.revision, node: process.versions.node }, 1);
 
   const workersByState = new Gauge({
     name: 'shop_workers',

@@ -101,6 +101,38 @@ test('the build is made once, put in place in one step, and leaves nothing of wh
   assert.ok(existsSync(join(folder, 'dist/src/main.js')), 'the last good build stays');
 });
 
+test('the build knows its git commit, also when only that has changed', async (t) => {
+  const folder = await copyProject(t);
+  await installPackages(folder);
+  await cp(join(projectRoot, '.gitignore'), join(folder, '.gitignore'));
+  const revision = () => readFile(join(folder, 'dist/src/revision.txt'), 'utf8');
+  const git = async (...args: string[]) => {
+    const author = ['-c', 'user.name=Test', '-c', 'user.email=test@localhost'];
+    const { code, said } = await run(folder, ['git', ...author, ...args]);
+    assert.equal(code, 0, said);
+    return said.trim();
+  };
+  assert.deepEqual(await build(folder), DONE);
+  assert.equal(await revision(), 'unknown');
+
+  await git('init', '--quiet');
+  await git('add', '.');
+  await git('commit', '--quiet', '--message=first');
+  const first = await git('rev-parse', 'HEAD');
+  assert.deepEqual(await build(folder), DONE);
+  assert.equal(await revision(), first);
+
+  const compiled = await readlink(join(folder, 'dist'));
+  await writeFile(join(folder, 'untracked.md'), '');
+  assert.deepEqual(await build(folder), DONE);
+  assert.equal(await revision(), `${first}-dirty`);
+  await git('add', '.');
+  await git('commit', '--quiet', '--message=second');
+  assert.deepEqual(await build(folder), DONE);
+  assert.equal(await revision(), await git('rev-parse', 'HEAD'));
+  assert.equal(await readlink(join(folder, 'dist')), compiled, 'the compiler was not needed');
+});
+
 test('a folder that an older version built in place is replaced', async (t) => {
   const folder = await copyProject(t);
   await installPackages(folder);

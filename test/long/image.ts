@@ -7,11 +7,14 @@ import { projectRoot } from '../../src/paths.ts';
 import { temporaryFolder } from '../support/cluster.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { type BuiltImage, followDockerfile } from '../support/dockerfile.ts';
+import { parseExposition } from '../support/exposition.ts';
 import { createVisitor } from '../support/visitor.ts';
 import { until } from '../support/wait.ts';
 
+const REVISION = '0123456789abcdef0123456789abcdef01234567';
+
 test('what the Dockerfile copies and installs is enough to migrate an external database and serve the shop from it', async (t) => {
-  const image = await followDockerfile(projectRoot, await temporaryFolder(t));
+  const image = await followDockerfile(projectRoot, await temporaryFolder(t), { REVISION });
   const database = await testDatabase(t);
   const { url } = database;
   await runMigrationJob(image, database);
@@ -53,6 +56,11 @@ test('what the Dockerfile copies and installs is enough to migrate an external d
   assert.match(page.text, /Mochila Urbana/);
   const picture = /src="([^"]+\.svg[^"]*)"/.exec(page.text)?.[1] ?? '';
   assert.equal((await fetch(new URL(picture, shopUrl))).status, 200);
+
+  const scrape = parseExposition(await (await fetch(`${opsUrl}/metrics`)).text());
+  assert.equal(scrape.of('shop_build_info', { revision: REVISION }), 1);
+  assert.match(output, new RegExp(`^\\{[^\\n]*"revision":"${REVISION}"`), 'in the first line of the log');
+  assert.equal(image.labels['org.opencontainers.image.revision'], REVISION);
 
   shop.kill('SIGTERM');
   assert.deepEqual(await exited, [0, null]);

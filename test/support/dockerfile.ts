@@ -7,31 +7,44 @@ export interface BuiltImage {
   /** Where the command runs. */
   readonly workdir: string;
   readonly env: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
   readonly command: readonly string[];
   readonly healthcheck: readonly string[];
 }
 
 interface Stage {
   readonly root: string;
+  /** Build arguments, which RUN finds in its environment. */
+  readonly args: Record<string, string>;
   workdir: string;
 }
 
 /**
- * Follows a Dockerfile's steps by hand, each stage in a folder of its own below `target`: COPY, ENV, and those RUN
- * that call npm. Debian's packages, users and what else takes a container are left to Docker.
+ * Follows a Dockerfile's steps by hand, each stage in a folder of its own below `target`: COPY, ARG, ENV, LABEL, and
+ * each RUN that calls npm. Debian's packages, users and what else takes a container are left to Docker.
  *
  * @param context the folder that holds the Dockerfile
+ * @param buildArgs as `docker build --build-arg` takes them
  * @throws Error when a step fails
  */
-export async function followDockerfile(context: string, target: string): Promise<BuiltImage> {
+export async function followDockerfile(
+  context: string,
+  target: string,
+  buildArgs: Readonly<Record<string, string>> = {},
+): Promise<BuiltImage> {
   const stages = new Map<string, Stage>();
-  let stage: Stage = { root: target, workdir: target };
-  const image = { env: {} as Record<string, string>, command: [] as string[], healthcheck: [] as string[] };
+  let stage: Stage = { root: target, args: {}, workdir: target };
+  const image = {
+    env: {} as Record<string, string>,
+    labels: {} as Record<string, string>,
+    command: [] as string[],
+    healthcheck: [] as string[],
+  };
 
   for (const [verb, rest] of await readSteps(join(context, 'Dockerfile'))) {
     if (verb === 'FROM') {
       const name = / AS (\w+)$/.exec(rest)?.[1] ?? 'image';
-      stage = { root: join(target, name), workdir: join(target, name) };
+      stage = { root: join(target, name), args: {}, workdir: join(target, name) };
       stages.set(name, stage);
     } else if (verb === 'WORKDIR') {
       stage.workdir = join(stage.root, rest);
@@ -39,9 +52,16 @@ export async function followDockerfile(context: string, target: string): Promise
     } else if (verb === 'COPY') {
       await copy(rest, context, stage, stages);
     } else if (verb === 'RUN' && / npm |^npm /.test(rest)) {
-      run(rest.replace(/^--mount=\S+ /, ''), stage.workdir);
+      run(rest.replace(/^--mount=\S+ /, ''), stage);
+    } else if (verb === 'ARG') {
+      const [, name = '', byDefault = ''] = /^(\w+)=(.*)$/.exec(rest) ?? [];
+      stage.args[name] = buildArgs[name] ?? byDefault;
     } else if (verb === 'ENV') {
       for (const [, name = '', value = ''] of rest.matchAll(/(\w+)=(\S+)/g)) image.env[name] = value;
+    } else if (verb === 'LABEL') {
+      for (const [, name = '', value = ''] of rest.matchAll(/([\w.]+)="([^"]*)"/g)) {
+        image.labels[name] = value.replace(/\$\{(\w+)\}/g, (_, arg: string) => stage.args[arg] ?? '');
+      }
     } else if (verb === 'HEALTHCHECK') {
       image.healthcheck = JSON.parse(rest.replace(/^.*? CMD /, '')) as string[];
     } else if (verb === 'CMD') {
@@ -69,7 +89,8 @@ async function copy(rest: string, context: string, to: Stage, stages: Map<string
   }
 }
 
-function run(command: string, cwd: string): void {
-  const { status, stdout, stderr } = spawnSync('sh', ['-c', command], { cwd, encoding: 'utf8' });
-  if (status !== 0) throw new Error(`${command} failed in ${cwd}:\n${stdout}${stderr}`);
+function run(command: string, { args, workdir }: Stage): void {
+  const env = { ...process.env, ...args };
+  const { status, stdout, stderr } = spawnSync('sh', ['-c', command], { cwd: workdir, env, encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${command} failed in ${workdir}:\n${stdout}${stderr}`);
 }

@@ -43,7 +43,7 @@ async function measuredPrimary(
   const primary = await createPrimaryMetrics(registry, {
     database,
     log,
-    version: '1.2.3',
+    build: { version: '1.2.3', revision: 'c0ffee' },
     restartReasons: REASONS,
     workers: () => places,
   });
@@ -125,7 +125,7 @@ test('the first scrape already tells the truth', async (t) => {
   assert.ok(first.of('shop_db_server_connections') >= 2);
   const { rows } = await knex.raw('show max_connections');
   assert.equal(first.of('shop_db_server_connections_max'), Number(rows[0].max_connections));
-  assert.equal(first.of('shop_build_info', { version: '1.2.3', node: process.versions.node }), 1);
+  assert.equal(first.of('shop_build_info', { version: '1.2.3', revision: 'c0ffee', node: process.versions.node }), 1);
   for (const reason of REASONS) assert.equal(first.of('shop_worker_restarts_total', { reason }), 0);
   assert.equal(first.of('shop_errors_total', { type: 'worker_crash', route: 'none' }), 0);
   assert.ok(first.has('shop_cpu_usage_ratio', { worker: 'primary' }));
