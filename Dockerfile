@@ -1,4 +1,4 @@
-# The shop for an external PostgreSQL: plain JavaScript, production packages, no database inside.
+# The built shop with its production packages, for an external PostgreSQL.
 ARG NODE_IMAGE=node:24-bookworm-slim
 
 FROM ${NODE_IMAGE} AS build
@@ -21,7 +21,7 @@ FROM ${NODE_IMAGE} AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 COPY packages/cluster-metrics/package.json ./packages/cluster-metrics/
-# The optional packages are the embedded PostgreSQL's programs.
+# The optional packages hold the embedded PostgreSQL, which the image does not need.
 RUN --mount=type=cache,target=/root/.npm npm ci --omit=dev --omit=optional
 
 FROM ${NODE_IMAGE}
@@ -32,13 +32,13 @@ LABEL org.opencontainers.image.title="Fake Shop" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.revision="${REVISION}"
 
-# The first process must reap orphans and pass signals on, which Node.js does not do for processes it did not start.
+# tini is process 1: it forwards signals and reaps orphaned processes, which Node.js does not.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends tini \
     && rm -rf /var/lib/apt/lists/* \
     && install -d -o node -g node /data
 
-# In a container the metrics must be reachable from outside it; which port is published decides who may read them.
+# Listen on all of the container's addresses: which ports are published decides who can read the metrics.
 ENV NODE_ENV=production \
     DATA_DIR=/data \
     METRICS_HOST=0.0.0.0
@@ -50,7 +50,7 @@ COPY public ./public
 COPY --from=build /app/dist ./dist
 
 USER node
-# The shop; metrics and status.
+# 5000: the shop. 9464: metrics and status.
 EXPOSE 5000 9464
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \

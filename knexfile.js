@@ -1,6 +1,5 @@
-// Knex looks for this name first. In the container image there is only what the build has made. From the sources, Node.js 20
-// can't read TypeScript by itself, and Knex knows no loader that can read ES modules in TypeScript; so this file brings one.
-// The configuration is knexfile.ts.
+// Knex looks for this file first. The configuration is knexfile.ts. The container image has only the compiled one. In the
+// sources, tsx loads the TypeScript: Node.js 20 can't, and Knex's own loaders can't read ES modules in TypeScript.
 import { existsSync } from 'node:fs';
 
 async function load() {

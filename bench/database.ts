@@ -1,9 +1,9 @@
 /**
- * What the gauges cost the database: `npm run bench:database`.
+ * Measures the cost of the database gauges: `npm run bench:database`.
  *
- * Fills an embedded PostgreSQL with sessions and carts, and measures side by side the counts that are kept against
- * counting one by one, and adding to a cart with the triggers that keep them against adding without. Each pair takes
- * turns, so that whatever else the machine does meets both.
+ * Fills an embedded PostgreSQL with sessions and carts. Then compares reading the kept counts with counting rows, and
+ * adding to a cart with and without the triggers that keep the counts. Both sides of a pair alternate, so that other
+ * load on the machine affects both.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -32,7 +32,7 @@ const PATIENT = {
 };
 const log = pino({ level: 'error' });
 
-/** What the gauges asked before there were kept counts. */
+/** The query that counts rows, as used before there were kept counts. */
 const COUNTED_ONE_BY_ONE = `
   select
     (select count(*) from sessions where last_seen_at > now() - interval '5 minutes') as active,
@@ -94,7 +94,7 @@ async function measure(knex: Knex): Promise<void> {
   );
 }
 
-/** Ahead of now, so that all are active still when a slow machine gets to the readings. */
+/** In the future, so that all sessions are still active when a slow machine reads them. */
 async function fillDatabase(knex: Knex): Promise<void> {
   await knex.raw(
     `insert into sessions (id, last_seen_at)
@@ -105,13 +105,13 @@ async function fillDatabase(knex: Knex): Promise<void> {
   await knex.raw('insert into cart_items (cart_id, product_id, quantity) select id, 1 + random() * 20, 1 from carts');
 }
 
-/** A session's first add and a second one, as a shopper does; the commits are flushed to the disk as ever. */
+/** Adds twice to each session's cart. Commits are durable. */
 async function addsSideBySide(knex: Knex): Promise<[withTriggers: number, without: number]> {
   const shoppers = await knex('sessions')
     .whereNotExists(knex('carts').whereRaw('carts.session_id = sessions.id'))
     .limit(ADDS * 2)
     .pluck<string[]>('id');
-  // Old enough that the visit is noted, which changes the counts as well.
+  // Old enough that the visit is noted, which changes the counts too.
   await knex('sessions')
     .whereIn('id', shoppers)
     .update({ last_seen_at: knex.raw("now() - interval '1 minute'") });

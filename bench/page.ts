@@ -1,7 +1,6 @@
 /*
- * What it costs to measure a page of the shop with three queries: all that the middleware, Knex's events and the pool's
- * do about it, crash-safe write included: `npm run bench:page`. Following a request through its waits
- * (AsyncLocalStorage) makes all promises slower; that is part of the cost.
+ * Cost of instrumenting a page with three queries: `npm run bench:page`. It includes the middleware, the events of Knex
+ * and its pool, the crash-safe write, and AsyncLocalStorage, which slows all promises.
  */
 import { EventEmitter } from 'node:events';
 import { createStoreDirectory, openStore, WorkerRegistry } from '@techcommerce/cluster-metrics';
@@ -18,7 +17,7 @@ const TABLES = ['sessions', 'products', 'categories'];
 const PRODUCTS = Array.from({ length: 24 }, (_, i) => `product-${i}`);
 const ROUTE = '/detail/:id';
 
-/** What Knex and its pool tell of a query, each part in its turn of the event loop. */
+/** Emits the events of Knex and its pool for a query, each in its own turn of the event loop. */
 function createTalkativeDatabase() {
   const pool = Object.assign(new EventEmitter(), {
     numUsed: () => 0,
@@ -48,7 +47,7 @@ function createTalkativeDatabase() {
 
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 
-/** Microseconds a page, of the shortest round: what it costs when nobody else takes the processor. */
+/** Microseconds per page in the fastest round, the one that other processes disturbed least. */
 async function shortest(page: () => Promise<void>): Promise<number> {
   let best = Number.POSITIVE_INFINITY;
   for (let round = 0; round < ROUNDS; round++) {

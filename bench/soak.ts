@@ -1,6 +1,6 @@
 /*
- * `npm run bench:soak -- [minutes]`, 30 if not told: keeps the shop busy and prints how memory, descriptors and series
- * of each of its processes went, with the slope of the straight line that fits best.
+ * `npm run bench:soak -- [minutes]` (default 30): keeps the shop busy and prints the course of memory, descriptors and
+ * series of each process, with the slope of the best-fitting line.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,11 +1,11 @@
 /**
- * Walks the whole journey of a shopper, and wants every step to hold. One walk, or as many as the command line says:
+ * Plays a shopper's whole journey and checks each step. Once, or as often as the command line says:
  *
  *     k6 run k6/smoke.ts
  *     k6 run -e BASE_URL=http://127.0.0.1:5000 --vus 10 --iterations 100 k6/smoke.ts
  *
- * Each walk is a new shopper, sends six forms, and buys one unit for real: it takes stock and makes an order. More
- * than 20 walks a minute want the shop to run with RATE_LIMIT=off.
+ * Each journey is a new shopper who sends six forms and buys one unit: stock falls and an order is made. Above
+ * 20 journeys a minute, run the shop with RATE_LIMIT=off.
  */
 import type { Options } from 'k6/options';
 import { APPROVED_CARD, checkoutForm, DECLINED_CARD } from './lib/checkout.ts';
@@ -26,7 +26,7 @@ export default function journey(): void {
   buy();
 }
 
-/** Finds what is there, and nothing where there is nothing. */
+/** Searches for products that exist and for one that does not. */
 function search(): void {
   const found = get('/shop?q=mochila', 'GET /shop?q');
   holds(found, 'a search for backpacks finds some', (page) => idsOf(page, 'href', '/detail/').length > 0);
@@ -34,7 +34,7 @@ function search(): void {
   holds(none, 'a search for nonsense finds nothing', (page) => productsOf(page).length === 0);
 }
 
-/** Home, a page of all products, one of them; returns it and another. */
+/** Opens the home page, the list and a product. Returns that product and another one. */
 function choose(): [string, string] {
   holds(get('/', 'GET /'), 'the home page shows products', (page) => idsOf(page, 'href', '/detail/').length > 0);
 
@@ -50,7 +50,7 @@ function choose(): [string, string] {
   return [wanted, other];
 }
 
-/** Two products in, one of them changed, the other taken out again. */
+/** Adds two products, changes the quantity of one and removes the other. */
 function fillCart(wanted: string, other: string): void {
   post(`/add_to_cart/${wanted}`, 'POST /add_to_cart/:id', { quantity: '2' });
   post(`/add_to_cart/${other}`, 'POST /add_to_cart/:id', { quantity: '1' });
@@ -67,7 +67,7 @@ function fillCart(wanted: string, other: string): void {
   });
 }
 
-/** A card that is declined keeps the cart; a card that is approved makes the order. */
+/** A declined card keeps the cart. An approved card makes the order. */
 function buy(): void {
   const checkout = get('/checkout', 'GET /checkout');
   const cart = checkout.html('input[name="cart"]').attr('value') ?? '';
@@ -81,12 +81,12 @@ function buy(): void {
   holds(get('/cart', 'GET /cart'), 'the cart is empty after the order', (page) => itemsOf(page).length === 0);
 }
 
-/** Ids of the products that the page offers to add: those in stock. */
+/** Ids of the products in stock on the page. */
 function productsOf(page: Page): string[] {
   return idsOf(page, 'action', '/add_to_cart/');
 }
 
-/** The same without last units, which another shopper may buy first: that is a conflict, and no fault of the shop's. */
+/** The same without last units: another shopper may buy them first, and a conflict is no fault of the shop. */
 function plentyOf(page: Page): string[] {
   return idsOf(page, 'action', '/add_to_cart/', '.card:not(:has(.stock--low))');
 }

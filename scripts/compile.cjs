@@ -8,11 +8,11 @@ const HOUR_MS = 3_600_000;
 const NOT_OURS = ['EACCES', 'EPERM', 'EROFS'];
 
 const root = join(__dirname, '..');
-/** A symbolic link to the current build: one rename changes all of it, and each process keeps the build it began with. */
+/** A symbolic link to the current build. One rename replaces all of it, and a running process keeps its own build. */
 const dist = join(root, 'dist');
-/** Each build is a folder in here, named after what it was made from. */
+/** Folder of the builds. Each is named after the hash of its sources. */
 const builds = join(root, '.builds');
-/** What a build is made from, beside the versions of the packages. */
+/** The sources of a build; the versions of the npm packages count too. */
 const SOURCES = [
   'packages/cluster-metrics/src',
   'packages/cluster-metrics/package.json',
@@ -25,17 +25,17 @@ const SOURCES = [
   'tsconfig.json',
   'tsconfig.build.json',
 ];
-/** The package of the metrics, in the sources. */
+/** The registry's package in the sources. */
 const registry = join(root, 'packages/cluster-metrics');
-/** The same in a build, where the shop's code finds it by its name: a build has all of itself. */
+/** The registry's package in a build. Each build has its own, which the shop's code imports by name. */
 const BUILT_REGISTRY = 'node_modules/@techcommerce/cluster-metrics';
 
 const project = JSON.parse(fs.readFileSync(join(root, 'package.json'), 'utf8'));
 
 /**
- * Builds the shop into `dist` if its sources have changed; ends the process with a sentence where it can't.
+ * Builds the shop into `dist` if its sources have changed. Exits with one sentence if it can't.
  *
- * @param {boolean} forTests whether the packages that the tests need must be there too
+ * @param {boolean} forTests whether the development packages must be installed too
  */
 function build(forTests) {
   const missing = findMissing(project.dependencies) ?? (forTests ? findMissing(project.devDependencies) : undefined);
@@ -55,7 +55,7 @@ function build(forTests) {
   }
 }
 
-/** The first package that is not there in the version that package.json names. */
+/** Describes the first package that is missing or has another version than in package.json. */
 function findMissing(packages) {
   for (const [name, wanted] of Object.entries(packages)) {
     const found = installedVersion(name);
@@ -82,7 +82,7 @@ function fingerprint() {
   return hash.digest('hex').slice(0, 16);
 }
 
-/** Paths from the root, in an order that is always the same. */
+/** Paths from the root, sorted. */
 function filesBelow(path) {
   if (!fs.statSync(join(root, path)).isDirectory()) return [path];
   return fs
@@ -91,7 +91,7 @@ function filesBelow(path) {
     .flatMap((name) => filesBelow(join(path, name)));
 }
 
-/** Compiles beside and renames when complete: a build that is there is whole, and others may use it at once. */
+/** Compiles into a draft folder and renames it when complete, so that each build in the folder is whole. */
 function compile(target) {
   if (installedVersion('typescript') === undefined) {
     fail(
@@ -110,7 +110,7 @@ function compile(target) {
     run(join(draft, 'src/web/build-templates.js'));
     fs.renameSync(draft, target);
   } catch (error) {
-    // Another process has made the same build meanwhile.
+    // Another process has finished the same build.
     if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
   } finally {
     fs.rmSync(draft, { recursive: true, force: true });
@@ -118,8 +118,8 @@ function compile(target) {
 }
 
 /**
- * Notes which commit the build is of, for `shop_build_info`. Kept out of the fingerprint: another commit of the same
- * sources needs no compiler. Where git can't tell, what an earlier run has noted stays.
+ * Records the build's git commit, for `shop_build_info`. Not part of the fingerprint: the same sources at another commit
+ * need no new build. Without git, the commit that an earlier run recorded stays.
  */
 function recordRevision(target) {
   const file = join(target, 'src/revision.txt');
@@ -131,17 +131,17 @@ function recordRevision(target) {
     fs.writeFileSync(draft, revision);
     fs.renameSync(draft, file);
   } catch (error) {
-    // The build is of another user, who had the same sources at another commit.
+    // Another user made this build, from the same sources at another commit.
     if (noted === undefined || !NOT_OURS.includes(error.code)) throw error;
   }
 }
 
-/** @returns the commit that is checked out, `-dirty` behind it when the tree differs from it; undefined without git */
+/** @returns the checked-out commit, with `-dirty` appended if the tree differs from it; undefined without git */
 function revisionOfGit() {
-  // A repository further up is another project's.
+  // Without this check, git would take a parent folder's repository.
   if (!fs.existsSync(join(root, '.git'))) return undefined;
   const commit = git('rev-parse', 'HEAD');
-  // Untracked files count: those in `src` are compiled too.
+  // Untracked files count too, since the compiler also takes those.
   const changes = git('--no-optional-locks', 'status', '--porcelain');
   return commit && changes !== undefined ? `${commit}${changes && '-dirty'}` : undefined;
 }
@@ -151,7 +151,7 @@ function git(...args) {
   return status === 0 ? stdout.trim() : undefined;
 }
 
-/** @returns the path of a configuration that builds the shop into the draft, against what was built of the registry */
+/** Writes a tsconfig that builds the shop into the draft, against the built registry. @returns its path */
 function shopConfig(draft, registryTypes) {
   const path = join(draft, 'tsconfig.json');
   const paths = { '@techcommerce/cluster-metrics': [registryTypes] };
@@ -177,7 +177,7 @@ function putInPlace(target) {
   const former = linkTarget();
   const link = `${dist}.${process.pid}`;
   fs.symlinkSync(relative(root, target), link);
-  // A folder, where an older version of the shop has built.
+  // Older versions of the shop built into a real folder.
   if (fs.lstatSync(dist, { throwIfNoEntry: false })?.isDirectory()) {
     fs.renameSync(dist, join(builds, `former.${process.pid}`));
   }
@@ -186,11 +186,11 @@ function putInPlace(target) {
   try {
     removeOthers(target, former);
   } catch {
-    // They are of another user; they harm nothing.
+    // Another user owns them. They do no harm.
   }
 }
 
-/** For what imports the package by its name from outside the build: its tests, benchmarks and examples. */
+/** Links the built package into the sources: tests, benchmarks and examples import it by name from there. */
 function linkRegistry() {
   const link = join(registry, 'dist');
   const target = relative(registry, join(dist, BUILT_REGISTRY, 'dist'));
@@ -200,7 +200,7 @@ function linkRegistry() {
   fs.symlinkSync(target, link);
 }
 
-/** A process that has loaded the former build needs it no more; one that is just loading it does. */
+/** Removes old builds, but for those of the last hour: a process may still be loading one. */
 function removeOthers(target, former) {
   const now = new Date();
   if (former && fs.existsSync(former)) fs.utimesSync(former, now, now);

@@ -1,8 +1,8 @@
 'use strict';
-// Runs before anything else, also where nothing else would: so it is written in the JavaScript of 2009.
+// Written in ECMAScript 5, so that a very old Node.js can run it and print the sentence.
 
 /**
- * What this machine lacks to run the shop, in one sentence; undefined when nothing is missing.
+ * One sentence that names the requirement which this machine does not meet; undefined if it meets all.
  *
  * @param {string} version of Node.js, as `20.12.0`
  * @param {string} platform as `process.platform`
@@ -12,7 +12,7 @@ function complaint(version, platform) {
   var parts = version.split('.');
   var major = Number(parts[0]);
   var minor = Number(parts[1]);
-  // The odd release 21 had in its fourth minor what 20 got in its twelfth.
+  // Release 21.4 has the features that 20.12 got.
   var supported = major > 21 || (major === 21 && minor >= 4) || (major === 20 && minor >= 12);
   if (!supported) {
     return [
@@ -27,7 +27,7 @@ function complaint(version, platform) {
   return undefined;
 }
 
-/** Ends the process with the sentence when something is missing. */
+/** Exits with code 1 and the sentence if a requirement is not met. */
 function check() {
   var sentence = complaint(process.versions.node, process.platform);
   if (sentence === undefined) return;

@@ -1,8 +1,8 @@
 /**
- * What the shop sells: 24 products in 6 categories. Everything is our own invention.
+ * The shop's products: 24 in 6 categories, all invented.
  *
- * A product's id is its place in the list, from 1. The list goes through the categories in rounds, so that
- * both its first six (the featured ones) and its last six (the newest) show one product of each category.
+ * A product's id is its position in the list, from 1. The categories alternate, so that
+ * the first six (featured) and the last six (newest) have one product of each category.
  */
 
 export interface SeedCategory {
@@ -17,7 +17,7 @@ export interface SeedProduct {
   /** Slug of its category. */
   category: string;
   priceCents: number;
-  /** Units on the shelf on the first day. */
+  /** Initial stock. */
   stock: number;
   featured: boolean;
   /** One sentence, for lists. */
@@ -28,7 +28,7 @@ export interface SeedProduct {
   picture: string;
 }
 
-/** In the order of the navigation. */
+/** In the navigation's order. */
 export const categories: SeedCategory[] = [
   { slug: 'bolsas-e-acessorios', name: 'Bolsas e acessórios' },
   { slug: 'audio', name: 'Áudio' },

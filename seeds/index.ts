@@ -2,8 +2,8 @@ import type { Knex } from 'knex';
 import { categories, products } from './catalogue.ts';
 
 /**
- * Puts the catalogue on the shelves. Adds what is missing and leaves every row that is there as it is, stock and
- * prices included, so it may run at every start.
+ * Inserts the missing categories and products. Existing rows stay as they are, stock and prices included, so it can
+ * run at every start.
  */
 export async function seed(knex: Knex): Promise<void> {
   await knex.transaction(async (trx) => {
@@ -31,7 +31,7 @@ export async function seed(knex: Knex): Promise<void> {
       )
       .onConflict()
       .ignore();
-    // Given ids do not move the sequence: without this, the next product that anyone adds would ask for id 1.
+    // Explicit ids do not advance the sequence; without this, the next inserted product would get id 1.
     await trx.raw(
       `select setval('products_id_seq', greatest((select max(id) from products), (select last_value from products_id_seq)))`,
     );

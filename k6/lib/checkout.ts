@@ -1,8 +1,8 @@
-/** A card that the simulated bank approves, and the one that it declines. */
+/** A card that the simulated provider approves, and the one that it declines. */
 export const APPROVED_CARD = '4242424242424242';
 export const DECLINED_CARD = '4000000000000002';
 
-/** The fields of `POST /checkout`, filled in for one shopper. */
+/** The form fields of `POST /checkout` for one shopper. */
 export function checkoutForm(cartId: string, cardNumber: string): Record<string, string> {
   return {
     cart: cartId,

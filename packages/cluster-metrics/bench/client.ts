@@ -1,4 +1,4 @@
-/* `client.js <port> <seconds>`: requests one after the other, each over a new connection; sends when each began, and its milliseconds. */
+/* `client.js <port> <seconds>`: sends requests in sequence, each over a new connection. Reports start and duration of each, in ms. */
 import { once } from 'node:events';
 import { get } from 'node:http';
 

@@ -13,8 +13,8 @@ import { load } from './mechanism.ts';
 import { declareMix, latency } from './mix.ts';
 
 /**
- * The stores of many workers in this one process, and what the same workers would send to prom-client's
- * AggregatorRegistry: for measuring what a scrape costs the primary, and nothing else.
+ * The stores of many workers in one process, and the messages that the same workers would send to prom-client's
+ * AggregatorRegistry. For measuring only the primary's share of a scrape.
  */
 export async function openFleet({ workers, samples }: { workers: number; samples: number }) {
   const directory = createStoreDirectory({ name: 'bench' });
@@ -42,7 +42,7 @@ export async function openFleet({ workers, samples }: { workers: number; samples
   };
 }
 
-/** What prom-client's primary does with the workers' answers. */
+/** Aggregates the workers' messages as prom-client's primary does. */
 export function mergeStock(messages: readonly string[]): Promise<string> {
   return AggregatorRegistry.aggregate(messages.map((message) => JSON.parse(message))).metrics();
 }
@@ -50,13 +50,13 @@ export function mergeStock(messages: readonly string[]): Promise<string> {
 const ROUTE = { method: 'GET', route: '/detail/:id', status_code: '200' };
 const SPENT = ['app', 'db', 'db_wait', 'payment'];
 
-/** All metrics of one request of a shop, three queries among them. */
+/** All metrics of one request with three queries. */
 export function startRequests() {
   const directory = createStoreDirectory({ name: 'bench' });
   const store = openStore({ directory: directory.path, worker: 1 });
   const ours = defineRequest({ Counter, Gauge, Histogram, Summary }, new WorkerRegistry(store));
   return {
-    /** With its write, before it is answered. */
+    /** Includes the write before the response. */
     ours() {
       ours.begin();
       ours.end();
@@ -89,7 +89,7 @@ export function defineRequest(library: Library, registry: WorkerRegistry) {
     ...{ ageBuckets: 5 },
     ...lazy,
   });
-  // As many series around them as a shop has: what is written together lies apart.
+  // As many other series as a shop has, so that the values of one request lie apart in the store.
   for (let i = 0; i < 40; i++) duration.zero({ ...ROUTE, route: `/${i}` });
   for (let i = 0; i < 40; i++) size.zero({ ...ROUTE, route: `/${i}` });
   const latencies = Array.from({ length: 1024 }, latency);

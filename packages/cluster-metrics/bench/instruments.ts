@@ -4,12 +4,12 @@ import { defineRequest } from './fleet.ts';
 import type { Library, Loaded } from './mechanism.ts';
 import { latency } from './mix.ts';
 
-/** Nanoseconds of one call, by what is called. */
+/** Nanoseconds per call, by name of the call. */
 export type Costs = Record<string, number>;
 
 const CALLS = 2_000;
 
-/** The shortest of many rounds: what it costs when nobody else takes the processor. */
+/** The fastest of many rounds, the one that other processes disturbed least. */
 function shortestNs(rounds: number, call: (i: number) => void): number {
   let best = Number.POSITIVE_INFINITY;
   for (let round = 0; round < rounds; round++) {
@@ -20,7 +20,7 @@ function shortestNs(rounds: number, call: (i: number) => void): number {
   return best;
 }
 
-/** What prom-client's and its successor's instruments cost; they write nothing. */
+/** Cost of prom-client's and its successor's instruments, which write no file. */
 export function costsOfPeer({ library, aggregators }: Loaded, rounds: number): Costs {
   const newRegistry = () => new aggregators.Registry() as WorkerRegistry;
   const costs = costsOf(library, newRegistry(), rounds);
@@ -32,7 +32,7 @@ export function costsOfPeer({ library, aggregators }: Loaded, rounds: number): C
   return costs;
 }
 
-/** What ours cost; the request includes its write, before it is answered. */
+/** Cost of this package's instruments; a request includes the write to the file. */
 export function costsOfOurs({ library }: Loaded, rounds: number): Costs {
   const directory = createStoreDirectory({ name: 'bench' });
   const stores = [1, 2].map((worker) => openStore({ directory: directory.path, worker }));

@@ -1,13 +1,13 @@
 import * as prom from 'prom-client';
 import * as ours from '../src/index.ts';
 
-/** `successor` is `@prometheus-io/client`, the package that follows prom-client. */
+/** `successor` is `@prometheus-io/client`, prom-client's successor. */
 export const MECHANISMS = ['stock', 'ours', 'successor'] as const;
 export type Mechanism = (typeof MECHANISMS)[number];
 
-/** What all of them have in common, named by our types. */
+/** The classes that all libraries have, with this package's types. */
 export type Library = Pick<typeof ours, 'Counter' | 'Gauge' | 'Histogram' | 'Summary'>;
-/** prom-client's class of that name, and what stands for it elsewhere. */
+/** prom-client's registries, or the successor's. */
 type Aggregators = Pick<typeof prom, 'Registry' | 'AggregatorRegistry'>;
 
 export interface Loaded {
@@ -17,9 +17,9 @@ export interface Loaded {
 
 const SUCCESSOR = '@prometheus-io/client';
 
-/** @returns `null` when it is not installed, or does not run on this Node.js */
+/** @returns `null` if it is not installed or does not run on this Node.js */
 export async function load(mechanism: Mechanism): Promise<Loaded | null> {
-  // The classes take the same options and have the same methods; only the types name their own registries.
+  // The classes have the same options and methods; only their types differ.
   if (mechanism === 'ours') return { library: ours, aggregators: prom };
   if (mechanism === 'stock') return { library: prom as unknown as Library, aggregators: prom };
   if (Number(process.versions.node.split('.')[0]) < 22) return null;

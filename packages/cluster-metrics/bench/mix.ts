@@ -6,12 +6,12 @@ const HISTOGRAM_LINES = BUCKETS.length + 3;
 const QUANTILES = [0.5, 0.9, 0.95, 0.99];
 const SUMMARY_LINES = QUANTILES.length + 2;
 
-/** A latency in seconds, some milliseconds long with a long tail. */
+/** A random latency in seconds: some milliseconds, with a long tail. */
 export const latency = () => 0.002 * Math.exp(1.2 * (Math.random() + Math.random() + Math.random() - 1));
 
 /**
- * Makes metrics of so many samples as a web shop has them: half of the lines are histograms', three tenths counters',
- * a tenth each gauges' and summaries'.
+ * Creates metrics with this number of samples in the proportions of a web shop: half in histograms, three tenths in
+ * counters, a tenth each in gauges and summaries.
  *
  * @returns updates some of them, as a request would
  */

@@ -1,6 +1,6 @@
 /*
- * One measurement in processes of its own: `primary.js <mechanism> <workers> <samples> <seconds>` forks the workers,
- * scrapes, and prints what it measured as JSON.
+ * One measurement: `primary.js <mechanism> <workers> <samples> <seconds>` forks the workers, scrapes, and prints the
+ * results as JSON.
  */
 import { fork } from 'node:child_process';
 import cluster from 'node:cluster';
@@ -17,7 +17,7 @@ import { declareMix } from './mix.ts';
 export interface Measurement {
   /** Milliseconds from the call until the text is there; medians. */
   answerMs: number;
-  /** Processor time of the primary per scrape, milliseconds; median. It does not depend on what else runs. */
+  /** CPU time of the primary per scrape, milliseconds; median. Other processes do not change it. */
   processorMs: number;
   /** Longest single block of the primary's event loop in a scrape, milliseconds; median. */
   blockMs: number;
@@ -69,12 +69,12 @@ async function runPrimary({ aggregators }: Loaded): Promise<void> {
   for (let place = 1; place <= Number(workers); place++) {
     const worker = cluster.fork({ STORE_DIRECTORY: directory.path, PLACE: String(place) });
     for (const emitter of [worker, worker.process]) emitter.on('error', () => {});
-    // One after the other: 64 processes that start at once hinder each other.
+    // In sequence: 64 processes that start at once slow each other down.
     const [address] = await once(worker, 'listening');
     ports.push(address.port);
   }
 
-  // A scrape that times out counts with the time that it took.
+  // A scrape that times out counts with its duration.
   let scrapes = 0;
   let failures = 0;
   const scrape = async () => {
@@ -120,9 +120,9 @@ async function measureScrapes(scrape: () => Promise<string>, forSeconds: number)
   return { answerMs: median(answers), processorMs: median(processor), blockMs: median(blocks) };
 }
 
-/** Half a second without scrapes and half a second with them take turns, so that both meet the same neighbours. */
+/** Alternates half a second without scrapes and half a second with them, so that other load affects both. */
 async function measureDelay(scrape: () => Promise<string>, port: number, forSeconds: number): Promise<number> {
-  // A process of its own, so that it is not slowed by what it measures.
+  // In its own process, so that the measured load does not slow it.
   const client = fork(CLIENT, [String(port), String(2 * forSeconds)]);
   const answer = once(client, 'message');
   let measuring = true;

@@ -1,6 +1,6 @@
 /*
- * What the metrics cost, beside prom-client's and its successor's: `npm run bench:registry`, `-- --quick` for a short
- * run. Each measurement runs in processes of its own, one after the other.
+ * Compares the cost of this registry with prom-client and its successor: `npm run bench:registry`, `-- --quick` for a
+ * short run. Measurements run in sequence, each in its own processes.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -94,7 +94,7 @@ async function measure(mechanism: Mechanism, workers: number, samples: number): 
   return JSON.parse(await run(['./primary.js', mechanism, String(workers), String(samples), String(plan.seconds)]));
 }
 
-/** Runs a script of this folder in a process of its own. @returns what it prints */
+/** Runs a script of this folder in a new process. @returns its output */
 async function run([script = '', ...args]: string[]): Promise<string> {
   const path = fileURLToPath(import.meta.resolve(script));
   const child = spawn(process.execPath, [path, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });

@@ -5,7 +5,7 @@ export function number(value: number | undefined): string {
   return value.toFixed(Math.abs(value) >= 10 ? 1 : 2);
 }
 
-/** Prints a table that is Markdown and readable as it is. */
+/** Prints a Markdown table with aligned columns. */
 export function printTable(title: string, head: readonly string[], rows: readonly (readonly string[])[]): void {
   const widths = head.map((_, column) => Math.max(3, ...[head, ...rows].map((row) => row[column]?.length ?? 0)));
   const print = (row: readonly string[]) =>
