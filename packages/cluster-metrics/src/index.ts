@@ -1,5 +1,7 @@
 export { ClusterRegistry, type ClusterRegistryOptions, type ScrapeOptions } from './cluster/cluster-registry.ts';
 export type { LiveWorker } from './cluster/cluster-stores.ts';
+export { createMetricsHandler, type MetricsHandler, type MetricsHandlerOptions } from './http/metrics-handler.ts';
+export type { FormatName } from './http/negotiation.ts';
 export { Counter, type CounterOptions, type CounterSeries } from './instruments/counter.ts';
 export { Gauge, type GaugeOptions, type GaugeSeries } from './instruments/gauge.ts';
 export { Histogram, type HistogramOptions, type HistogramSeries } from './instruments/histogram.ts';

@@ -17,7 +17,7 @@ import type { Store } from '../store/store.ts';
 import { ClusterStores, type LiveWorker } from './cluster-stores.ts';
 import { countSamples, type View } from './exposition.ts';
 import { Scrape } from './scrape.ts';
-import { SelfMetrics } from './self-metrics.ts';
+import { type HandlerErrorCause, SelfMetrics } from './self-metrics.ts';
 
 export interface ClusterRegistryOptions {
   /** Folder of this instance: `createStoreDirectory(…).path`. */
@@ -37,7 +37,7 @@ export interface ScrapeOptions {
   /** `Registry.PROMETHEUS_CONTENT_TYPE` or `Registry.OPENMETRICS_CONTENT_TYPE`. Default: the registry's own. */
   contentType?: RegistryContentType;
   /** One place's living process alone: nothing of its predecessors, nothing of the primary. Default: everything. */
-  worker?: string | number;
+  worker?: string | number | undefined;
 }
 
 /** Between two looks at the stores when nobody scrapes: lets the windows of the summaries slide. */
@@ -113,11 +113,20 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
    *
    * @throws {RangeError} when there is no such worker
    */
-  override async clusterMetrics({ contentType = this.contentType, worker }: ScrapeOptions = {}): Promise<string> {
-    this.#scrape ??= this.#startScrape();
-    const scrape = await this.#scrape;
-    const openMetrics = contentType === PromRegistry.OPENMETRICS_CONTENT_TYPE;
-    return worker === undefined ? scrape.all(openMetrics) : scrape.alone(String(worker), openMetrics);
+  override async clusterMetrics(options: ScrapeOptions = {}): Promise<string> {
+    const scrape = await this.#joinScrape();
+    return scrape.text(this.#isOpenMetrics(options), options.worker?.toString());
+  }
+
+  /** The same in UTF-8; calls that share one gathering get the same buffer. For `createMetricsHandler`. */
+  async exposition(options: ScrapeOptions = {}): Promise<Buffer> {
+    const scrape = await this.#joinScrape();
+    return scrape.bytes(this.#isOpenMetrics(options), options.worker?.toString());
+  }
+
+  /** Counts a failure of `createMetricsHandler`, which calls it. */
+  countHandlerError(cause: HandlerErrorCause): void {
+    this.#self.countHandlerError(cause);
   }
 
   /** The workers whose stores are read, by place. */
@@ -139,6 +148,15 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
     cluster.off('exit', this.#onExit);
     cluster.off('setup', this.#onSetup);
     this.#stores.close();
+  }
+
+  #isOpenMetrics({ contentType = this.contentType }: ScrapeOptions): boolean {
+    return contentType === PromRegistry.OPENMETRICS_CONTENT_TYPE;
+  }
+
+  #joinScrape(): Promise<Scrape> {
+    this.#scrape ??= this.#startScrape();
+    return this.#scrape;
   }
 
   /** Waits for the end of this turn, so that the calls that came together are answered together. */

@@ -2,6 +2,9 @@ import type { ClusterStores } from './cluster-stores.ts';
 import { expose, type View } from './exposition.ts';
 import type { SelfMetrics } from './self-metrics.ts';
 
+/** No living worker has this place. */
+export class UnknownWorkerError extends RangeError {}
+
 /** One gathering, shared by all scrapes that came together. */
 export class Scrape {
   readonly #view: View;
@@ -10,6 +13,7 @@ export class Scrape {
   /** Not yet told with a text. */
   #gatherMs: number;
   readonly #texts = new Map<string, string>();
+  readonly #bytes = new Map<string, Buffer>();
 
   /** Gathers at once. @param gather reads and merges all stores */
   constructor(gather: () => View, stores: ClusterStores, self: SelfMetrics) {
@@ -20,28 +24,38 @@ export class Scrape {
     this.#self = self;
   }
 
-  all(openMetrics: boolean): string {
-    return this.#text(`all ${openMetrics}`, () => expose(this.#view, openMetrics));
-  }
-
-  /** @throws {RangeError} when there is no such worker */
-  alone(worker: string, openMetrics: boolean): string {
-    return this.#text(`${worker} ${openMetrics}`, () => {
-      const view = this.#stores.alone(worker);
-      if (view === null) throw new RangeError(`There is no worker ${worker}`);
-      return expose(view, openMetrics);
-    });
-  }
-
-  #text(key: string, print: () => string): string {
+  /**
+   * @param worker one place's living process alone; undefined shows everything
+   * @throws {UnknownWorkerError}
+   */
+  text(openMetrics: boolean, worker?: string): string {
+    const key = keyOf(openMetrics, worker);
     let text = this.#texts.get(key);
     if (text !== undefined) return text;
     const startedAt = performance.now();
-    text = print();
+    text = expose(this.#viewOf(worker), openMetrics);
     // Seen from the next scrape on.
     this.#self.scrapeDuration.observe((this.#gatherMs + performance.now() - startedAt) / 1000);
     this.#gatherMs = 0;
     this.#texts.set(key, text);
     return text;
   }
+
+  /** The same in UTF-8: one buffer for all who ask, so that it can also be compressed once for all. */
+  bytes(openMetrics: boolean, worker?: string): Buffer {
+    const key = keyOf(openMetrics, worker);
+    const bytes = this.#bytes.get(key) ?? Buffer.from(this.text(openMetrics, worker));
+    this.#bytes.set(key, bytes);
+    return bytes;
+  }
+
+  #viewOf(worker: string | undefined): View {
+    const view = worker === undefined ? this.#view : this.#stores.alone(worker);
+    if (view === null) throw new UnknownWorkerError(`There is no worker ${worker}`);
+    return view;
+  }
+}
+
+function keyOf(openMetrics: boolean, worker = ''): string {
+  return `${openMetrics} ${worker}`;
 }

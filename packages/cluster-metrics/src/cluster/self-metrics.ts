@@ -7,6 +7,10 @@ import type { LiveWorker } from './cluster-stores.ts';
 
 const SCRAPE_BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25];
 
+const HANDLER_ERROR_CAUSES = ['gathering', 'compression'] as const;
+/** The step at which the handler of `/metrics` failed. */
+export type HandlerErrorCause = (typeof HANDLER_ERROR_CAUSES)[number];
+
 /** What the cluster registry tells about itself. */
 export class SelfMetrics {
   readonly registry = new WorkerRegistry();
@@ -14,6 +18,7 @@ export class SelfMetrics {
   readonly #series: Gauge;
   readonly #workerAge: Gauge<'worker'>;
   readonly #problems: Counter<'kind'>;
+  readonly #handlerErrors: Counter<'cause'>;
 
   /** @param prefix begins the names */
   constructor(prefix: string) {
@@ -38,6 +43,13 @@ export class SelfMetrics {
       registers,
     });
     for (const kind of PROBLEM_KINDS) this.#problems.zero({ kind });
+    this.#handlerErrors = new Counter({
+      name: `${prefix}handler_errors_total`,
+      help: 'Requests for the metrics that were answered with status 500, by the step that failed: gathering, compression',
+      labelNames: ['cause'],
+      registers,
+    });
+    for (const cause of HANDLER_ERROR_CAUSES) this.#handlerErrors.zero({ cause });
   }
 
   setSeries(samples: number): void {
@@ -55,5 +67,9 @@ export class SelfMetrics {
 
   countProblem(kind: ProblemKind): void {
     this.#problems.inc({ kind });
+  }
+
+  countHandlerError(cause: HandlerErrorCause): void {
+    this.#handlerErrors.inc({ cause });
   }
 }
