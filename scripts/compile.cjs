@@ -73,20 +73,22 @@ function installedVersion(name) {
   }
 }
 
-function fingerprint() {
+/** @param {string[]} others files and folders that a build is not made from */
+function fingerprint(...others) {
   const hash = createHash('sha256').update(JSON.stringify([project.dependencies, project.devDependencies]));
-  for (const file of SOURCES.flatMap(filesBelow)) {
+  for (const file of [...SOURCES, ...others].flatMap(filesBelow)) {
     const content = fs.readFileSync(join(root, file));
     hash.update(`${file} ${content.length}\n`).update(content);
   }
   return hash.digest('hex').slice(0, 16);
 }
 
-/** Paths from the root, sorted. */
+/** Paths from the root, sorted; without an editor's hidden files. */
 function filesBelow(path) {
   if (!fs.statSync(join(root, path)).isDirectory()) return [path];
   return fs
     .readdirSync(join(root, path))
+    .filter((name) => !name.startsWith('.'))
     .sort()
     .flatMap((name) => filesBelow(join(path, name)));
 }
@@ -216,4 +218,4 @@ function fail(sentence) {
   process.exit(1);
 }
 
-module.exports = { build };
+module.exports = { build, fingerprint };

@@ -168,7 +168,7 @@ function readyLine(output: string): { shop: string; ops: string } | undefined {
 }
 
 /** A process and all below it; `/proc` knows, so this runs on Linux only, as the embedded database's tests do. */
-async function descendants(root: number): Promise<number[]> {
+export async function descendants(root: number): Promise<number[]> {
   const { readdir, readFile } = await import('node:fs/promises');
   const parents = new Map<number, number>();
   for (const entry of await readdir('/proc')) {
