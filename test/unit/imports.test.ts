@@ -14,7 +14,7 @@ const STOREYS = [
   ['shop'],
   ['instrument', 'payments'],
   ['db'],
-  ['progress'],
+  ['progress', 'build-info'],
   ['log', 'paths', 'deadline'],
   ['config'],
   ['start-error', 'describe-error'],
