@@ -13,7 +13,7 @@ import { pino } from 'pino';
 import { number, printTable } from '../packages/cluster-metrics/bench/table.ts';
 import { connect, prepareDatabase, startEmbeddedPostgres } from '../src/db/index.ts';
 import * as sessionCounts from '../src/db/migrations/0004-session-counts.ts';
-import { foldAndReadShop, readSessions } from '../src/instrument/database-readings.ts';
+import { foldAndReadShop, readSessions } from '../src/instrument/database-sampler.ts';
 import { addToCart } from '../src/shop/cart/queries.ts';
 import { visit } from '../src/shop/sessions/queries.ts';
 

@@ -9,7 +9,7 @@ import type { Context } from 'koa';
 import { number } from '../packages/cluster-metrics/bench/table.ts';
 import { timeRequests } from '../src/instrument/http.ts';
 import { instrumentKnex } from '../src/instrument/knex.ts';
-import { createWorkerMetrics } from '../src/instrument/worker.ts';
+import { createWorkerMetrics } from '../src/instrument/worker-metrics.ts';
 
 const ROUNDS = 30;
 const PAGES = 2_000;

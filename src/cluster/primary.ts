@@ -14,16 +14,15 @@ import {
   prepareDatabase,
   startEmbeddedPostgres,
 } from '../db/index.ts';
-import { createPrimaryMetrics } from '../instrument/primary.ts';
+import { createPrimaryMetrics } from '../instrument/primary-metrics.ts';
+import { keepDefaultMetrics } from '../instrument/process.ts';
 import { createLog, type Logger, logFatal } from '../log.ts';
 import { createOpsApp } from '../ops/app.ts';
 import { settleLeftPayments } from '../payments/settle.ts';
 import { openPaymentProvider, PROVIDER_POOL_MAX } from '../payments/simulated.ts';
-import { withProgress } from '../progress.ts';
+import { withProgress } from '../promises.ts';
 import { StartError } from '../start-error.ts';
 import { checkAddresses, otherAddresses } from './addresses.ts';
-import { keepDefaultMetrics } from './default-metrics.ts';
-import { RESTART_REASONS } from './exit-reason.ts';
 import { listen } from './http-server.ts';
 import { enterInstance } from './instances.ts';
 import { instanceOf, type WorkerMessage, workerName, writeAssignment } from './messages.ts';
@@ -175,7 +174,6 @@ async function startPrimary(
     database,
     log,
     build,
-    restartReasons: RESTART_REASONS,
     workers,
   });
   resources.add(metrics, (open) => open.stop());

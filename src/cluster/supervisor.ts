@@ -1,8 +1,7 @@
-import type { WorkerState } from '../instrument/primary.ts';
+import type { RestartReason, WorkerState } from '../instrument/primary-metrics.ts';
 import type { Logger } from '../log.ts';
 import { StartError } from '../start-error.ts';
-import { isCrash, type RestartReason } from './exit-reason.ts';
-import { WorkerProcess } from './worker-process.ts';
+import { isCrash, WorkerProcess } from './worker-process.ts';
 
 /** One place of the cluster, as `/status` shows it. */
 export interface WorkerStatus {

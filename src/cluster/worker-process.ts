@@ -1,7 +1,6 @@
 import cluster, { type Worker } from 'node:cluster';
-import type { WorkerState } from '../instrument/primary.ts';
+import type { RestartReason, WorkerState } from '../instrument/primary-metrics.ts';
 import type { Logger } from '../log.ts';
-import { exitReason, type RestartReason } from './exit-reason.ts';
 import type { PrimaryMessage, WorkerMessage } from './messages.ts';
 
 export interface WorkerProcessOptions {
@@ -163,4 +162,24 @@ function fork(environment: NodeJS.ProcessEnv, refused: (error: Error) => void): 
     setImmediate(refused, error as Error);
     return null;
   }
+}
+
+/**
+ * Why a worker ended, when the primary had not told it to.
+ *
+ * @param code exit code, or null when a signal ended the process
+ * @param signal name of that signal
+ * @param served whether the worker had ever served
+ */
+function exitReason(code: number | null, signal: string | null, served: boolean): RestartReason {
+  // V8 aborts when its heap is full. So do Node.js' own assertions, which hardly ever fail.
+  if (signal === 'SIGABRT' || signal === 'SIGTRAP') return 'out_of_memory';
+  if (signal) return 'signal';
+  if (!served) return 'failed_start';
+  return code === 0 ? 'exit' : 'exception';
+}
+
+/** Whether a worker ended by a fault: neither replaced in a reload, nor told to finish by an operator's SIGTERM. */
+export function isCrash(reason: RestartReason): boolean {
+  return reason !== 'reload' && reason !== 'exit';
 }

@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 import type { Logger } from '../log.ts';
-import { named } from './named.ts';
+import { labelQuery } from './query-labels.ts';
 
 const MINUTE_MS = 60_000;
 const SESSIONS_INTERVAL_MS = 10 * MINUTE_MS;
@@ -122,7 +122,7 @@ function findDue(
 
 /** A visitor who has come back meanwhile, or comes back in this moment, stays: their row is fresh, or locked. */
 async function removeOrKeep(database: Knex, seen: readonly DueSession[]): Promise<number> {
-  const { rows } = await named(
+  const { rows } = await labelQuery(
     database.raw<{ rows: [{ removed: number }] }>(
       `with locked as (
          select id, last_seen_at from sessions where id = any(?::uuid[]) for update skip locked

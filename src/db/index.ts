@@ -5,6 +5,6 @@ export { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded/index.t
 export { findRunningPostgres } from './embedded/running.ts';
 export { isDatabaseFailure, isDiskFull, isEndOfPool, isLockTimeout, isUnanswered } from './failures.ts';
 export { keepHouse } from './housekeeping.ts';
-export { named, type QueryLabels, queryLabels } from './named.ts';
 export { prepareDatabase } from './prepare.ts';
+export { labelQuery, type QueryLabels, queryLabels } from './query-labels.ts';
 export { askWritable } from './writable.ts';

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Knex } from 'knex';
 import type { DatabaseConnection } from '../config.ts';
 import type { Logger } from '../log.ts';
-import { withProgress } from '../progress.ts';
+import { withProgress } from '../promises.ts';
 import { StartError } from '../start-error.ts';
 import { applicationName } from './application-name.ts';
 import { connect } from './connect.ts';

@@ -1,12 +1,12 @@
 import type { Knex } from 'knex';
-import { named } from './named.ts';
+import { labelQuery, NO_TABLE } from './query-labels.ts';
 
 /**
  * Asks whether the server takes writes, without writing: fails as a write would, with SQLSTATE 25006, on a hot standby and
  * under `default_transaction_read_only`. So the pool replaces the connection (connect.ts).
  */
 export async function askWritable(database: Knex): Promise<void> {
-  await named(
+  await labelQuery(
     database.raw(`
       do $$ begin
         if current_setting('transaction_read_only')::boolean then
@@ -14,6 +14,6 @@ export async function askWritable(database: Knex): Promise<void> {
         end if;
       end $$`),
     'select',
-    'none',
+    NO_TABLE,
   );
 }

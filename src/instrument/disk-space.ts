@@ -2,25 +2,25 @@ import { sampleRegularly } from '@techcommerce/cluster-metrics';
 import type { Knex } from 'knex';
 import { isDiskFull } from '../db/index.ts';
 import type { Logger } from '../log.ts';
-import type { WorkerMetrics } from './metrics.ts';
+import type { WorkerMetrics } from './worker-metrics.ts';
 
-/** After this it is tried again: one write that is refused tells more than any look at a file system. */
+/** Then the next write is tried: only a write can tell whether there is space again. */
 const REMEMBERED_MS = 15_000;
-/** One table may have room for its next row while another has not. */
+/** Some tables may have room for a row in a page that they have already, while others have not. */
 const DOUBTED_MS = 10 * 60_000;
 
-/** Whether PostgreSQL has room for what it is to store, as far as this process has seen. */
+/** Whether PostgreSQL has disk space, as far as this process has seen. */
 export interface DiskSpace {
   /** Whether a write was refused for want of space in the last 15 seconds. */
   isLacking(): boolean;
-  /** Whether a write was refused in the last 10 minutes, so that one that matters is better tried before. */
+  /** Whether a write was refused in the last 10 minutes: an important write should be rehearsed first. */
   isInDoubt(): boolean;
   stop(): void;
 }
 
 /**
- * Notes writes that PostgreSQL refuses for want of disk space, in `shop_db_disk_full` and once in the log. Nothing asks
- * for the space itself: while reads go on, the database looks well, and the disk is another machine's.
+ * Notes in `shop_db_disk_full`, and once in the log, that PostgreSQL refuses writes for want of disk space. Refused writes
+ * are the only sign of it: reads go on, and the disk is another machine's.
  */
 export function watchDiskSpace(database: Knex, metrics: Pick<WorkerMetrics, 'dbDiskFull'>, log: Logger): DiskSpace {
   let refusedMs = Number.NEGATIVE_INFINITY;

@@ -1,9 +1,8 @@
 import type { Knex } from 'knex';
-import { builderLabels, OTHER_OPERATION } from './builder-labels.ts';
-import type { WorkerMetrics } from './metrics.ts';
-import { NO_BUILDER, OpenQueries } from './open-queries.ts';
-import { NO_TABLE } from './operations.ts';
+import { NO_TABLE, type QueryLabels, queryLabels } from '../db/query-labels.ts';
 import { type PoolConnection, poolOf, watchPool } from './pool.ts';
+import { currentRequest, type RequestClock } from './request-clock.ts';
+import type { WorkerMetrics } from './worker-metrics.ts';
 
 /** What Knex's `query`, `query-response` and `query-error` events carry. */
 interface SentQuery {
@@ -22,9 +21,9 @@ const TRANSACTION_STATEMENTS: Record<string, string> = {
 };
 
 /**
- * Measures a database from what Knex itself tells: each operation's duration, failed ones too, into
- * `shop_db_operation_duration_seconds`; the pool's gauges; and for the request that a query works for, its seconds
- * in the database and waiting for a connection.
+ * Measures a database from Knex's own events: the duration of each operation, failed ones too, into
+ * `shop_db_operation_duration_seconds`; the pool's gauges; and for the request that sent a query, the seconds that it
+ * spent in the database and waiting for a connection.
  *
  * @returns removes all listeners
  */
@@ -56,7 +55,7 @@ export function instrumentKnex(
     open.answered(__knexUid, __knexQueryUid);
   }
 
-  /** Knex tells no answer of a transaction's statements, but pg tells when a connection has nothing left to do. */
+  /** Knex has no event for the answer to a transaction's own statements, but pg has one for a connection without work. */
   function connectionDrained(this: PoolConnection): void {
     open.answered(this.__knexUid, NO_BUILDER);
   }
@@ -96,4 +95,120 @@ export function instrumentKnex(
     pool.removeListener('destroyRequest', connectionDestroyed);
     for (const connection of known) connection.off('drain', connectionDrained);
   };
+}
+
+interface OpenQuery extends QueryLabels {
+  readonly startedMs: number;
+  readonly request: RequestClock | undefined;
+}
+
+/** Key of a statement that Knex sends without a builder; a connection runs one of them at a time. */
+const NO_BUILDER = '';
+
+/** The queries that have been sent and not yet answered, by connection. */
+class OpenQueries {
+  readonly #duration: WorkerMetrics['dbOperationDuration'];
+  readonly #byConnection = new Map<string, Map<string, OpenQuery>>();
+
+  /** @param duration observes each query once, in seconds */
+  constructor(duration: WorkerMetrics['dbOperationDuration']) {
+    this.#duration = duration;
+  }
+
+  /** A query is sent, for the current request if there is one. */
+  sent(connection: string, key: string, { operation, table }: QueryLabels): void {
+    const request = currentRequest();
+    const startedMs = performance.now();
+    request?.begin('db', startedMs);
+    let queries = this.#byConnection.get(connection);
+    if (!queries) {
+      queries = new Map();
+      this.#byConnection.set(connection, queries);
+    }
+    queries.set(key, { operation, table, startedMs, request });
+  }
+
+  /** A query has its answer, or has failed. */
+  answered(connection: string, key: string): void {
+    const queries = this.#byConnection.get(connection);
+    const query = queries?.get(key);
+    if (!query) return;
+    queries?.delete(key);
+    this.#observe(query);
+  }
+
+  /** A connection goes back to the pool: queries that are still open on it have been abandoned. */
+  released(connection: string): void {
+    const queries = this.#byConnection.get(connection);
+    if (!queries) return;
+    this.#byConnection.delete(connection);
+    for (const query of queries.values()) this.#observe(query);
+  }
+
+  #observe({ operation, table, startedMs, request }: OpenQuery): void {
+    const now = performance.now();
+    request?.end('db', now);
+    this.#duration.observe({ operation, table }, (now - startedMs) / 1000);
+  }
+}
+
+/** Knex's names for what its builders send (knex/lib/query/querybuilder.js, `_method`). */
+const OPERATIONS: Record<string, string> = {
+  select: 'select',
+  first: 'select',
+  pluck: 'select',
+  columnInfo: 'select',
+  insert: 'insert',
+  update: 'update',
+  del: 'delete',
+  truncate: 'truncate',
+  raw: 'raw',
+};
+/** A select that locks rows: its time is mostly a wait for the transaction that holds them. */
+const LOCK_OPERATION = 'lock';
+/** Schema changes, and methods of Knex that the shop does not use. */
+const OTHER_OPERATION = 'other';
+
+/**
+ * Labels of a query, from its builder: joins and sub-queries count for the main table; a raw query has the labels of
+ * `labelQuery`, else it is `raw` of no table. SQL text is never parsed.
+ *
+ * @param builder Knex's query builder, raw query or schema builder
+ * @param method as Knex's `query` event tells it
+ */
+function builderLabels(builder: object, method: string | undefined): QueryLabels {
+  return (
+    queryLabels(builder) ?? {
+      operation: isLock(builder) ? LOCK_OPERATION : (OPERATIONS[method ?? ''] ?? OTHER_OPERATION),
+      table: tableName(builder),
+    }
+  );
+}
+
+/** Whether it ends in `for update` or the like (knex/lib/query/querybuilder.js, `forUpdate`). */
+function isLock(builder: object): boolean {
+  const { _single } = builder as { _single?: { lock?: string } };
+  return _single?.lock !== undefined;
+}
+
+/** Knex takes these for a table: a name, `{ alias: name }`, a reference, a sub-query. */
+function tableName(source: unknown): string {
+  if (typeof source === 'string') return bareName(source);
+  if (typeof source !== 'object' || source === null) return NO_TABLE;
+  const { _single, ref, isRawInstance } = source as {
+    _single?: { table?: unknown };
+    ref?: unknown;
+    isRawInstance?: boolean;
+  };
+  if (_single) return tableName(_single.table);
+  if (typeof ref === 'string') return bareName(ref);
+  if (isRawInstance) return queryLabels(source)?.table ?? NO_TABLE;
+  return Object.getPrototypeOf(source) === Object.prototype ? tableName(Object.values(source)[0]) : NO_TABLE;
+}
+
+/** `public.products as p`, in Knex's own notation, is `products`. */
+function bareName(name: string): string {
+  const aliasAt = name.toLowerCase().indexOf(' as ');
+  const qualified = (aliasAt === -1 ? name : name.slice(0, aliasAt)).trim();
+  return qualified.slice(qualified.lastIndexOf('.') + 1);
 }

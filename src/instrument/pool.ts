@@ -1,8 +1,8 @@
 import type { EventEmitter } from 'node:events';
 import { sampleRegularly } from '@techcommerce/cluster-metrics';
 import type { Knex } from 'knex';
-import type { WorkerMetrics } from './metrics.ts';
 import { currentRequest, type RequestClock } from './request-clock.ts';
+import type { WorkerMetrics } from './worker-metrics.ts';
 
 /** A connection as the pool's events hand it over: a `pg.Client` that Knex has numbered. */
 export interface PoolConnection extends EventEmitter {

@@ -22,7 +22,7 @@ export class RequestClock {
   #paymentMs = 0;
   #stoppedMs: number | undefined;
 
-  /** @param now of `performance.now()`, where the caller has just asked for it */
+  /** @param now a reading of `performance.now()`, where the caller has one already */
   begin(wait: Wait, now = performance.now()): void {
     this.#charge(now);
     if (wait === 'db') this.#queries += 1;
@@ -36,7 +36,7 @@ export class RequestClock {
     else this.#waits -= 1;
   }
 
-  /** Time that was a wait for the payment provider, and until now counted as the app's. */
+  /** Moves seconds from the app's part to that of the payment provider. */
   addPayment(seconds: number): void {
     this.#paymentMs += seconds * 1000;
   }
@@ -74,7 +74,7 @@ export class RequestClock {
 
 const clocks = new AsyncLocalStorage<RequestClock>();
 
-/** Runs a request's work, so that whatever it calls finds its clock. */
+/** Runs a request's work; `currentRequest` finds the clock in everything that the work calls. */
 export function withRequestClock<T>(clock: RequestClock, work: () => T): T {
   return clocks.run(clock, work);
 }
@@ -84,7 +84,7 @@ export function currentRequest(): RequestClock | undefined {
   return clocks.getStore();
 }
 
-/** Notes for the current request how long it waited for the payment provider, in seconds. */
+/** Charges the current request with a wait for the payment provider, in seconds. */
 export function recordPayment(seconds: number): void {
   currentRequest()?.addPayment(seconds);
 }

@@ -1,9 +1,9 @@
 import type { Knex } from 'knex';
-import { named } from '../db/named.ts';
+import { labelQuery } from '../db/query-labels.ts';
 
 const TABLE = 'gauge_readings';
 
-/** A reading this fresh is not taken again: with a look twice a second, one instance takes each. */
+/** A reading this fresh is not taken again: every instance looks twice a second, and one of them takes it. */
 const FRESH_MS = 400;
 
 /** A reading of the database that all instances share, see `gauge_readings`. */
@@ -24,16 +24,16 @@ export async function findReading<Reading>(database: Knex, name: string): Promis
     .first('reading', {
       ageMs: database.raw('(extract(epoch from clock_timestamp() - taken_at) * 1000)::double precision'),
     });
-  // One from the future is of before the database's clock was set back.
+  // A reading from the future was taken before the database's clock was set back.
   return row && row.ageMs >= 0 ? row : null;
 }
 
 /**
- * Takes a reading anew for all instances, unless another instance is taking it, or just has. So the database pays for
- * one instance, however many there are.
+ * Takes a new reading for all instances, unless another instance is taking it, or just has. So the database works for one
+ * instance, however many there are.
  *
- * @param take reads, in a transaction that no other instance's `take` of this name runs beside
- * @returns null when it is for another instance to take
+ * @param take reads, in a transaction; never at the same time as another instance's `take` of this name
+ * @returns null when another instance takes it
  */
 export async function takeReading<Reading>(
   database: Knex,
@@ -50,9 +50,9 @@ export async function takeReading<Reading>(
   });
 }
 
-/** Takes hold of the row until the transaction ends, if no other instance has it. The first one makes it. */
+/** Locks the row until the transaction ends, if no other instance has it. The first instance makes it. */
 async function claim(transaction: Knex.Transaction, name: string): Promise<boolean> {
-  const { rows } = await named(
+  const { rows } = await labelQuery(
     transaction.raw<{ rows: unknown[] }>(
       `select from ${TABLE} where name = :name and (taken_at < clock_timestamp() - make_interval(secs => :fresh)
          or taken_at > clock_timestamp())
@@ -63,7 +63,7 @@ async function claim(transaction: Knex.Transaction, name: string): Promise<boole
     TABLE,
   );
   if (rows.length > 0) return true;
-  // No row to take: it is another's, or it is not there, as after a crash of PostgreSQL.
+  // No row to lock: another instance has it, or it does not exist, as after a crash of PostgreSQL.
   const made = await transaction(TABLE)
     .insert({ name, reading: '{}', taken_at: transaction.raw('clock_timestamp()') })
     .onConflict('name')

@@ -1,5 +1,5 @@
 import type { Knex } from 'knex';
-import { named } from '../db/named.ts';
+import { labelQuery } from '../db/query-labels.ts';
 
 /** States in which money may have moved without an order; every other state is an end. */
 const UNSETTLED = ['started', 'approved'];
@@ -19,7 +19,7 @@ export interface NewPayment {
  * @returns false when the cart is not open any more, or another payment for it is under way
  */
 export async function startPayment(database: Knex, payment: NewPayment): Promise<boolean> {
-  const { rowCount } = await named(
+  const { rowCount } = await labelQuery(
     // The lock waits for an order that is being stored: its cart is seen as ordered then.
     database.raw<{ rowCount: number }>(
       `insert into payments (reference, cart_id, amount_cents, worker, state)
@@ -42,7 +42,7 @@ export async function startPayment(database: Knex, payment: NewPayment): Promise
  * @returns false when the payment was given up meanwhile
  */
 export async function noteAnswer(database: Knex, reference: string, state: 'approved' | 'declined'): Promise<boolean> {
-  const { rowCount } = await named(
+  const { rowCount } = await labelQuery(
     database.raw<{ rowCount: number }>(
       `update payments set state = :state from set_config('synchronous_commit', 'off', true)
        where reference = :reference and payments.state = 'started' and given_up_at is null`,
@@ -98,7 +98,7 @@ export interface LeftPayments {
 
 /** Gives up payments that their workers have left. Those of an order that is being stored are left alone. */
 export async function giveUpLeft(database: Knex, left: LeftPayments): Promise<LeftPayment[]> {
-  const { rows } = await named(
+  const { rows } = await labelQuery(
     database.raw<{ rows: LeftPayment[] }>(
       `with chosen as (
          select reference, given_up_at is null as fresh from payments

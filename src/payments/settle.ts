@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Knex } from 'knex';
-import { withDeadline } from '../deadline.ts';
 import type { Logger } from '../log.ts';
+import { withDeadline } from '../promises.ts';
 import type { PaymentGateway } from './gateway.ts';
 import { endPayment, giveUp, giveUpLeft, type LeftPayment } from './ledger.ts';
 

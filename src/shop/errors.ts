@@ -1,4 +1,4 @@
-import type { ErrorType } from '../instrument/metrics.ts';
+import type { ErrorType } from '../instrument/worker-metrics.ts';
 import type { Page } from './views.ts';
 
 export interface ShopErrorOptions {

@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 import type { DiskSpace } from '../instrument/disk-space.ts';
-import type { WorkerMetrics } from '../instrument/metrics.ts';
+import type { WorkerMetrics } from '../instrument/worker-metrics.ts';
 import type { Logger } from '../log.ts';
 import type { PaymentGateway } from '../payments/gateway.ts';
 import type { SettlementReports } from '../payments/settle.ts';

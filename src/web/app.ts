@@ -3,7 +3,7 @@ import type { Knex } from 'knex';
 import Koa from 'koa';
 import type { DiskSpace } from '../instrument/disk-space.ts';
 import { timeRequests } from '../instrument/http.ts';
-import type { WorkerMetrics } from '../instrument/metrics.ts';
+import type { WorkerMetrics } from '../instrument/worker-metrics.ts';
 import type { Logger } from '../log.ts';
 import { projectRoot } from '../paths.ts';
 import type { PaymentGateway } from '../payments/gateway.ts';

@@ -1,8 +1,7 @@
 import { isEndOfPool } from '../db/index.ts';
-import { countError } from '../instrument/errors.ts';
-import { hungUp } from '../instrument/http.ts';
-import type { WorkerMetrics } from '../instrument/metrics.ts';
-import { routeOf } from '../instrument/routes.ts';
+import { hungUp, routeOf } from '../instrument/http.ts';
+import type { WorkerMetrics } from '../instrument/worker-metrics.ts';
+import { countError } from '../instrument/worker-metrics.ts';
 import { notFound, type ShopError } from '../shop/errors.ts';
 import { NO_PAGE, toShopError } from './failures.ts';
 import type { Pages } from './pages.ts';

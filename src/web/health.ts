@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 import { askWritable } from '../db/index.ts';
-import { withDeadline } from '../deadline.ts';
+import { withDeadline } from '../promises.ts';
 import type { WebContext } from './state.ts';
 
 /** What readiness depends on. */

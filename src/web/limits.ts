@@ -1,6 +1,6 @@
-import { withDeadline } from '../deadline.ts';
 import { currentRequest } from '../instrument/request-clock.ts';
 import type { Logger } from '../log.ts';
+import { withDeadline } from '../promises.ts';
 import { unavailable } from '../shop/errors.ts';
 import { logLateFailure } from './request-log.ts';
 import type { WebMiddleware } from './state.ts';

@@ -1,7 +1,7 @@
 import type { Knex } from 'knex';
-import { named } from '../db/named.ts';
-import { withDeadline } from '../deadline.ts';
+import { labelQuery } from '../db/query-labels.ts';
 import type { Logger } from '../log.ts';
+import { withDeadline } from '../promises.ts';
 
 const SECOND_MS = 1_000;
 /** So long the database is not asked again after it did not answer: its failure must not cost every post the deadline. */
@@ -129,7 +129,7 @@ export function createRateLimiter({
  * new one would is of before the database's clock was set back: it ends now.
  */
 async function countForAll(database: Knex, client: string, windowSeconds: number): Promise<SharedCount> {
-  const { rows } = await named(
+  const { rows } = await labelQuery(
     database.raw<{ rows: [SharedCount] }>(
       `insert into rate_limits as kept (address, posts, window_ends_at)
        values (:client, 1, clock_timestamp() + make_interval(secs => :windowSeconds))

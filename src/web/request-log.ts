@@ -1,6 +1,5 @@
 import type { Context } from 'koa';
-import { statusOf } from '../instrument/http.ts';
-import { routeOf } from '../instrument/routes.ts';
+import { routeOf, statusOf } from '../instrument/http.ts';
 import type { Logger } from '../log.ts';
 import type { ShopError } from '../shop/errors.ts';
 import { toShopError } from './failures.ts';

@@ -1,4 +1,4 @@
-import { type MeasuredRoute, UNMATCHED } from '../instrument/routes.ts';
+import { type MeasuredRoute, UNMATCHED } from '../instrument/worker-metrics.ts';
 import { businessRoutes } from '../shop/routes.ts';
 import type { Assets } from './assets.ts';
 import { type Readiness, showLive, showReady } from './health.ts';

@@ -9,7 +9,7 @@ import { pino } from 'pino';
 import { connect, type Deadlines } from '../../src/db/index.ts';
 import { watchDiskSpace } from '../../src/instrument/disk-space.ts';
 import { instrumentKnex } from '../../src/instrument/knex.ts';
-import { createWorkerMetrics } from '../../src/instrument/worker.ts';
+import { createWorkerMetrics } from '../../src/instrument/worker-metrics.ts';
 import { serializers } from '../../src/log.ts';
 import { openPaymentProvider } from '../../src/payments/simulated.ts';
 import {

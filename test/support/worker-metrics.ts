@@ -6,9 +6,8 @@ import Router, { type RouterMiddleware } from '@koa/router';
 import { WorkerRegistry } from '@techcommerce/cluster-metrics';
 import Koa, { type Middleware } from 'koa';
 import { timeRequests } from '../../src/instrument/http.ts';
-import type { WorkerMetrics } from '../../src/instrument/metrics.ts';
-import type { MeasuredRoute } from '../../src/instrument/routes.ts';
-import { createWorkerMetrics } from '../../src/instrument/worker.ts';
+import type { MeasuredRoute, WorkerMetrics } from '../../src/instrument/worker-metrics.ts';
+import { createWorkerMetrics } from '../../src/instrument/worker-metrics.ts';
 import { parseExposition, type Scrape } from './exposition.ts';
 
 export interface MeasuredWorker {

@@ -14,8 +14,8 @@ const STOREYS = [
   ['shop'],
   ['instrument', 'payments'],
   ['db'],
-  ['progress', 'build-info'],
-  ['log', 'paths', 'deadline'],
+  ['promises', 'build-info'],
+  ['log', 'paths'],
   ['config'],
   ['start-error', 'describe-error'],
 ];

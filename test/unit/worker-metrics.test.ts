@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { countError } from '../../src/instrument/errors.ts';
-import { CHECKOUT_PHASES, ERROR_TYPES, ORDER_OUTCOMES } from '../../src/instrument/metrics.ts';
-import { SHOP_OPERATIONS } from '../../src/instrument/operations.ts';
 import { sampleProcess } from '../../src/instrument/process.ts';
+import {
+  CHECKOUT_PHASES,
+  countError,
+  ERROR_TYPES,
+  ORDER_OUTCOMES,
+  SHOP_OPERATIONS,
+} from '../../src/instrument/worker-metrics.ts';
 import { until } from '../support/wait.ts';
 import { measuredWorker, PRODUCTS, ROUTES } from '../support/worker-metrics.ts';
 

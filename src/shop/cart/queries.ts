@@ -1,5 +1,5 @@
 import type { Knex } from 'knex';
-import { named } from '../../db/named.ts';
+import { labelQuery } from '../../db/query-labels.ts';
 import type { CartItemView } from '../views.ts';
 import { MAX_QUANTITY } from './rules.ts';
 
@@ -53,7 +53,7 @@ export async function addToCart(
   productId: number,
   quantity: number,
 ): Promise<number | null> {
-  const { rows } = await named(
+  const { rows } = await labelQuery(
     database.raw<{ rows: { quantity: number }[] }>(
       `with cart as (
          insert into carts (session_id, status) values (:sessionId, 'open')

@@ -1,4 +1,4 @@
-import { ORDER_OUTCOMES, type WorkerMetrics } from '../../instrument/metrics.ts';
+import { ORDER_OUTCOMES, type WorkerMetrics } from '../../instrument/worker-metrics.ts';
 import type { PlacedOrder } from './place-order.ts';
 
 export const FAILED = { outcome: 'failed' } as const;

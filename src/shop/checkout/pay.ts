@@ -1,6 +1,6 @@
-import { withDeadline } from '../../deadline.ts';
 import { recordPayment } from '../../instrument/request-clock.ts';
 import type { PaymentGateway, PaymentRequest } from '../../payments/gateway.ts';
+import { withDeadline } from '../../promises.ts';
 import { unavailable } from '../errors.ts';
 
 /** How long a shopper waits for the payment provider; shorter than the page's own deadline. */

@@ -1,4 +1,4 @@
-import type { CheckoutPhase, WorkerMetrics } from '../../instrument/metrics.ts';
+import type { CheckoutPhase, WorkerMetrics } from '../../instrument/worker-metrics.ts';
 
 /** Follows one checkout through its phases; each is observed when the next begins, or when all ends, failed or not. */
 export interface Phases {

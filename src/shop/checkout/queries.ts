@@ -1,5 +1,5 @@
 import type { Knex } from 'knex';
-import { named } from '../../db/named.ts';
+import { labelQuery } from '../../db/query-labels.ts';
 import { ITEM_COLUMNS, type ItemRow, toItem } from '../cart/queries.ts';
 import type { CartItemView, CartView } from '../views.ts';
 import type { Customer } from './form.ts';
@@ -68,7 +68,7 @@ export async function lockForOrder(
   { reference, cartId, cart }: Reservation,
   lockTimeoutMs: number,
 ): Promise<Map<number, number> | null> {
-  const { rows } = await named(
+  const { rows } = await labelQuery(
     // Not `for update` of the products, which would also block the foreign keys of those who add them to their carts.
     transaction.raw<{ rows: { id: number; stock: number }[] }>(
       `with cart as materialized (
@@ -116,7 +116,7 @@ export async function lockForRehearsal(
  */
 export async function storeOrder(transaction: Knex.Transaction, order: NewOrder): Promise<Units[]> {
   const { cart, customer } = order;
-  const { rows } = await named(
+  const { rows } = await labelQuery(
     transaction.raw<{ rows: Units[] }>(
       `with item as (
          select * from unnest(:productIds::bigint[], :names::text[], :prices::bigint[], :quantities::integer[])
@@ -163,7 +163,7 @@ export async function storeOrder(transaction: Knex.Transaction, order: NewOrder)
 
 /** Opens the session's next cart with what came too late for the order. */
 export async function keepForLater(transaction: Knex.Transaction, sessionId: string, units: Units[]): Promise<void> {
-  await named(
+  await labelQuery(
     transaction.raw(
       `with cart as (insert into carts (session_id) values (:sessionId) returning id)
        insert into cart_items (cart_id, product_id, quantity)

@@ -1,5 +1,5 @@
 import type { Knex } from 'knex';
-import { named } from '../../db/named.ts';
+import { labelQuery } from '../../db/query-labels.ts';
 
 /** How old `last_seen_at` may grow before a visit writes it again. */
 const REFRESH_SECONDS = 15;
@@ -17,7 +17,7 @@ export async function visit(
   sessionId: string,
   { seen = true }: { seen?: boolean } = {},
 ): Promise<{ cartCount: number } | null> {
-  const { rows } = await named(
+  const { rows } = await labelQuery(
     database.raw<{ rows: { known: boolean; cartCount: number }[] }>(
       `with seen as (
          update sessions set last_seen_at = now()

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Knex } from 'knex';
-import { connect, named } from '../../../src/db/index.ts';
+import { connect, labelQuery } from '../../../src/db/index.ts';
 import { instrumentKnex } from '../../../src/instrument/knex.ts';
 import { createLog } from '../../../src/log.ts';
 import { testDatabase } from '../../support/database.ts';
@@ -97,8 +97,8 @@ test('a raw query counts under the name that it carries', async (t) => {
   const upsert = 'insert into things (name) values (?) on conflict (name) do nothing';
   assert.deepEqual(
     await operations(app, async () => {
-      await named(database.raw(upsert, 'a'), 'insert', 'things');
-      await database.transaction((trx) => named(trx.raw(upsert, 'b'), 'insert', 'things'));
+      await labelQuery(database.raw(upsert, 'a'), 'insert', 'things');
+      await database.transaction((trx) => labelQuery(trx.raw(upsert, 'b'), 'insert', 'things'));
     }),
     { 'insert things': 2, 'begin none': 1, 'commit none': 1 },
   );
@@ -156,20 +156,20 @@ test('a query that fails counts as well', async (t) => {
 
 test('a query that was given up counts once, when its connection is given back', async (t) => {
   const app = await measuredDatabase(t);
-  const sleeping = named(app.database.raw('select pg_sleep(1)'), 'select', 'things').timeout(100);
+  const sleeping = labelQuery(app.database.raw('select pg_sleep(1)'), 'select', 'things').timeout(100);
   assert.deepEqual(await operations(app, () => assert.rejects(sleeping, /timeout/)), { 'select things': 1 });
 });
 
 test("a query's seconds are the database's", async (t) => {
   const app = await measuredDatabase(t);
-  await named(app.database.raw('select pg_sleep(0.2)'), 'select', 'things');
+  await labelQuery(app.database.raw('select pg_sleep(0.2)'), 'select', 'things');
   const seconds = (await app.scrape()).of(`${DURATION}_sum`, { operation: 'select', table: 'things' });
   assert.ok(seconds >= 0.2 && seconds < 1, `${seconds} s`);
 });
 
 test('queries of a request that overlap are counted each, but their time once', async (t) => {
   const app = await measuredDatabase(t, (database) =>
-    Promise.all([1, 2, 3].map(() => named(database.raw('select pg_sleep(0.3)'), 'select', 'things'))),
+    Promise.all([1, 2, 3].map(() => labelQuery(database.raw('select pg_sleep(0.3)'), 'select', 'things'))),
   );
   assert.deepEqual(await operations(app, () => fetch(app.url)), { 'select things': 3 });
   const scrape = await app.scrape();

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { connect } from '../../../src/db/index.ts';
 import { instrumentKnex } from '../../../src/instrument/knex.ts';
-import { SHOP_OPERATIONS } from '../../../src/instrument/operations.ts';
+import { SHOP_OPERATIONS } from '../../../src/instrument/worker-metrics.ts';
 import { createLog } from '../../../src/log.ts';
 import { createRateLimiter } from '../../../src/web/index.ts';
 import { testDatabase } from '../../support/database.ts';

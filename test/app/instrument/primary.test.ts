@@ -7,8 +7,13 @@ import { Gauge, WorkerRegistry } from '@techcommerce/cluster-metrics';
 import type { Knex } from 'knex';
 import { pino } from 'pino';
 import { connect } from '../../../src/db/index.ts';
-import { parseProcStat, sampleHostCpu } from '../../../src/instrument/host-cpu.ts';
-import { createPrimaryMetrics, type PrimaryMetrics, type WorkerState } from '../../../src/instrument/primary.ts';
+import {
+  createPrimaryMetrics,
+  type PrimaryMetrics,
+  RESTART_REASONS,
+  type WorkerState,
+} from '../../../src/instrument/primary-metrics.ts';
+import { parseProcStat, sampleHostCpu } from '../../../src/instrument/process.ts';
 import { queuedMs } from '../../support/cpu-queue.ts';
 import { testDatabase } from '../../support/database.ts';
 import { parseExposition, type Scrape } from '../../support/exposition.ts';
@@ -17,13 +22,12 @@ import { PATIENT } from '../../support/test-server.ts';
 import { until } from '../../support/wait.ts';
 
 const log = pino({ level: 'silent' });
-const REASONS = ['exit', 'signal'] as const;
 const MINUTE_MS = 60_000;
 /** Far less than the database is waited for. */
 const SCRAPE_MS = 100;
 
 interface MeasuredPrimary {
-  primary: PrimaryMetrics<(typeof REASONS)[number]>;
+  primary: PrimaryMetrics;
   database: Knex;
   places: { state: WorkerState }[];
   scrape(): Promise<Scrape>;
@@ -44,7 +48,6 @@ async function measuredPrimary(
     database,
     log,
     build: { version: '1.2.3', revision: 'c0ffee' },
-    restartReasons: REASONS,
     workers: () => places,
   });
   t.after(() => primary.stop());
@@ -126,7 +129,7 @@ test('the first scrape already tells the truth', async (t) => {
   const { rows } = await knex.raw('show max_connections');
   assert.equal(first.of('shop_db_server_connections_max'), Number(rows[0].max_connections));
   assert.equal(first.of('shop_build_info', { version: '1.2.3', revision: 'c0ffee', node: process.versions.node }), 1);
-  for (const reason of REASONS) assert.equal(first.of('shop_worker_restarts_total', { reason }), 0);
+  for (const reason of RESTART_REASONS) assert.equal(first.of('shop_worker_restarts_total', { reason }), 0);
   assert.equal(first.of('shop_errors_total', { type: 'worker_crash', route: 'none' }), 0);
   assert.ok(first.has('shop_cpu_usage_ratio', { worker: 'primary' }));
   assert.equal(primary.databaseUp(), true);

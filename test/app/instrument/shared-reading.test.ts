@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
 import type { Knex } from 'knex';
 import { connect } from '../../../src/db/index.ts';
-import { foldSessionChanges, readSessions } from '../../../src/instrument/database-readings.ts';
+import { foldSessionChanges, readSessions } from '../../../src/instrument/database-sampler.ts';
 import { findReading, isFresh, takeReading } from '../../../src/instrument/shared-reading.ts';
 import { createLog } from '../../../src/log.ts';
 import { addToCart, removeItem, setQuantity } from '../../../src/shop/cart/queries.ts';

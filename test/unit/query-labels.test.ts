@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import knex from 'knex';
-import { named, queryLabels } from '../../src/db/index.ts';
+import { labelQuery, queryLabels } from '../../src/db/index.ts';
 
 const builder = knex({ client: 'pg' });
 
-test('a raw query keeps its name, and the rest of its context', () => {
+test('a labelled raw query keeps the rest of its context', () => {
   const query = builder.raw('select 1').queryContext({ kept: true });
-  assert.equal(named(query, 'select', 'products'), query);
+  assert.equal(labelQuery(query, 'select', 'products'), query);
   assert.deepEqual(queryLabels(query), { operation: 'select', table: 'products' });
   assert.equal(query.queryContext().kept, true);
 });
 
-test('a query without a name has no labels', () => {
+test('a query that was not labelled has no labels', () => {
   assert.equal(queryLabels(builder.raw('select 1')), undefined);
   assert.equal(queryLabels(builder('products').select()), undefined);
   assert.equal(queryLabels(builder.schema.dropTable('products')), undefined);

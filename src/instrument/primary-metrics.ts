@@ -2,32 +2,40 @@ import { Counter, Gauge, type WorkerRegistry } from '@techcommerce/cluster-metri
 import type { Knex } from 'knex';
 import type { BuildInfo } from '../build-info.ts';
 import type { Logger } from '../log.ts';
-import { sampleDatabase } from './database-state.ts';
-import { errorCounter } from './errors.ts';
-import { sampleHostCpu } from './host-cpu.ts';
-import { orderCounter } from './orders.ts';
-import { cpuUsageGauge, sampleProcess } from './process.ts';
+import { sampleDatabase } from './database-sampler.ts';
+import { cpuUsageGauge, sampleHostCpu, sampleProcess } from './process.ts';
+import { errorCounter, orderCounter } from './worker-metrics.ts';
 
-/** What a worker is doing, label `state` of `shop_workers`. */
+/** What a worker is doing: label `state` of `shop_workers`, and `state` in `/status`. */
 export const WORKER_STATES = ['starting', 'serving', 'draining', 'down'] as const;
 export type WorkerState = (typeof WORKER_STATES)[number];
 
-export interface PrimaryMetricsOptions<Reason extends string> {
-  /** The primary's own pool, small: a sample runs two queries. */
+/** Why a worker was replaced, label `reason` of `shop_worker_restarts_total`. */
+export const RESTART_REASONS = [
+  'exit',
+  'exception',
+  'out_of_memory',
+  'signal',
+  'hang',
+  'failed_start',
+  'reload',
+] as const;
+export type RestartReason = (typeof RESTART_REASONS)[number];
+
+export interface PrimaryMetricsOptions {
+  /** The primary's own small pool: a sample runs two queries. */
   database: Knex;
   log: Logger;
   /** What runs, for `shop_build_info`. */
   build: BuildInfo;
-  /** Closed list of why a worker is replaced. */
-  restartReasons: readonly Reason[];
-  /** The places of the cluster as they are now; asked whenever the registry is sampled. */
+  /** The places of the cluster as they are now; called at every scrape. */
   workers(): Iterable<{ readonly state: WorkerState }>;
 }
 
-export interface PrimaryMetrics<Reason extends string> {
+export interface PrimaryMetrics {
   /** A worker was replaced. */
-  workerRestarted(reason: Reason): void;
-  /** A worker ended without being told to. */
+  workerRestarted(reason: RestartReason): void;
+  /** A worker ended by a fault. */
   workerCrashed(): void;
   /** An attempt to order failed with its worker. */
   orderFailed(): void;
@@ -38,14 +46,15 @@ export interface PrimaryMetrics<Reason extends string> {
 }
 
 /**
- * Makes the metrics that the primary itself keeps, and samples the machine and the database from now on.
+ * Makes the metrics that the primary itself keeps, and samples the machine and the database from now on. To add one, define
+ * it here.
  *
- * @returns when the first sample is taken, so that the first scrape tells the truth
+ * @returns when the first sample is taken, so that the first scrape is right
  */
-export async function createPrimaryMetrics<Reason extends string>(
+export async function createPrimaryMetrics(
   registry: WorkerRegistry,
-  { database, log, build, restartReasons, workers }: PrimaryMetricsOptions<Reason>,
-): Promise<PrimaryMetrics<Reason>> {
+  { database, log, build, workers }: PrimaryMetricsOptions,
+): Promise<PrimaryMetrics> {
   const registers = [registry];
   new Gauge({
     name: 'shop_build_info',
@@ -73,14 +82,15 @@ export async function createPrimaryMetrics<Reason extends string>(
     labelNames: ['reason'],
     registers,
   });
-  for (const reason of restartReasons) restarts.zero({ reason });
+  for (const reason of RESTART_REASONS) restarts.zero({ reason });
 
   const errors = errorCounter(registry);
   const crash = { type: 'worker_crash', route: 'none' };
   errors.zero(crash);
 
   const orders = orderCounter(registry);
-  orders.zero({ outcome: 'failed' });
+  const failed = { outcome: 'failed' };
+  orders.zero(failed);
 
   const hostCpuUsage = new Gauge({
     name: 'shop_host_cpu_usage_ratio',
@@ -88,15 +98,15 @@ export async function createPrimaryMetrics<Reason extends string>(
     registers,
   });
 
-  const databaseState = sampleDatabase(registry, database, log);
-  const samplers = [databaseState, sampleProcess(cpuUsageGauge(registry), 'primary'), sampleHostCpu(hostCpuUsage)];
+  const databaseSampler = sampleDatabase(registry, database, log);
+  const samplers = [databaseSampler, sampleProcess(cpuUsageGauge(registry), 'primary'), sampleHostCpu(hostCpuUsage)];
   await Promise.all(samplers.map(({ first }) => first));
 
   return {
     workerRestarted: (reason) => restarts.inc({ reason }),
     workerCrashed: () => errors.inc(crash),
-    orderFailed: () => orders.inc({ outcome: 'failed' }),
-    databaseUp: databaseState.up,
+    orderFailed: () => orders.inc(failed),
+    databaseUp: databaseSampler.up,
     async stop() {
       await Promise.all(samplers.map((sampler) => sampler.stop()));
     },
