@@ -96,8 +96,7 @@ test('the seven metrics are named, with a way to see each move', () => {
 });
 
 test('links inside the project lead somewhere', () => {
-  for (const page of ['README.md', 'README.pt-BR.md', ...readdirSync(join(projectRoot, 'docs')).map(inDocs)]) {
-    if (!page.endsWith('.md')) continue;
+  for (const page of markdownPages()) {
     for (const [, target = ''] of read(page).matchAll(/\]\(([^)\s]+)\)/g)) {
       if (target.startsWith('http')) continue;
       const [file = '', anchor] = target.split('#');
@@ -108,8 +107,11 @@ test('links inside the project lead somewhere', () => {
   }
 });
 
-function inDocs(name: string): string {
-  return join('docs', name);
+function markdownPages(): string[] {
+  const inDocs = readdirSync(join(projectRoot, 'docs'), { recursive: true, encoding: 'utf8' });
+  return [...readdirSync(projectRoot), ...inDocs.map((name) => join('docs', name))].filter((name) =>
+    name.endsWith('.md'),
+  );
 }
 
 function anchorsOf(page: string): string[] {

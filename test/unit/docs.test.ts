@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { projectRoot } from '../../src/paths.ts';
+
+const read = (path: string) => readFileSync(join(projectRoot, path), 'utf8');
+const decisions = readdirSync(join(projectRoot, 'docs/decisions')).filter((name) => /^\d/.test(name));
+
+test('every path that the pages about the code name exists', () => {
+  const pages = ['docs/architecture.md', 'docs/embedded-postgresql.md', 'CONTRIBUTING.md'];
+  for (const page of [...pages, ...decisions.map((name) => join('docs/decisions', name))]) {
+    const codes = Array.from(read(page).matchAll(/`([^`\n]+)`/g), ([, code = '']) => code);
+    const paths = codes.flatMap((code) => code.match(/\b(?:src|test|packages|monitoring|docs)\/[\w./-]*\w\b/g) ?? []);
+    for (const path of paths) assert.ok(existsSync(join(projectRoot, path)), `${page}: no ${path}`);
+  }
+});
+
+test('decisions are numbered without a gap, each with its state, and listed by their titles', () => {
+  const titles = decisions.map((file, i) => {
+    const [, number, title] = /^# (\d{4}): (.+)$/m.exec(read(join('docs/decisions', file))) ?? [];
+    assert.equal(Number(number), i + 1, file);
+    assert.ok(file.startsWith(`${number}-`), file);
+    assert.match(read(join('docs/decisions', file)), /^State: (accepted|replaced by \[\d{4}\])/m, file);
+    return [file, title];
+  });
+  const rows = read('docs/decisions/README.md').matchAll(/^\| \[\d{4}\]\((.+)\) \| (.+) \|$/gm);
+  assert.ok(titles.length > 10);
+  assert.deepEqual(
+    Array.from(rows, ([, file, title]) => [file, title]),
+    titles,
+  );
+});
+
+test('the changelog begins with what is unreleased, and its newest version is that of package.json', () => {
+  const headings = Array.from(read('CHANGELOG.md').matchAll(/^## (.+)$/gm), ([, heading = '']) => heading);
+  assert.equal(headings[0], 'Unreleased');
+  const { version } = JSON.parse(read('package.json'));
+  assert.match(headings[1] ?? '', new RegExp(`^${version.replaceAll('.', '\\.')} – \\d{4}-\\d{2}-\\d{2}$`));
+});
+
+test('the changelog names only metrics, variables and scripts that exist', () => {
+  const codes = Array.from(read('CHANGELOG.md').matchAll(/`([^`\n]+)`/g), ([, code = '']) => code);
+  const source = readdirSync(join(projectRoot, 'src'), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.ts'))
+    .map((path) => read(join('src', path)))
+    .join('\n');
+  const { scripts } = JSON.parse(read('package.json'));
+  let checked = 0;
+  for (const code of codes) {
+    const [name] = /^(?:shop_\w+|[A-Z]+(?:_[A-Z]+)+)$/.exec(code) ?? [];
+    const [, script] = /^npm run ([\w:]+)$/.exec(code) ?? [];
+    if (name !== undefined) assert.match(source, new RegExp(`\\b${name}\\b`));
+    if (script !== undefined) assert.ok(script in scripts, script);
+    if (name !== undefined || script !== undefined) checked++;
+  }
+  assert.ok(checked > 10);
+});
