@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Browser } from 'playwright-core';
-import { type DocumentSeen, fillCheckout, openWindow, startBrowser } from '../support/browser.ts';
 import { type RunningCluster, startCluster } from '../support/cluster.ts';
 import { CUSTOMER, DECLINED_CARD } from '../support/visitor.ts';
 import { until } from '../support/wait.ts';
+import { type DocumentSeen, fillCheckout, openWindow, startBrowser } from './window.ts';
 
 /** Id 1 in the catalogue, and the price of one in cents. */
 const BACKPACK = { slug: 'mochila-urbana', name: 'Mochila Urbana 22 L', cents: 24_990 };

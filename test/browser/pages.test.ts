@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { products } from '../../seeds/catalogue.ts';
+import { startCluster } from '../support/cluster.ts';
+import type { CUSTOMER } from '../support/visitor.ts';
 import {
   accessibilityFaults,
   DESKTOP,
@@ -10,9 +12,7 @@ import {
   PHONE,
   startBrowser,
   type Window,
-} from '../support/browser.ts';
-import { startCluster } from '../support/cluster.ts';
-import type { CUSTOMER } from '../support/visitor.ts';
+} from './window.ts';
 
 const SOLD_OUT = products.findIndex(({ stock }) => stock === 0) + 1;
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fillCheckout, openWindow, startBrowser, type Window } from '../support/browser.ts';
 import { startCluster } from '../support/cluster.ts';
+import { fillCheckout, openWindow, startBrowser, type Window } from './window.ts';
 
 test('two browsers at once never touch each other’s cart or order', async (t) => {
   const shop = await startCluster(t, { workers: 2, database: 'embedded' });

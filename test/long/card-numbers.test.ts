@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fieldsWithStrayCards } from '../../src/shop/checkout/stray-cards.ts';
-import { brazilianForm, seededRandom } from '../support/brazilian-forms.ts';
+import { brazilianForm, seededRandom } from '../unit/brazilian-forms.ts';
 
 /** By hand: `CARD_FORMS=1000000`. */
 const FORMS = Number(process.env.CARD_FORMS ?? 200_000);

@@ -6,10 +6,10 @@ import { migrationSource } from '../../src/db/migrations/index.ts';
 import { projectRoot } from '../../src/paths.ts';
 import { temporaryFolder } from '../support/cluster.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
-import { type BuiltImage, followDockerfile } from '../support/dockerfile.ts';
 import { parseExposition } from '../support/exposition.ts';
 import { createVisitor } from '../support/visitor.ts';
 import { until } from '../support/wait.ts';
+import { type BuiltImage, followDockerfile } from './dockerfile.ts';
 
 const REVISION = '0123456789abcdef0123456789abcdef01234567';
 

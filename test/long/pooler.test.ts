@@ -7,11 +7,11 @@ import { connect, prepareDatabase } from '../../src/db/index.ts';
 import { projectRoot } from '../../src/paths.ts';
 import { startCluster } from '../support/cluster.ts';
 import { testDatabase } from '../support/database.ts';
-import { startPgbouncer } from '../support/pgbouncer.ts';
 import { PATIENT } from '../support/test-server.ts';
 import { CUSTOMER } from '../support/visitor.ts';
 import { until } from '../support/wait.ts';
 import { whenDone } from '../support/when-done.ts';
+import { startPgbouncer } from './pgbouncer.ts';
 
 const run = promisify(execFile);
 const log = pino({ level: 'silent' });

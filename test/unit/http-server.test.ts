@@ -78,7 +78,7 @@ test('a request that is sent when the time of its idle connection is up is answe
 test('a request that arrived while the process was busy is answered, though its time is up', async (t) => {
   const { port } = await serve(t, { keepAliveSeconds: 1 });
   const flags = new Int32Array(new SharedArrayBuffer(8));
-  const client = new Worker(new URL('../support/late-client.mjs', import.meta.url), { workerData: { port, flags } });
+  const client = new Worker(new URL('./late-client.mjs', import.meta.url), { workerData: { port, flags } });
   t.after(() => client.terminate());
   const said: { answers: number; code?: string }[] = [];
   client.on('message', (message) => said.push(message));

@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process';
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { temporaryFolder } from './cluster.ts';
-import { freePort } from './port.ts';
-import { until } from './wait.ts';
-import { whenDone } from './when-done.ts';
+import { temporaryFolder } from '../support/cluster.ts';
+import { freePort } from '../support/port.ts';
+import { until } from '../support/wait.ts';
+import { whenDone } from '../support/when-done.ts';
 
 const PROGRAM = '/usr/sbin/pgbouncer';
 

@@ -1,7 +1,7 @@
 import type { TestContext } from 'node:test';
 import axe from 'axe-core';
 import { type Browser, chromium, type Page } from 'playwright-core';
-import { CUSTOMER } from './visitor.ts';
+import { CUSTOMER } from '../support/visitor.ts';
 
 /** Debian's; `CHROMIUM` names another. */
 const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';

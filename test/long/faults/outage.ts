@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
-import type { RunningCluster } from './cluster.ts';
-import type { Page } from './visitor.ts';
-import { until } from './wait.ts';
+import type { RunningCluster } from '../../support/cluster.ts';
+import type { Page } from '../../support/visitor.ts';
+import { until } from '../../support/wait.ts';
 
 /** What a page is granted, and what the return is, counted from the database's. */
 const BOUND_MS = 2_000;
