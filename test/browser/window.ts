@@ -2,6 +2,7 @@ import type { TestContext } from 'node:test';
 import axe from 'axe-core';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { CUSTOMER } from '../support/visitor.ts';
+import { whenDone } from '../support/wait.ts';
 
 /** Debian's; `CHROMIUM` names another. */
 const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
@@ -44,7 +45,7 @@ export interface WindowOptions {
 /** Starts a browser; it ends with the test. */
 export async function startBrowser(t: TestContext): Promise<Browser> {
   const browser = await chromium.launch({ executablePath: EXECUTABLE, args: FLAGS, timeout: 60_000 });
-  t.after(() => browser.close());
+  whenDone(t, () => browser.close());
   return browser;
 }
 

@@ -4,6 +4,7 @@ import { connect, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { whenDone } from '../support/wait.ts';
 
 export interface CrowdOptions {
   origin: string;
@@ -31,7 +32,7 @@ const LAST_ANSWERS_MS = 10_000;
 /** Many clients that ask for one page again and again, in a process of their own that does nothing else. */
 export async function sendCrowd(t: TestContext, options: CrowdOptions): Promise<CrowdResult> {
   const child = fork(fileURLToPath(import.meta.url), [JSON.stringify(options)], { execArgv: ['--import', 'tsx'] });
-  t.after(() => child.kill());
+  whenDone(t, () => child.kill());
   const [result] = (await once(child, 'message')) as [CrowdResult];
   return result;
 }

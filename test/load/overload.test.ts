@@ -2,9 +2,8 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type RunningCluster, startCluster } from '../support/cluster.ts';
+import { type RunningCluster, readResources, startCluster } from '../support/cluster.ts';
 import type { Scrape } from '../support/exposition.ts';
-import { readResources } from '../support/resources.ts';
 import { until } from '../support/wait.ts';
 import { type CrowdResult, quantile, sendCrowd } from './crowd.ts';
 

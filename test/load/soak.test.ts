@@ -2,10 +2,9 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fillShelf, startBuyers } from '../support/buyers.ts';
-import { type RunningCluster, startCluster } from '../support/cluster.ts';
+import { type RunningCluster, readResources, startCluster } from '../support/cluster.ts';
 import { testDatabase } from '../support/database.ts';
 import { startLoad } from '../support/load.ts';
-import { readResources } from '../support/resources.ts';
 import { until } from '../support/wait.ts';
 
 /** By hand: `SOAK_MINUTES=30`, which `npm run bench:soak` sets. */

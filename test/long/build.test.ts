@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { projectRoot } from '../../src/paths.ts';
 import { startCluster } from '../support/cluster.ts';
-import { copyProject, installPackages } from '../support/project-copy.ts';
 import { until } from '../support/wait.ts';
+import { copyProject, installPackages } from './project-copy.ts';
 
 function build(folder: string, ...options: string[]) {
   return run(folder, [process.execPath, 'scripts/build.cjs', ...options]);

@@ -3,7 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { startCluster, temporaryFolder } from '../support/cluster.ts';
+import { startCluster } from '../support/cluster.ts';
+import { temporaryFolder } from '../support/system.ts';
 import { until } from '../support/wait.ts';
 
 const HOUR_MS = 3_600_000;

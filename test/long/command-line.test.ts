@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { projectRoot } from '../../src/paths.ts';
 import { testDatabase } from '../support/database.ts';
-import { query, startOwner, temporaryFolder } from '../support/embedded.ts';
+import { query, startOwner } from '../support/embedded.ts';
+import { temporaryFolder } from '../support/system.ts';
 
 const run = promisify(execFile);
 

@@ -3,8 +3,9 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { type RunningCluster, startCluster, temporaryFolder } from '../support/cluster.ts';
-import { isAlive, until } from '../support/wait.ts';
+import { type RunningCluster, startCluster } from '../support/cluster.ts';
+import { isAlive, temporaryFolder } from '../support/system.ts';
+import { until } from '../support/wait.ts';
 
 interface Line {
   level: number;

@@ -3,10 +3,10 @@ import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { descendants } from '../support/cluster.ts';
-import { copyProject, installPackages } from '../support/project-copy.ts';
-import { CTRL_C, openTerminal } from '../support/terminal.ts';
-import { isAlive, until } from '../support/wait.ts';
+import { descendants, isAlive } from '../support/system.ts';
+import { until } from '../support/wait.ts';
+import { copyProject, installPackages } from './project-copy.ts';
+import { CTRL_C, openTerminal } from './terminal.ts';
 
 const STOPPED = /primary: stopped: the data is kept in /g;
 

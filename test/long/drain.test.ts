@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startCluster } from '../support/cluster.ts';
 import { connectRaw } from '../support/raw-client.ts';
-import { isAlive, until } from '../support/wait.ts';
+import { isAlive } from '../support/system.ts';
+import { until } from '../support/wait.ts';
 
 /** Requests in flight get this long, and a worker that can't drain one more second. */
 const DRAIN_DEADLINE_MS = 7_000;

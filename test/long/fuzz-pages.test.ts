@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { hostileRequest, send } from '../support/hostile-request.ts';
 import { startShop } from '../support/shop.ts';
+import { whenDone } from '../support/wait.ts';
 
 /** The long suite sends 100,000. */
 const RUNS = 2_000;
@@ -11,7 +12,7 @@ const RUNS = 2_000;
 test('no generated request ends in a 5xx', async (t) => {
   const shop = await startShop(t);
   const agent = new Agent({ keepAlive: true, maxSockets: 4 });
-  t.after(() => agent.destroy());
+  whenDone(t, () => agent.destroy());
 
   await fc.assert(
     fc.asyncProperty(hostileRequest, async (request) => {

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { shopRoutes } from '../../src/web/index.ts';
 import { startCluster } from '../support/cluster.ts';
 import { type HostileRequest, hostileRequest, send } from '../support/hostile-request.ts';
+import { whenDone } from '../support/wait.ts';
 
 /** By hand: `FUZZ_REQUESTS=100000`. */
 const RUNS = Number(process.env.FUZZ_REQUESTS ?? 20_000);
@@ -22,7 +23,7 @@ test(`${RUNS} generated requests: no 500, hardly a 503, no crash, no new series`
   const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31);
   t.diagnostic(`FUZZ_SEED=${seed} sends the same again`);
   const agent = new Agent({ keepAlive: true, maxSockets: CLIENTS });
-  t.after(() => agent.destroy());
+  whenDone(t, () => agent.destroy());
   const statuses = new Map<number, number>();
 
   async function sendOne(request: HostileRequest): Promise<void> {

@@ -4,11 +4,11 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { migrationSource } from '../../src/db/migrations/index.ts';
 import { projectRoot } from '../../src/paths.ts';
-import { temporaryFolder } from '../support/cluster.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { parseExposition } from '../support/exposition.ts';
+import { temporaryFolder } from '../support/system.ts';
 import { createVisitor } from '../support/visitor.ts';
-import { until } from '../support/wait.ts';
+import { until, whenDone } from '../support/wait.ts';
 import { type BuiltImage, followDockerfile } from './dockerfile.ts';
 
 const REVISION = '0123456789abcdef0123456789abcdef01234567';
@@ -38,7 +38,7 @@ test('what the Dockerfile copies and installs is enough to migrate an external d
     },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  t.after(() => shop.kill('SIGKILL'));
+  whenDone(t, () => shop.kill('SIGKILL'));
   const exited = once(shop, 'exit');
   let output = '';
   shop.stdout.setEncoding('utf8').on('data', (text: string) => {

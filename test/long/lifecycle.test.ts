@@ -6,10 +6,11 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { checkAddresses } from '../../src/cluster/addresses.ts';
 import { readConfig } from '../../src/config.ts';
-import { type RunningCluster, spawnShop, startCluster, temporaryFolder } from '../support/cluster.ts';
+import { type RunningCluster, spawnShop, startCluster } from '../support/cluster.ts';
 import { testDatabase } from '../support/database.ts';
 import { connectRaw } from '../support/raw-client.ts';
-import { isAlive, until } from '../support/wait.ts';
+import { isAlive, temporaryFolder } from '../support/system.ts';
+import { until, whenDone } from '../support/wait.ts';
 
 /** Every process of a shop has ended. */
 async function allGone(pids: number[]): Promise<boolean> {
@@ -167,7 +168,7 @@ async function squat(): Promise<{ port: number; close(): Promise<void> }> {
 
 async function occupied(t: TestContext): Promise<number> {
   const { port, close } = await squat();
-  t.after(close);
+  whenDone(t, close);
   return port;
 }
 
@@ -231,7 +232,7 @@ test('an address that can not be had ends the start with one line: which, whose 
 
 test('a port that is given back within the patience is taken', async (t) => {
   const { port, close } = await squat();
-  t.after(close);
+  whenDone(t, close);
   const shop = { host: '127.0.0.1', port };
   const config = {
     ...readConfig({}),
@@ -257,14 +258,14 @@ test('a second start in the same folder ends with one line that names the first 
 test('a database that takes long is told every few seconds, and a signal ends the start at once', async (t) => {
   // Takes connections and says nothing.
   const { port, close } = await squat();
-  t.after(close);
+  whenDone(t, close);
   const { child, output } = spawnShop({
     PORT: '0',
     METRICS_PORT: '0',
     DATABASE_URL: `postgres://shop:secret@127.0.0.1:${port}/shop`,
     DRAIN_DELAY_SECONDS: '600',
   });
-  t.after(() => child.kill('SIGKILL'));
+  whenDone(t, () => child.kill('SIGKILL'));
   const ended = once(child, 'close');
   await until('it says twice what it waits for', () => (output().match(/waiting for the database/g) ?? []).length > 1);
   child.kill('SIGTERM');

@@ -4,9 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type FrailShop, startFrailShop } from '../program/laws/frail-shop.ts';
 import { keepAliveScraper, readTotals, type Scraper, watchTotals } from '../program/laws/watch.ts';
 import { askEveryWorker } from '../support/cluster.ts';
-import { queuedMs } from '../support/cpu-queue.ts';
 import { parseExposition } from '../support/exposition.ts';
-import { until } from '../support/wait.ts';
+import { queuedMs } from '../support/system.ts';
+import { until, whenDone } from '../support/wait.ts';
 
 const LONGEST_SCRAPE_MS = 100;
 /** At least so many, over both addresses. */
@@ -20,7 +20,7 @@ test('a stopped and a busy worker neither fail nor slow a scrape, and show their
   const shop = await startFrailShop(t, { workers: 3, env: { WORKER_HANG_SECONDS: '3600' } });
   const primaryScraper = keepAliveScraper(`${shop.opsUrl}/metrics`);
   const shopScraper = keepAliveScraper(`${shop.shopUrl}/metrics`);
-  t.after(() => {
+  whenDone(t, () => {
     primaryScraper.close();
     shopScraper.close();
   });

@@ -3,8 +3,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { projectRoot } from '../../src/paths.ts';
-import { temporaryFolder } from '../support/cluster.ts';
-import { until } from '../support/wait.ts';
+import { temporaryFolder } from '../support/system.ts';
+import { until, whenDone } from '../support/wait.ts';
 
 const DEADLINE_MS = 60_000;
 
@@ -23,7 +23,7 @@ async function startInNetwork(t: TestContext, make: string, env: Record<string, 
     env: { PATH: process.env.PATH, DATA_DIR: await temporaryFolder(t), PORT: '0', METRICS_PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  t.after(() => child.kill('SIGKILL'));
+  whenDone(t, () => child.kill('SIGKILL'));
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (text) => {

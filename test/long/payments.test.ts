@@ -4,7 +4,7 @@ import { assertWholeOrders, fillShelf } from '../support/buyers.ts';
 import { type RunningCluster, startCluster } from '../support/cluster.ts';
 import { testDatabase } from '../support/database.ts';
 import { allSettled, assertMoneyAddsUp } from '../support/payments.ts';
-import { freePort } from '../support/port.ts';
+import { freePort } from '../support/system.ts';
 import { CUSTOMER, createVisitor } from '../support/visitor.ts';
 import { until } from '../support/wait.ts';
 

@@ -2,10 +2,8 @@ import { spawn } from 'node:child_process';
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { temporaryFolder } from '../support/cluster.ts';
-import { freePort } from '../support/port.ts';
-import { until } from '../support/wait.ts';
-import { whenDone } from '../support/when-done.ts';
+import { freePort, temporaryFolder } from '../support/system.ts';
+import { until, whenDone } from '../support/wait.ts';
 
 const PROGRAM = '/usr/sbin/pgbouncer';
 

@@ -9,8 +9,7 @@ import { startCluster } from '../support/cluster.ts';
 import { testDatabase } from '../support/database.ts';
 import { PATIENT } from '../support/test-server.ts';
 import { CUSTOMER } from '../support/visitor.ts';
-import { until } from '../support/wait.ts';
-import { whenDone } from '../support/when-done.ts';
+import { until, whenDone } from '../support/wait.ts';
 import { startPgbouncer } from './pgbouncer.ts';
 
 const run = promisify(execFile);

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import { spawnShop, startCluster, temporaryFolder } from '../support/cluster.ts';
+import { spawnShop, startCluster } from '../support/cluster.ts';
 import { testDatabase } from '../support/database.ts';
-import { isAlive, until } from '../support/wait.ts';
+import { isAlive, temporaryFolder } from '../support/system.ts';
+import { until } from '../support/wait.ts';
 
 const FATAL = 60;
 

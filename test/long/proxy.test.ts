@@ -5,10 +5,10 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startCluster, temporaryFolder } from '../support/cluster.ts';
-import { freePort } from '../support/port.ts';
+import { startCluster } from '../support/cluster.ts';
+import { freePort, temporaryFolder } from '../support/system.ts';
 import { createVisitor } from '../support/visitor.ts';
-import { until } from '../support/wait.ts';
+import { until, whenDone } from '../support/wait.ts';
 
 /** Debian's nginx in front of the shop, with connections that it keeps for 60 s, as is its default. */
 async function startNginx(t: TestContext, shopUrl: string, headers: string): Promise<string> {
@@ -43,7 +43,7 @@ async function startNginx(t: TestContext, shopUrl: string, headers: string): Pro
   nginx.stderr.on('data', (text) => {
     said += text;
   });
-  t.after(async () => {
+  whenDone(t, async () => {
     if (nginx.exitCode !== null || nginx.pid === undefined) return;
     const exited = once(nginx, 'exit');
     nginx.kill('SIGTERM');

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import type { Knex } from 'knex';
-import { spawnShop, startCluster, temporaryFolder } from '../support/cluster.ts';
+import { spawnShop, startCluster } from '../support/cluster.ts';
 import { testDatabase } from '../support/database.ts';
+import { temporaryFolder } from '../support/system.ts';
 import { CUSTOMER, DECLINED_CARD, type Page } from '../support/visitor.ts';
 
 const SESSION_KEYS = ['the newest key of the test 4f1c', 'an older key of the test 9b2e'];

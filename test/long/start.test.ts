@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { projectRoot } from '../../src/paths.ts';
-import { CTRL_C, openTerminal, type Terminal } from '../support/terminal.ts';
+import { CTRL_C, openTerminal, type Terminal } from './terminal.ts';
 
 test('npm start at a terminal: it tells its addresses, serves, and Ctrl-C stops all that it started', async (t) => {
   const first = await openTerminal(t, 'npm start', { folder: projectRoot });

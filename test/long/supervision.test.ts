@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { askEveryWorker, type RunningCluster, startCluster } from '../support/cluster.ts';
 import { testDatabase } from '../support/database.ts';
 import { startLoad } from '../support/load.ts';
-import { until } from '../support/wait.ts';
+import { until, whenDone } from '../support/wait.ts';
 
 function allServe(shop: RunningCluster, restarts: number[], meanwhile = async () => {}) {
   return until(`all serve after ${restarts} restarts`, async () => {
@@ -129,7 +129,7 @@ test('SIGTERM behind a balancer that watches /readyz fails no request', async (t
       );
     }
   }, 100);
-  t.after(() => clearInterval(watching));
+  whenDone(t, () => clearInterval(watching));
   let turn = 0;
   const load = startLoad(
     t,

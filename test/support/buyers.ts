@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import pg from 'pg';
 import { CUSTOMER, createVisitor, type Page } from './visitor.ts';
+import { whenDone } from './wait.ts';
 
 /** What the buyers did and got. */
 export interface Purchases {
@@ -68,7 +69,7 @@ export function startBuyers(t: TestContext, origin: string, count: number): Buye
     await all;
     return purchases;
   }
-  t.after(stop);
+  whenDone(t, stop);
   return { purchases, stop };
 }
 

@@ -1,26 +1,25 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readdir, readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
 import { projectRoot } from '../../src/paths.ts';
 import { testDatabase } from './database.ts';
 import { parseExposition, type Scrape } from './exposition.ts';
+import { descendants, isAlive, temporaryFolder } from './system.ts';
 import { createVisitor, type Visitor } from './visitor.ts';
-import { isAlive, until } from './wait.ts';
+import { until, whenDone } from './wait.ts';
 
 export interface ClusterOptions {
   workers?: number;
-  /** On top of the harness's own variables; an empty value counts as unset. */
+  /** Added to the variables that {@link startCluster} sets; an empty value counts as unset. */
   env?: Record<string, string>;
-  /** `fresh`: a new database on the test's server; `embedded`: the shop's own; or one that the test has. */
+  /** `fresh`: a new database on the tests' server; `embedded`: the shop starts its own; or a database that the test has made. */
   database?: 'fresh' | 'embedded' | { readonly url: string };
-  /** For a second start on the same data. */
+  /** Default: a new folder. Give one for a second start on the same data. */
   dataDir?: string;
-  /** Where the built project is; this one by default. */
+  /** The built project to start; default: this one. */
   folder?: string;
 }
 
@@ -30,7 +29,7 @@ interface Status {
   database: { embedded: boolean; up: boolean };
 }
 
-/** A running shop: the real program, built, in its own processes. */
+/** A running shop: the built program in processes of its own. */
 export interface RunningCluster {
   /** Pid of the primary. */
   pid: number;
@@ -44,13 +43,13 @@ export interface RunningCluster {
   status(): Promise<Status>;
   /** Pids of the primary and of all its descendants, the database's included. */
   processes(): Promise<number[]>;
-  /** Sends a signal to the primary and waits for its end. */
+  /** Sends a signal to the primary, `SIGTERM` by default, and waits until it has exited. */
   stop(signal?: NodeJS.Signals): Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
 }
 
 const START_DEADLINE_MS = 60_000;
 
-/** Starts `dist/src/main.js` on free ports and waits until it is ready; stops it when the test ends. */
+/** Starts the built shop on free ports and waits until it is ready. The shop stops when the test ends. */
 export async function startCluster(t: TestContext, options: ClusterOptions = {}): Promise<RunningCluster> {
   const dataDir = options.dataDir ?? (await temporaryFolder(t));
   const { database = 'fresh' } = options;
@@ -77,7 +76,7 @@ export async function startCluster(t: TestContext, options: ClusterOptions = {})
     const [code, endedBy] = await exited;
     return { code, signal: endedBy };
   }
-  t.after(async () => {
+  whenDone(t, async () => {
     const family = await descendants(pid);
     await stop();
     await until('all processes of the shop end', async () => {
@@ -116,11 +115,39 @@ export async function startCluster(t: TestContext, options: ClusterOptions = {})
   };
 }
 
+/** What a process of the shop holds at a moment. */
+export interface Resources {
+  /** `primary`, or the worker's place number. */
+  process: string;
+  memoryBytes: number;
+  /** Open files and connections. */
+  descriptors: number;
+}
+
+/** Reads the resources of the primary and its workers from `/proc`. The database's processes are left out. */
+export async function readResources(shop: RunningCluster): Promise<Resources[]> {
+  const { primary, workers } = await shop.status();
+  const processes: [string, number | null][] = [
+    ['primary', primary.pid],
+    ...workers.map(({ worker, pid }): [string, number | null] => [String(worker), pid]),
+  ];
+  return Promise.all(
+    processes.map(async ([name, pid]) => {
+      const status = await readFile(`/proc/${pid}/status`, 'utf8');
+      return {
+        process: name,
+        memoryBytes: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1024,
+        descriptors: (await readdir(`/proc/${pid}/fd`)).length,
+      };
+    }),
+  );
+}
+
 /**
- * Asks for `/livez`, each time over a new connection, until every worker has answered: which of them takes a connection
- * is up to the system.
+ * Requests `/livez` over new connections until every worker has answered. The system chooses the worker that accepts a
+ * connection.
  *
- * @returns how many requests that took
+ * @returns the number of requests that it took
  */
 export async function askEveryWorker(shop: Pick<RunningCluster, 'shopUrl' | 'metrics' | 'status'>): Promise<number> {
   const places = (await shop.status()).workers.map(({ worker }) => worker);
@@ -137,7 +164,7 @@ export async function askEveryWorker(shop: Pick<RunningCluster, 'shopUrl' | 'met
   return requests;
 }
 
-/** Starts the built program as a child, with nothing of this process's own configuration. */
+/** Starts the built shop as a child process that inherits no settings from this process. */
 export function spawnShop(
   env: Record<string, string>,
   folder = projectRoot,
@@ -154,30 +181,9 @@ export function spawnShop(
   return { child, output: () => lines.join('\n') };
 }
 
-export async function temporaryFolder(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'fake-shop-test-'));
-  t.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
-  return folder;
-}
-
 function readyLine(output: string): { shop: string; ops: string } | undefined {
   const line = output.split('\n').find((candidate) => candidate.includes('"shopUrl"'));
   if (line === undefined) return undefined;
   const { shopUrl, opsUrl } = JSON.parse(line) as { shopUrl: string; opsUrl: string };
   return { shop: shopUrl, ops: opsUrl };
-}
-
-/** A process and all below it; `/proc` knows, so this runs on Linux only, as the embedded database's tests do. */
-export async function descendants(root: number): Promise<number[]> {
-  const { readdir, readFile } = await import('node:fs/promises');
-  const parents = new Map<number, number>();
-  for (const entry of await readdir('/proc')) {
-    if (!/^\d+$/.test(entry)) continue;
-    const stat = await readFile(`/proc/${entry}/stat`, 'utf8').catch(() => '');
-    const parent = /^\d+ \(.*\) \S (\d+)/s.exec(stat)?.[1];
-    if (parent) parents.set(Number(entry), Number(parent));
-  }
-  const family = [root];
-  for (const member of family) for (const [pid, parent] of parents) if (parent === member) family.push(pid);
-  return family;
 }

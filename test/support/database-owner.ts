@@ -3,7 +3,7 @@ import { startEmbeddedPostgres } from '../../src/db/index.ts';
 
 /**
  * A program that runs the embedded database in the folder given as its argument, so that tests can kill it.
- * Prints how to reach the database; SIGTERM stops it in order; SIGINT, as Ctrl-C, does nothing.
+ * It prints the connection settings as JSON. SIGTERM stops it in order; SIGINT (Ctrl-C) only prints a line.
  */
 const postgres = await startEmbeddedPostgres({
   dataDir: process.argv[2] ?? '',

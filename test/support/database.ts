@@ -2,13 +2,13 @@ import { after, type TestContext } from 'node:test';
 import type { Knex } from 'knex';
 import { connect } from '../../src/db/index.ts';
 import { log, PATIENT, provideTestServer, type TestServer } from './test-server.ts';
-import { whenDone } from './when-done.ts';
+import { whenDone } from './wait.ts';
 
 export interface TestDatabase {
   /** For `DATABASE_URL`. */
   readonly url: string;
   readonly connection: { readonly url: string };
-  /** Closed at the test's end. */
+  /** Closed when the test ends. */
   readonly knex: Knex;
 }
 
@@ -17,7 +17,8 @@ let provided: Promise<TestServer> | undefined;
 after(async () => (await provided)?.release());
 
 /**
- * A database of the test's own, migrated and with the catalogue in it, on a server that all tests share. It is gone at the test's end, whoever is still connected.
+ * Creates a database on the server that all tests share, migrated and with the catalogue in it. It is dropped when the test
+ * ends, even if clients are still connected.
  */
 export async function testDatabase(t: TestContext): Promise<TestDatabase> {
   provided ??= provideTestServer();
@@ -29,4 +30,18 @@ export async function testDatabase(t: TestContext): Promise<TestDatabase> {
     await server.drop(url);
   });
   return { url, connection: { url }, knex };
+}
+
+/**
+ * Makes PostgreSQL refuse writes to a table with the error of a full disk.
+ *
+ * @returns a function that makes room again
+ */
+export async function fillDisk(knex: Knex, table: string, writes = 'insert'): Promise<() => Promise<unknown>> {
+  await knex.raw(`
+    create or replace function no_space() returns trigger language plpgsql as $$ begin
+      raise exception using errcode = 'disk_full', message = 'could not extend file: No space left on device';
+    end $$;
+    create trigger no_space before ${writes} on ${table} for each row execute function no_space()`);
+  return () => knex.raw(`drop trigger no_space on ${table}`);
 }

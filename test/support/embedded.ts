@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, realpath, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
 import pg from 'pg';
@@ -11,8 +10,8 @@ import { pino } from 'pino';
 import { superuserConnection } from '../../src/db/embedded/server.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/db/index.ts';
 import { projectRoot } from '../../src/paths.ts';
-import { until } from './wait.ts';
-import { whenDone } from './when-done.ts';
+import { processesNaming } from './system.ts';
+import { until, whenDone } from './wait.ts';
 
 export interface Connection {
   readonly host: string;
@@ -22,37 +21,27 @@ export interface Connection {
   readonly database: string;
 }
 
-/**
- * A folder of the test's own, with a space in its name, as many people's folders have. It goes at the test's end, when
- * no database is left on it.
- */
-export async function temporaryFolder(t: TestContext, parent = tmpdir()): Promise<string> {
-  const folder = await realpath(await mkdtemp(join(parent, 'fake shop ')));
-  whenDone(t, async () => {
-    await allGone(folder);
-    await rm(folder, { recursive: true, force: true });
-  });
-  return folder;
-}
-
-/** Runs the embedded database in this process. */
+/** Starts the embedded database with this process as its owner. */
 export async function startEmbedded(
   t: TestContext,
   dataDir: string,
   settings: Record<string, string> = { fsync: 'off' },
 ): Promise<EmbeddedPostgres & { readonly connection: Connection }> {
   const postgres = await startEmbeddedPostgres({ dataDir, log: pino({ level: 'silent' }), settings });
-  whenDone(t, () => postgres.stop());
+  whenDone(t, async () => {
+    await postgres.stop();
+    await allGone(resolve(dataDir));
+  });
   return { ...postgres, connection: postgres.connection as Connection };
 }
 
-/** The way in of the embedded server's own management, where the shop's role has too few rights. */
+/** Connection settings of the embedded server's superuser, for what the shop's role may not do. */
 export async function asSuperuser(connection: Connection, dataDir: string): Promise<Connection> {
   const password = await readFile(join(dataDir, 'postgres-password'), 'utf8');
   return superuserConnection(connection.port, password);
 }
 
-/** Puts something in, to be found later by {@link assertKept}. */
+/** Writes a row that {@link assertKept} looks for. */
 export async function keep(connection: object): Promise<void> {
   await query(connection, 'create table kept as select 42 as answer');
 }
@@ -64,22 +53,22 @@ export async function assertKept(connection: object): Promise<void> {
 export interface Owner {
   readonly child: ChildProcess & { pid: number };
   readonly connection: Connection;
-  /** What it has said since, a line each. */
+  /** The lines of its standard output after the connection. */
   readonly lines: string[];
   end(signal: NodeJS.Signals): Promise<void>;
 }
 
 export interface OwnerOptions {
-  /** Put before the command, as `['setpriv', '--reuid=65534']`. */
+  /** A command that runs the program, such as `['setpriv', '--reuid=65534']`. */
   readonly prefix?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
   readonly cwd?: string;
 }
 
 /**
- * Runs the embedded database in a process of its own, in its own process group, as a terminal would.
+ * Starts the embedded database in a process and a process group of its own, as a terminal would start the shop.
  *
- * @throws with what it said, when it can't start
+ * @throws with its standard error when it does not start
  */
 export async function startOwner(t: TestContext, folder: string, options: OwnerOptions = {}): Promise<Owner> {
   const program = join(projectRoot, 'test/support/database-owner.ts');
@@ -101,7 +90,10 @@ export async function startOwner(t: TestContext, folder: string, options: OwnerO
     child.kill(signal);
     await exited;
   }
-  whenDone(t, () => end('SIGKILL'));
+  whenDone(t, async () => {
+    await end('SIGKILL');
+    await allGone(folder);
+  });
 
   const lines: string[] = [];
   let complaint = '';
@@ -115,7 +107,7 @@ export async function startOwner(t: TestContext, folder: string, options: OwnerO
   return { child, connection: JSON.parse(said), lines, end };
 }
 
-/** One query on a connection of its own. */
+/** Runs one query on a connection of its own. */
 export async function query(connection: object, sql: string): Promise<Record<string, unknown>[]> {
   const client = new pg.Client({ ...connection, connectionTimeoutMillis: 5000 });
   client.on('error', () => {});
@@ -127,28 +119,18 @@ export async function query(connection: object, sql: string): Promise<Record<str
   }
 }
 
-export interface FoundProcess {
-  readonly pid: number;
-  readonly command: string;
+/** PostgreSQL's server and its watchers on a data folder. */
+export function processesIn(folder: string): Promise<number[]> {
+  return processesNaming(`${folder}/postgres`);
 }
 
-/** PostgreSQL's server and its watchers in a folder. */
-export async function processesIn(folder: string): Promise<FoundProcess[]> {
-  const found: FoundProcess[] = [];
-  for (const name of await readdir('/proc')) {
-    if (!/^\d+$/.test(name)) continue;
-    const command = await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '');
-    if (command.includes(`${folder}/postgres`)) found.push({ pid: Number(name), command });
-  }
-  return found;
-}
-
-/** The server's own process, not its watchers. */
+/** The server's main process. */
 export async function postmasterPid(folder: string): Promise<number> {
   const text = await readFile(join(folder, 'postgres', 'postmaster.pid'), 'utf8');
   return Number(text.split('\n')[0]);
 }
 
+/** Waits until no server and no watcher is left on a data folder. */
 export async function allGone(folder: string): Promise<void> {
   await until(`no process is left on ${folder}`, async () => (await processesIn(folder)).length === 0);
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { Agent, request } from 'node:http';
 import type { TestContext } from 'node:test';
+import { whenDone } from './wait.ts';
 
 export interface Load {
   /** Stops sending; resolves when the last answer is there. */
@@ -48,7 +49,7 @@ export function startLoad(t: TestContext, choose: () => string, path: string, cl
     agent.destroy();
     return result;
   }
-  t.after(stop);
+  whenDone(t, stop);
   return { stop };
 }
 

@@ -1,11 +1,45 @@
 import assert from 'node:assert/strict';
 import type { Knex } from 'knex';
+import type { PaymentGateway, PaymentRequest } from '../../src/payments/gateway.ts';
 import { until } from './wait.ts';
 
-/** What a primary is granted to settle what others have left, and as much again for a busy machine. */
+/** A payment provider that the test controls. */
+export interface TestProvider extends PaymentGateway {
+  /** References of the payments that were asked for, in order. */
+  readonly asked: string[];
+  /** References of the payments that were cancelled, one for each request to cancel. */
+  readonly cancelled: string[];
+}
+
+export interface TestProviderOptions {
+  /** Default: approves. */
+  authorize?(payment: PaymentRequest, signal: AbortSignal): Promise<{ approved: boolean }>;
+  /** Default: succeeds. */
+  cancel?(reference: string): Promise<void>;
+}
+
+export function testProvider(options: TestProviderOptions = {}): TestProvider {
+  const asked: string[] = [];
+  const cancelled: string[] = [];
+  return {
+    asked,
+    cancelled,
+    async authorize(payment, signal) {
+      asked.push(payment.reference);
+      return options.authorize ? options.authorize(payment, signal) : { approved: true };
+    },
+    async cancel(reference) {
+      cancelled.push(reference);
+      await options.cancel?.(reference);
+    },
+    find: async (reference) => (cancelled.includes(reference) ? 'cancelled' : null),
+  };
+}
+
+/** Twice the time that a primary needs to settle the payments that other processes left behind. */
 const SETTLED_MS = 60_000;
 
-/** Payments that are neither an order's nor declined nor cancelled. */
+/** Payments in the states `started` and `approved`: their outcome is not known yet. */
 export async function unsettledPayments(knex: Knex): Promise<{ reference: string; state: string; worker: string }[]> {
   return knex('payments').whereIn('state', ['started', 'approved']).select('reference', 'state', 'worker');
 }
@@ -15,10 +49,10 @@ export async function allSettled(knex: Knex): Promise<void> {
 }
 
 /**
- * What must be true of money once all is settled: each approved payment has exactly one order of the same amount, each order
- * its approved payment, and the ledger says the same as the provider.
+ * Compares the shop's ledger, the provider's payments and the orders once all payments are settled: each approved payment
+ * has exactly one order of the same amount, each order has one approved payment, and ledger and provider agree.
  *
- * @returns how many payments ended in which state
+ * @returns the number of payments by state
  */
 export async function assertMoneyAddsUp(knex: Knex): Promise<Record<string, number>> {
   const { rows } = await knex.raw(`

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { whenDone } from './when-done.ts';
+import { whenDone } from './wait.ts';
 
 /** A TCP proxy: a network between the shop and its database that can be as bad as networks get. */
 export interface Proxy {

@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
+import { whenDone } from './wait.ts';
 
 /** A client that speaks TCP, and HTTP only as far as it wants to. */
 export interface RawClient {
@@ -29,7 +30,7 @@ export function connectRaw(t: TestContext, origin: string): RawClient {
   socket.on('data', (chunk) => chunks.push(String(chunk)));
   // A reset is an end as good as any.
   socket.on('error', () => {});
-  t.after(() => socket.destroy());
+  whenDone(t, () => socket.destroy());
 
   return {
     socket,

@@ -23,6 +23,7 @@ import {
 import { testDatabase } from './database.ts';
 import { parseExposition, type Scrape } from './exposition.ts';
 import { createVisitor, type Visitor } from './visitor.ts';
+import { whenDone } from './wait.ts';
 
 /** One worker's application on a port of its own, in this process. */
 export interface TestShop {
@@ -65,6 +66,8 @@ async function serve(
   { options, deadlines, http = {}, ...overrides }: ShopOverrides,
 ): Promise<TestShop> {
   const registry = new WorkerRegistry();
+  const metricsText = async () => parseExposition(await registry.metrics());
+  whenDone(t, async () => assertAnswersAreDeclared(await metricsText()));
   const lines: string[] = [];
   const log = pino(
     { level: 'trace', serializers },
@@ -79,7 +82,7 @@ async function serve(
   const pool = { poolMax: POOL_MAX, applicationName: 'shop', log, ...(deadlines && { deadlines }) };
   const database = overrides.database ?? connect(connection, pool);
   const metrics = createWorkerMetrics(registry, { worker: '1', products, routes: shopRoutes, poolMax: POOL_MAX });
-  t.after(instrumentKnex(database, metrics));
+  whenDone(t, instrumentKnex(database, metrics));
   const diskSpace = watchDiskSpace(database, metrics, log);
   const provider = openPaymentProvider(connection, log);
   templates ??= loadTemplates();
@@ -103,15 +106,13 @@ async function serve(
   );
   const server = createServer(http, app.callback());
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(async () => {
+  whenDone(t, async () => {
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
     diskSpace.stop();
     await provider.close();
     if (!overrides.database) await database.destroy();
   });
-  const metricsText = async () => parseExposition(await registry.metrics());
-  t.after(async () => assertAnswersAreDeclared(await metricsText()));
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {
     origin,

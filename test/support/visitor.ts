@@ -1,4 +1,6 @@
-/** One browser: its own cookies, redirects not followed. */
+import assert from 'node:assert/strict';
+
+/** A client with cookies of its own. It does not follow redirects. */
 export interface Visitor {
   get(path: string, headers?: Record<string, string>): Promise<Page>;
   post(path: string, fields: Record<string, string | number>, headers?: Record<string, string>): Promise<Page>;
@@ -8,7 +10,7 @@ export interface Page {
   status: number;
   headers: Headers;
   text: string;
-  /** Path of a redirect, or null. */
+  /** The `Location` header, or null. */
   location: string | null;
 }
 
@@ -68,4 +70,22 @@ export function createVisitor(origin: string): Visitor {
         ).toString(),
       }),
   };
+}
+
+export interface OpenCheckout {
+  shopper: Visitor;
+  /** The form's hidden fields. */
+  hidden: { cart: string; total_cents: string };
+}
+
+/** A shopper who has some units of product 1 in the cart and has opened the checkout. */
+export async function atCheckout(shop: { visitor(): Visitor }, quantity = 1): Promise<OpenCheckout> {
+  const shopper = shop.visitor();
+  assert.equal((await shopper.post('/add_to_cart/1', { quantity })).status, 302);
+  return { shopper, hidden: hiddenFields(await shopper.get('/checkout')) };
+}
+
+export function hiddenFields({ text }: Page): OpenCheckout['hidden'] {
+  const fieldOf = (name: string) => new RegExp(`name="${name}" value="([^"]+)"`).exec(text)?.[1] ?? '';
+  return { cart: fieldOf('cart'), total_cents: fieldOf('total_cents') };
 }

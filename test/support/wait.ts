@@ -1,15 +1,18 @@
+import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const POLL_MS = 25;
-/** A condition that takes long is asked less often: waiting must not keep the processor from what is waited for. */
+/** A condition that takes long to check is checked less often, so that waiting leaves the CPU to what is waited for. */
 const POLL_SHARE = 2;
 const LONGEST_POLL_MS = 250;
 
 /**
  * Waits for a condition, never for a length of time.
  *
- * @param what for the message when it has not come true
- * @param condition its first truthy value is returned; an exception counts as not yet
+ * @param what names the condition in the error
+ * @param condition until its value is truthy; an exception counts as not yet
+ * @returns that value
+ * @throws when the condition is not met within `deadlineMs`
  */
 export async function until<T>(
   what: string,
@@ -33,13 +36,31 @@ export async function until<T>(
   }
 }
 
-/** Whether a process lives; one that has ended and was not yet collected by its parent does not. */
-export async function isAlive(pid: number): Promise<boolean> {
-  const { readFile } = await import('node:fs/promises');
-  try {
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-    return !/^\d+ \(.*\) [ZX]/s.test(stat);
-  } catch {
-    return false;
+type Release = () => unknown;
+
+const releases = new WeakMap<TestContext, Release[]>();
+
+/**
+ * Releases a resource when the test ends, the latest first: a server before the folder that it uses.
+ * node:test's own `t.after` releases in the other order.
+ */
+export function whenDone(t: TestContext, release: Release): void {
+  const known = releases.get(t);
+  if (known) {
+    known.push(release);
+    return;
   }
+  const stack = [release];
+  releases.set(t, stack);
+  t.after(async () => {
+    const failures: unknown[] = [];
+    for (const next of stack.reverse()) {
+      try {
+        await next();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+  });
 }

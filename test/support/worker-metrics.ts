@@ -9,6 +9,7 @@ import { timeRequests } from '../../src/instrument/http.ts';
 import type { MeasuredRoute, WorkerMetrics } from '../../src/instrument/worker-metrics.ts';
 import { createWorkerMetrics } from '../../src/instrument/worker-metrics.ts';
 import { parseExposition, type Scrape } from './exposition.ts';
+import { whenDone } from './wait.ts';
 
 export interface MeasuredWorker {
   metrics: WorkerMetrics;
@@ -60,7 +61,7 @@ export async function measuredApp(
   app.use(router.routes());
   const server = createServer(app.callback()).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  t.after(() => {
+  whenDone(t, () => {
     server.closeAllConnections();
     server.close();
   });

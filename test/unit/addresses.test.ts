@@ -4,7 +4,8 @@ import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { checkAddresses } from '../../src/cluster/addresses.ts';
 import { readConfig } from '../../src/config.ts';
-import { freePort } from '../support/port.ts';
+import { freePort } from '../support/system.ts';
+import { whenDone } from '../support/wait.ts';
 
 test('where no port is free above the one that is taken, the system is asked for one', async (t) => {
   const last = createServer();
@@ -13,7 +14,7 @@ test('where no port is free above the one that is taken, the system is asked for
     last.listen(65_535, '127.0.0.1', () => resolve(true));
   });
   assert.ok(taken);
-  t.after(() => last.close());
+  whenDone(t, () => last.close());
   const config = readConfig({ PORT: '65535', HOST: '127.0.0.1', METRICS_PORT: '0' });
   await assert.rejects(
     checkAddresses(config, 0),

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { type ListenOptions, listen } from '../../src/cluster/http-server.ts';
 import { connectRaw } from '../support/raw-client.ts';
-import { until } from '../support/wait.ts';
+import { until, whenDone } from '../support/wait.ts';
 
 const REQUESTS_PER_CONNECTION = 100;
 const DRAIN_MS = 5_000;
@@ -16,14 +16,14 @@ const SLACK_MS = 10_000;
 
 async function serve(t: TestContext, options: Partial<ListenOptions> = {}) {
   const server = await listen((_request, response) => response.end(), { host: '127.0.0.1', port: 0, ...options });
-  t.after(() => server.drain(DRAIN_MS));
+  whenDone(t, () => server.drain(DRAIN_MS));
   return { port: server.port, origin: `http://127.0.0.1:${server.port}` };
 }
 
 test('a connection is closed after 100 requests, and told so before, so that the next goes to a worker with time', async (t) => {
   const { port } = await serve(t);
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-  t.after(() => agent.destroy());
+  whenDone(t, () => agent.destroy());
 
   const ports = new Set<number>();
   const ask = () =>
@@ -79,7 +79,7 @@ test('a request that arrived while the process was busy is answered, though its 
   const { port } = await serve(t, { keepAliveSeconds: 1 });
   const flags = new Int32Array(new SharedArrayBuffer(8));
   const client = new Worker(new URL('./late-client.mjs', import.meta.url), { workerData: { port, flags } });
-  t.after(() => client.terminate());
+  whenDone(t, () => client.terminate());
   const said: { answers: number; code?: string }[] = [];
   client.on('message', (message) => said.push(message));
   await once(client, 'message');

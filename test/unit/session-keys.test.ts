@@ -3,7 +3,7 @@ import { mkdir, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { keptSessionKeys } from '../../src/cluster/session-keys.ts';
-import { temporaryFolder } from '../support/cluster.ts';
+import { temporaryFolder } from '../support/system.ts';
 
 test('keys are made once, kept for this user alone, and the same at the next start', async (t) => {
   const parent = await temporaryFolder(t);

@@ -8,7 +8,7 @@ import {
   ORDER_OUTCOMES,
   SHOP_OPERATIONS,
 } from '../../src/instrument/worker-metrics.ts';
-import { until } from '../support/wait.ts';
+import { until, whenDone } from '../support/wait.ts';
 import { measuredWorker, PRODUCTS, ROUTES } from '../support/worker-metrics.ts';
 
 test('every series that is known beforehand is there at 0', async () => {
@@ -98,7 +98,7 @@ test("names and types follow Prometheus' rules", async () => {
 test('an idle process shows nearly no core in use, a busy one what the system says of it', async (t) => {
   const worker = measuredWorker();
   const sampler = sampleProcess(worker.metrics.cpuUsage, '1');
-  t.after(() => sampler.stop());
+  whenDone(t, () => sampler.stop());
   const shown = async () =>
     (await worker.scrapeOnly('shop_cpu_usage_ratio')).of('shop_cpu_usage_ratio', { worker: '1' });
   await until('idle', async () => (await shown()) < 0.1);
@@ -106,7 +106,7 @@ test('an idle process shows nearly no core in use, a busy one what the system sa
     const end = performance.now() + 50;
     while (performance.now() < end);
   }, 1);
-  t.after(() => clearInterval(spinning));
+  whenDone(t, () => clearInterval(spinning));
   const used = lastSecondsUsage();
   // On a machine that has other work, a process that wants a whole core gets less.
   await until('busy', async () => {

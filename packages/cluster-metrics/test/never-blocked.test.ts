@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { queuedMs } from '../../../test/support/cpu-queue.ts';
+import { queuedMs } from '../../../test/support/system.ts';
 import { until } from '../../../test/support/wait.ts';
 import { startFarm } from './support/farm.ts';
 

@@ -5,7 +5,7 @@ import { chmodSync, cpSync, readdirSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { projectRoot } from '../../../src/paths.ts';
-import { temporaryFolder } from '../../../test/support/cluster.ts';
+import { temporaryFolder } from '../../../test/support/system.ts';
 import { ClusterRegistry, createStoreDirectory, type StoreProblem } from '../src/index.ts';
 import { parse } from './support/samples.ts';
 

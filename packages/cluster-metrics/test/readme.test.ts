@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { freePort } from '../../../test/support/port.ts';
+import { freePort } from '../../../test/support/system.ts';
 import { until } from '../../../test/support/wait.ts';
 import { parseStoreFileName } from '../src/store/layout.ts';
 import { parse, type Samples } from './support/samples.ts';

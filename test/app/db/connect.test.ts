@@ -9,8 +9,7 @@ import { connect, type Deadlines, isDatabaseFailure, isUnanswered } from '../../
 import { poolOf } from '../../../src/instrument/pool.ts';
 import { testDatabase } from '../../support/database.ts';
 import { PATIENT } from '../../support/test-server.ts';
-import { until } from '../../support/wait.ts';
-import { whenDone } from '../../support/when-done.ts';
+import { until, whenDone } from '../../support/wait.ts';
 
 /** What the contract grants a page, and some time for a slow machine. */
 const PAGE_MS = 2_000;

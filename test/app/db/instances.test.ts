@@ -4,6 +4,7 @@ import type { Knex } from 'knex';
 import { pino } from 'pino';
 import { enterInstance } from '../../../src/cluster/instances.ts';
 import { testDatabase } from '../../support/database.ts';
+import { whenDone } from '../../support/wait.ts';
 
 const OLD = 'the key of last year long enough';
 const NEW = 'the key of this year long enough';
@@ -22,7 +23,7 @@ async function start(
 /** An instance that lives until the test's end. */
 async function running(t: TestContext, knex: Knex, ...keys: string[]): Promise<string[]> {
   const { warnings, leave } = await start(knex, ...keys);
-  t.after(leave);
+  whenDone(t, leave);
   return warnings;
 }
 

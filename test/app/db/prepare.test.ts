@@ -8,8 +8,7 @@ import { applicationName, connect, PRIMARY, prepareDatabase } from '../../../src
 import { migrationSource } from '../../../src/db/migrations/index.ts';
 import { testDatabase } from '../../support/database.ts';
 import { PATIENT } from '../../support/test-server.ts';
-import { until } from '../../support/wait.ts';
-import { whenDone } from '../../support/when-done.ts';
+import { until, whenDone } from '../../support/wait.ts';
 
 const log = pino({ level: 'silent' });
 

@@ -5,7 +5,7 @@ import { connect, labelQuery } from '../../../src/db/index.ts';
 import { instrumentKnex } from '../../../src/instrument/knex.ts';
 import { createLog } from '../../../src/log.ts';
 import { testDatabase } from '../../support/database.ts';
-import { until } from '../../support/wait.ts';
+import { until, whenDone } from '../../support/wait.ts';
 import { type MeasuredApp, measuredApp } from '../../support/worker-metrics.ts';
 
 const DURATION = 'shop_db_operation_duration_seconds';
@@ -23,7 +23,7 @@ async function measuredDatabase(
   const log = createLog({ logLevel: 'silent' }, 'test');
   const { connection } = await testDatabase(t);
   const database = connect(connection, { poolMax: 3, applicationName: 'test', log });
-  t.after(() => database.destroy());
+  whenDone(t, () => database.destroy());
   await database.schema.createTable('things', (table) => {
     table.increments('id');
     table.text('name').unique();
@@ -34,7 +34,7 @@ async function measuredDatabase(
       await work(database).catch(() => {});
     },
   });
-  t.after(instrumentKnex(database, app.metrics));
+  whenDone(t, instrumentKnex(database, app.metrics));
   return { ...app, database };
 }
 

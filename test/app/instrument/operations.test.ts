@@ -8,15 +8,16 @@ import { createRateLimiter } from '../../../src/web/index.ts';
 import { testDatabase } from '../../support/database.ts';
 import { startShop } from '../../support/shop.ts';
 import { CUSTOMER, DECLINED_CARD } from '../../support/visitor.ts';
+import { whenDone } from '../../support/wait.ts';
 import { measuredWorker } from '../../support/worker-metrics.ts';
 
 test('the list of database operations is what the shop does, no more and no less', async (t) => {
   const { connection, knex } = await testDatabase(t);
   const log = createLog({ logLevel: 'silent' }, 'test');
   const database = connect(connection, { poolMax: 3, applicationName: 'test', log });
-  t.after(() => database.destroy());
+  whenDone(t, () => database.destroy());
   const worker = measuredWorker();
-  t.after(instrumentKnex(database, worker.metrics));
+  whenDone(t, instrumentKnex(database, worker.metrics));
   const rateLimiter = createRateLimiter({ database, posts: 1000, log });
   const shop = await startShop(t, { database, metrics: worker.metrics, rateLimiter });
   const shopper = shop.visitor();

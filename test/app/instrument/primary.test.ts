@@ -14,12 +14,11 @@ import {
   type WorkerState,
 } from '../../../src/instrument/primary-metrics.ts';
 import { parseProcStat, sampleHostCpu } from '../../../src/instrument/process.ts';
-import { queuedMs } from '../../support/cpu-queue.ts';
-import { testDatabase } from '../../support/database.ts';
+import { fillDisk, testDatabase } from '../../support/database.ts';
 import { parseExposition, type Scrape } from '../../support/exposition.ts';
-import { fillDisk } from '../../support/full-disk.ts';
+import { queuedMs } from '../../support/system.ts';
 import { PATIENT } from '../../support/test-server.ts';
-import { until } from '../../support/wait.ts';
+import { until, whenDone } from '../../support/wait.ts';
 
 const log = pino({ level: 'silent' });
 const MINUTE_MS = 60_000;
@@ -41,7 +40,7 @@ async function measuredPrimary(
 ): Promise<MeasuredPrimary> {
   const log = pino({}, { write: onLog });
   const database = connect({ url }, { poolMax: 2, applicationName: 'test primary', log });
-  t.after(() => database.destroy());
+  whenDone(t, () => database.destroy());
   const registry = new WorkerRegistry();
   const places: MeasuredPrimary['places'] = [];
   const primary = await createPrimaryMetrics(registry, {
@@ -50,7 +49,7 @@ async function measuredPrimary(
     build: { version: '1.2.3', revision: 'c0ffee' },
     workers: () => places,
   });
-  t.after(() => primary.stop());
+  whenDone(t, () => primary.stop());
   return { primary, database, places, scrape: async () => parseExposition(await registry.metrics()) };
 }
 
@@ -79,7 +78,7 @@ async function wire(t: TestContext, url: string): Promise<{ url: string; cut(): 
   function dropAll(): void {
     for (const socket of sockets) socket.destroy();
   }
-  t.after(() => {
+  whenDone(t, () => {
     dropAll();
     server.close();
   });
@@ -155,7 +154,7 @@ test("PostgreSQL's own view shows each connection in its state", async (t) => {
   const { url } = await testDatabase(t);
   const { scrape } = await measuredPrimary(t, url);
   const clients = connect({ url }, { poolMax: 4, applicationName: 'test', log, deadlines: PATIENT });
-  t.after(() => clients.destroy());
+  whenDone(t, () => clients.destroy());
   const transaction = await clients.transaction();
   await transaction.raw('select pg_advisory_xact_lock(1)');
   const failed = await clients.transaction();
@@ -262,7 +261,7 @@ test('the host CPU is a part of the whole machine', async (t) => {
     const end = performance.now() + 50;
     while (performance.now() < end);
   }, 1);
-  t.after(() => clearInterval(spinning));
+  whenDone(t, () => clearInterval(spinning));
   const usage = await until('some use', async () => (await scrape()).of('shop_host_cpu_usage_ratio'));
   assert.ok(usage > 0 && usage <= 1, String(usage));
 });
@@ -277,7 +276,7 @@ test('the host CPU is unknown before the second sample, and where the system cou
     samples++;
     return counted;
   });
-  t.after(() => sampler.stop());
+  whenDone(t, () => sampler.stop());
   await sampler.first;
   assert.ok(Number.isNaN(await shown()));
   await until('more samples', () => samples > 3);

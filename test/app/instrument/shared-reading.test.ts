@@ -10,7 +10,7 @@ import { addToCart, removeItem, setQuantity } from '../../../src/shop/cart/queri
 import { visit } from '../../../src/shop/sessions/queries.ts';
 import { testDatabase } from '../../support/database.ts';
 import { PATIENT } from '../../support/test-server.ts';
-import { until } from '../../support/wait.ts';
+import { until, whenDone } from '../../support/wait.ts';
 
 const log = createLog({ logLevel: 'silent' }, 'test');
 
@@ -98,7 +98,7 @@ test('what was there before the counts is counted', async (t) => {
 function instances(t: TestContext, url: string, count: number): Knex[] {
   return Array.from({ length: count }, () => {
     const knex = connect({ url }, { poolMax: 1, applicationName: 'test', log, deadlines: PATIENT });
-    t.after(() => knex.destroy());
+    whenDone(t, () => knex.destroy());
     return knex;
   });
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { testProvider } from '../../support/provider.ts';
+import { testProvider } from '../../support/payments.ts';
 import { dump, startShop, type TestShop } from '../../support/shop.ts';
 import { PATIENT } from '../../support/test-server.ts';
 import { CUSTOMER, DECLINED_CARD, type Visitor } from '../../support/visitor.ts';

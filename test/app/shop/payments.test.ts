@@ -5,13 +5,12 @@ import { connect } from '../../../src/db/index.ts';
 import type { PaymentRequest } from '../../../src/payments/gateway.ts';
 import { type LeftPaymentsOptions, settleLeftPayments } from '../../../src/payments/settle.ts';
 import { openPaymentProvider } from '../../../src/payments/simulated.ts';
-import { atCheckout, hiddenFields } from '../../support/checkout.ts';
 import { testDatabase } from '../../support/database.ts';
-import { testProvider } from '../../support/provider.ts';
+import { testProvider } from '../../support/payments.ts';
 import { dump, startShop, type TestShop } from '../../support/shop.ts';
 import { PATIENT } from '../../support/test-server.ts';
-import { CUSTOMER, DECLINED_CARD, type Visitor } from '../../support/visitor.ts';
-import { until } from '../../support/wait.ts';
+import { atCheckout, CUSTOMER, DECLINED_CARD, hiddenFields, type Visitor } from '../../support/visitor.ts';
+import { until, whenDone } from '../../support/wait.ts';
 
 const log = pino({ level: 'silent' });
 
@@ -193,7 +192,7 @@ test('a payment is written down before the provider is asked, without its card, 
 test('no connection is held while the provider answers: one is enough for all, and a repeated submit waits', async (t) => {
   const { connection } = await testDatabase(t);
   const database = connect(connection, { poolMax: 1, applicationName: 'test', log, deadlines: PATIENT });
-  t.after(() => database.destroy());
+  whenDone(t, () => database.destroy());
   const answers: (() => void)[] = [];
   const payments = testProvider({
     authorize: () => new Promise((resolve) => answers.push(() => resolve({ approved: true }))),
@@ -366,7 +365,7 @@ test('any number of primaries settle what is left, each payment once, and try ag
 test('the simulated provider answers a reference once, and remembers it for all processes', async (t) => {
   const { connection, knex } = await testDatabase(t);
   const [one, two] = [openPaymentProvider(connection, log, PATIENT), openPaymentProvider(connection, log, PATIENT)];
-  t.after(() => Promise.all([one.close(), two.close()]));
+  whenDone(t, () => Promise.all([one.close(), two.close()]));
   const card = { holder: 'ANA SOUZA', number: '4242424242424242', expires: new Date(), cvv: '123' };
   const signal = new AbortController().signal;
   const ask = (provider: typeof one, reference: string, number = card.number) =>

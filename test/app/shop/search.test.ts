@@ -4,7 +4,7 @@ import { pino } from 'pino';
 import { connect, prepareDatabase } from '../../../src/db/index.ts';
 import { testDatabase } from '../../support/database.ts';
 import { startShop } from '../../support/shop.ts';
-import { whenDone } from '../../support/when-done.ts';
+import { whenDone } from '../../support/wait.ts';
 
 /** Ids of the listed products, in their order. */
 function listed(html: string): number[] {

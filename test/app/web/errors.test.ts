@@ -9,13 +9,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import { connect } from '../../../src/db/index.ts';
-import { freePort } from '../../support/port.ts';
-import { testProvider } from '../../support/provider.ts';
+import { testProvider } from '../../support/payments.ts';
 import { connectRaw } from '../../support/raw-client.ts';
 import { startShop } from '../../support/shop.ts';
+import { freePort } from '../../support/system.ts';
 import { PATIENT } from '../../support/test-server.ts';
 import { CUSTOMER } from '../../support/visitor.ts';
-import { until } from '../../support/wait.ts';
+import { until, whenDone } from '../../support/wait.ts';
 
 const JSON_PLEASE = { accept: 'application/json' };
 
@@ -226,7 +226,7 @@ async function answering(t: TestContext, answer: Buffer): Promise<number> {
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  t.after(() => server.close());
+  whenDone(t, () => server.close());
   return (server.address() as AddressInfo).port;
 }
 
@@ -282,7 +282,7 @@ test('a worker that has fallen behind refuses what is new, until it has caught u
   await visitor.post('/add_to_cart/1', { quantity: 1 });
 
   const lock = await shop.knex.transaction();
-  t.after(() => lock.rollback());
+  whenDone(t, () => lock.rollback());
   await lock.raw('lock table cart_items in access exclusive mode');
   const waiting = Promise.all([1, 2, 3].map(() => visitor.get('/cart')));
   const refused = await until('a refusal', async () => {

@@ -6,6 +6,7 @@ import { gzipSync } from 'node:zlib';
 import { pino } from 'pino';
 import { connect } from '../../../src/db/index.ts';
 import { startShop } from '../../support/shop.ts';
+import { whenDone } from '../../support/wait.ts';
 
 /** Two seconds for the visitor, and as much again for a busy machine. */
 const DEADLINE_MS = 4_000;
@@ -13,7 +14,7 @@ const DEADLINE_MS = 4_000;
 async function serveMetrics(t: TestContext, listener: RequestListener): Promise<URL> {
   const server = createServer(listener);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => {
+  whenDone(t, () => {
     server.closeAllConnections();
     server.close();
   });
@@ -38,7 +39,7 @@ test('without a database, pages are a quick 503 that says when to come back, and
   const hanging = `postgres://u:p@127.0.0.1:${closedPort}/x`;
   for (const url of ['postgres://u:p@127.0.0.1:1/x', hanging]) {
     const database = connect({ url }, { poolMax: 2, applicationName: 'test', log });
-    t.after(() => database.destroy());
+    whenDone(t, () => database.destroy());
     const cut = await shop.another({ database });
     const visitor = cut.visitor();
 
@@ -96,7 +97,7 @@ test('an exhausted pool is a 503 in time, and the metrics say that the wait was 
   const shop = await startShop(t);
   const log = pino({ level: 'silent' });
   const database = connect({ url: shop.url }, { poolMax: 1, applicationName: 'test', log });
-  t.after(() => database.destroy());
+  whenDone(t, () => database.destroy());
   const small = await shop.another({ database });
   const visitor = small.visitor();
   assert.equal((await visitor.get('/cart')).status, 200);

@@ -6,7 +6,7 @@ import { connect } from '../../../src/db/index.ts';
 import { createRateLimiter } from '../../../src/web/index.ts';
 import { dump, startShop, type TestShop } from '../../support/shop.ts';
 import { PATIENT } from '../../support/test-server.ts';
-import { until } from '../../support/wait.ts';
+import { until, whenDone } from '../../support/wait.ts';
 
 const ADD = { type: 'rate_limited', route: '/add_to_cart/:id' };
 const COUNTING = { operation: 'insert', table: 'rate_limits' };
@@ -28,7 +28,7 @@ async function instance(t: TestContext, of: TestShop, { proxies = 0, poolMax = 1
   const lines: string[] = [];
   const log = pino({}, { write: (line: string) => lines.push(line) });
   const database = connect({ url: of.url }, { poolMax, applicationName: 'shop', log });
-  t.after(() => database.destroy());
+  whenDone(t, () => database.destroy());
   const rateLimiter = createRateLimiter({ database, log, deadlineMs: PATIENT_MS, ...limit });
   const shop = await of.another({ database, rateLimiter, options: { trustProxy: proxies } });
   async function post(forwardedFor?: string): Promise<{ status: number; retryAfter: string | null }> {
@@ -73,7 +73,7 @@ test('of many posts at once over several instances, exactly as many as allowed p
   const log = pino({ level: 'silent' });
   function limiter(poolMax: number) {
     const database = connect({ url: of.url }, { poolMax, applicationName: 'shop', log, deadlines: PATIENT });
-    t.after(() => database.destroy());
+    whenDone(t, () => database.destroy());
     return createRateLimiter({ database, log, posts: 20, windowSeconds: 600, deadlineMs: PATIENT_MS });
   }
   const posts = [10, 10, 1].map(limiter).flatMap(({ count }) => Array.from({ length: 25 }, () => count('10.0.0.1')));

@@ -10,6 +10,7 @@ import Koa from 'koa';
 import { createAssets } from '../../../src/web/assets.ts';
 import type { RequestState } from '../../../src/web/state.ts';
 import { startShop } from '../../support/shop.ts';
+import { whenDone } from '../../support/wait.ts';
 
 /** `fetch` tidies paths up and forbids caches to answer; this sends what it is told. */
 function raw(
@@ -93,7 +94,7 @@ test('no path leads out of the public folder', async (t) => {
 
 test('a file that changes on disk, or goes, is served as it was hashed', async (t) => {
   const root = await mkdtemp(join(tmpdir(), 'fake-shop-public-'));
-  t.after(() => rm(root, { recursive: true }));
+  whenDone(t, () => rm(root, { recursive: true }));
   for (const name of ['changed.css', 'gone.css']) await writeFile(join(root, name), 'old');
   const assets = createAssets(root);
   const urls = ['changed.css', 'gone.css'].map((name) => assets.url(name));
@@ -104,7 +105,7 @@ test('a file that changes on disk, or goes, is served as it was hashed', async (
   const app = new Koa<RequestState>().use((ctx) => assets.serve(ctx, ctx.path.slice('/static/'.length)));
   app.silent = true;
   const server = app.listen(0, '127.0.0.1');
-  t.after(() => server.close());
+  whenDone(t, () => server.close());
   await once(server, 'listening');
   const ask = (url: string, method = 'GET') =>
     fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}${url}`, {

@@ -5,7 +5,8 @@ import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { projectRoot } from '../../../src/paths.ts';
-import { allGone, assertKept, keep, startOwner, temporaryFolder } from '../../support/embedded.ts';
+import { allGone, assertKept, keep, startOwner } from '../../support/embedded.ts';
+import { temporaryFolder } from '../../support/system.ts';
 
 const NOBODY = 65_534;
 /** As OpenShift gives each container one. */

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { chmod, cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { assertKept, keep, query, startEmbedded, startOwner, temporaryFolder } from '../../support/embedded.ts';
+import { assertKept, keep, query, startEmbedded, startOwner } from '../../support/embedded.ts';
+import { temporaryFolder } from '../../support/system.ts';
 
 /** Is one sentence or two, that names the file: nothing of a stack, nothing of PostgreSQL's log. */
 function isShort(error: Error): true {

@@ -13,10 +13,9 @@ import {
   query,
   startEmbedded,
   startOwner,
-  temporaryFolder,
 } from '../../support/embedded.ts';
-import { until } from '../../support/wait.ts';
-import { whenDone } from '../../support/when-done.ts';
+import { temporaryFolder } from '../../support/system.ts';
+import { until, whenDone } from '../../support/wait.ts';
 
 test('a server that is killed comes back by itself, where it was, with its data', async (t) => {
   const folder = await temporaryFolder(t);
@@ -35,7 +34,7 @@ test('a server whose watchers are killed comes back by itself too', async (t) =>
   const postgres = await startEmbedded(t, folder);
   await keep(postgres.connection);
   const server = await postmasterPid(folder);
-  for (const { pid } of await processesIn(folder)) if (pid !== server) process.kill(pid, 'SIGKILL');
+  for (const pid of await processesIn(folder)) if (pid !== server) process.kill(pid, 'SIGKILL');
   await until('a new one is up', async () => postgres.up() && (await postmasterPid(folder)) !== server);
   await assertKept(postgres.connection);
 });
@@ -72,14 +71,14 @@ test('a server that lost both its owner and its watchers is stopped by the next 
   const owner = await startOwner(t, folder);
   await keep(owner.connection);
   const server = await postmasterPid(folder);
-  for (const { pid } of await processesIn(folder))
+  for (const pid of await processesIn(folder))
     if (pid !== server && pid !== owner.child.pid) process.kill(pid, 'SIGSTOP');
   process.kill(owner.child.pid, 'SIGSTOP');
-  for (const { pid } of await processesIn(folder)) if (pid !== server) process.kill(pid, 'SIGKILL');
+  for (const pid of await processesIn(folder)) if (pid !== server) process.kill(pid, 'SIGKILL');
   await owner.end('SIGKILL');
   await until('the server alone is left', async () => {
     const left = await processesIn(folder);
-    return left.length === 1 && left[0]?.pid === server;
+    return left.length === 1 && left[0] === server;
   });
 
   const next = await startEmbedded(t, folder);

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { assertKept, keep, startEmbedded, startOwner, temporaryFolder } from '../../support/embedded.ts';
-import { until } from '../../support/wait.ts';
-import { whenDone } from '../../support/when-done.ts';
+import { assertKept, keep, startEmbedded, startOwner } from '../../support/embedded.ts';
+import { temporaryFolder } from '../../support/system.ts';
+import { until, whenDone } from '../../support/wait.ts';
 
 test('a folder in use is refused to others, and its database runs on', async (t) => {
   const folder = await temporaryFolder(t);

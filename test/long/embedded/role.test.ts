@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pino } from 'pino';
 import { findRunningPostgres, prepareDatabase } from '../../../src/db/index.ts';
-import { asSuperuser, assertKept, keep, query, startEmbedded, temporaryFolder } from '../../support/embedded.ts';
+import { asSuperuser, assertKept, keep, query, startEmbedded } from '../../support/embedded.ts';
+import { temporaryFolder } from '../../support/system.ts';
 
 const log = pino({ level: 'silent' });
 

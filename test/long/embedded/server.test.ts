@@ -3,16 +3,8 @@ import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { join, relative } from 'node:path';
 import { test } from 'node:test';
-import {
-  allGone,
-  asSuperuser,
-  assertKept,
-  keep,
-  query,
-  startEmbedded,
-  startOwner,
-  temporaryFolder,
-} from '../../support/embedded.ts';
+import { allGone, asSuperuser, assertKept, keep, query, startEmbedded, startOwner } from '../../support/embedded.ts';
+import { temporaryFolder } from '../../support/system.ts';
 
 test('starts from nothing in any folder, keeps its data, and is reached by its password on the loopback alone', async (t) => {
   const folder = await temporaryFolder(t);

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
 import { connect } from '../../../src/db/index.ts';
-import { testProvider } from '../../support/provider.ts';
+import { testProvider } from '../../support/payments.ts';
 import { startProxy } from '../../support/proxy.ts';
 import { startShop } from '../../support/shop.ts';
 import { CUSTOMER } from '../../support/visitor.ts';
-import { until } from '../../support/wait.ts';
+import { until, whenDone } from '../../support/wait.ts';
 
 /**
  * A shop with a bad network to its database; a visitor has something in the cart.
@@ -22,7 +22,7 @@ async function startBadCommits(t: TestContext, meanwhile: string, table: 'orders
   const proxy = await startProxy(t, { port: Number(new URL(shop.url).port) });
   const log = pino({ level: 'silent' });
   const database = connect({ url: proxy.through(shop.url) }, { poolMax: 5, applicationName: 'test', log });
-  t.after(() => database.destroy());
+  whenDone(t, () => database.destroy());
   const payments = testProvider();
   const worker = await shop.another({ database, payments });
   const visitor = worker.visitor();
@@ -36,7 +36,7 @@ test('the answer to a commit is lost: the order is there, nothing is given back,
     'perform pg_advisory_xact_lock(1)',
   );
   const pause = await knex.transaction();
-  t.after(() => pause.rollback());
+  whenDone(t, () => pause.rollback());
   await pause.raw('select pg_advisory_xact_lock(1)');
   const checkout = visitor.post('/checkout', CUSTOMER);
   await until('the commit is under way', async () =>
@@ -89,7 +89,7 @@ test('the answer to the start of a payment is lost: nobody pays, it is given up 
     'payments',
   );
   const pause = await knex.transaction();
-  t.after(() => pause.rollback());
+  whenDone(t, () => pause.rollback());
   await pause.raw('select pg_advisory_xact_lock(1)');
   const checkout = visitor.post('/checkout', CUSTOMER);
   await until('the payment is being written', async () =>

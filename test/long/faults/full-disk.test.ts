@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { atCheckout } from '../../support/checkout.ts';
-import { fillDisk } from '../../support/full-disk.ts';
-import { testProvider } from '../../support/provider.ts';
+import { fillDisk } from '../../support/database.ts';
+import { testProvider } from '../../support/payments.ts';
 import { startShop } from '../../support/shop.ts';
-import { CUSTOMER } from '../../support/visitor.ts';
+import { atCheckout, CUSTOMER } from '../../support/visitor.ts';
 import { until } from '../../support/wait.ts';
 
 for (const table of ['payments', 'orders']) {

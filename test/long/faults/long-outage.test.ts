@@ -4,9 +4,9 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { assertWholeOrders, fillShelf, startBuyers } from '../../support/buyers.ts';
 import { type RunningCluster, startCluster } from '../../support/cluster.ts';
-import { startOwnServer } from '../../support/server.ts';
 import { until } from '../../support/wait.ts';
 import { observeOutage } from './outage.ts';
+import { startOwnServer } from './server.ts';
 
 /** This time is the case itself: backoffs, idle timeouts and queues must not grow with it. */
 const OUTAGE_MS = 30_000;

@@ -3,9 +3,9 @@ import { type TestContext, test } from 'node:test';
 import { assertWholeOrders, fillShelf, startBuyers } from '../../support/buyers.ts';
 import { startCluster } from '../../support/cluster.ts';
 import { startProxy } from '../../support/proxy.ts';
-import { startOwnServer } from '../../support/server.ts';
 import { until } from '../../support/wait.ts';
 import { observeOutage, returnsInTime } from './outage.ts';
+import { startOwnServer } from './server.ts';
 
 async function startAll(t: TestContext) {
   const server = await startOwnServer(t);

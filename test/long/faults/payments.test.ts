@@ -5,8 +5,7 @@ import { startCluster } from '../../support/cluster.ts';
 import { testDatabase } from '../../support/database.ts';
 import { allSettled, assertMoneyAddsUp } from '../../support/payments.ts';
 import { CUSTOMER } from '../../support/visitor.ts';
-import { until } from '../../support/wait.ts';
-import { whenDone } from '../../support/when-done.ts';
+import { until, whenDone } from '../../support/wait.ts';
 
 test('a worker is killed between the approval and the order: its primary gives the payment back', async (t) => {
   const database = await testDatabase(t);

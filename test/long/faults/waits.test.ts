@@ -3,8 +3,7 @@ import { test } from 'node:test';
 import { startCluster } from '../../support/cluster.ts';
 import { testDatabase } from '../../support/database.ts';
 import { CUSTOMER } from '../../support/visitor.ts';
-import { until } from '../../support/wait.ts';
-import { whenDone } from '../../support/when-done.ts';
+import { until, whenDone } from '../../support/wait.ts';
 
 /** What a page is granted, and as much again for a machine that runs other tests beside. */
 const BOUND_MS = 4_000;

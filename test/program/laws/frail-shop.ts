@@ -5,8 +5,9 @@ import type { TestContext } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import type { Knex } from 'knex';
 import { projectRoot } from '../../../src/paths.ts';
-import { type RunningCluster, startCluster, temporaryFolder } from '../../support/cluster.ts';
+import { type RunningCluster, startCluster } from '../../support/cluster.ts';
 import { testDatabase } from '../../support/database.ts';
+import { temporaryFolder } from '../../support/system.ts';
 
 /** How a worker can end or fall silent: by a signal, or by itself. */
 export type Fault =

@@ -4,9 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { parseStoreFileName } from '../../../packages/cluster-metrics/src/store/layout.ts';
-import type { RunningCluster } from '../../support/cluster.ts';
+import { type RunningCluster, readResources } from '../../support/cluster.ts';
 import type { Scrape } from '../../support/exposition.ts';
-import { readResources } from '../../support/resources.ts';
 import { until } from '../../support/wait.ts';
 import { addedSeries } from './boundedness.ts';
 

@@ -2,7 +2,7 @@ import { Agent, type IncomingMessage, request } from 'node:http';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Knex } from 'knex';
-import { whenDone } from '../../support/when-done.ts';
+import { whenDone } from '../../support/wait.ts';
 
 /** What can be put into carts; each time the same number of units, so that units tell the number of adds. */
 export interface Article {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { Agent, get } from 'node:http';
 import { text } from 'node:stream/consumers';
 import type { TestContext } from 'node:test';
-import { whenDone } from '../../support/when-done.ts';
+import { whenDone } from '../../support/wait.ts';
 
 /** The shop was scraped all the time. */
 export interface Watched {

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { AggregatorRegistry } from 'prom-client';
-import { freePort } from '../../../../test/support/port.ts';
+import { freePort } from '../../../../test/support/system.ts';
 import { ClusterRegistry, createStoreDirectory } from '../../src/index.ts';
 import { parse, type Samples } from './samples.ts';
 

@@ -2,7 +2,7 @@ import { cp, mkdir, readdir, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { projectRoot } from '../../src/paths.ts';
-import { temporaryFolder } from './cluster.ts';
+import { temporaryFolder } from '../support/system.ts';
 
 const COPIED = ['package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json', 'knexfile.ts'];
 const REGISTRY = ['package.json', 'tsconfig.build.json', 'src'].map((name) => join('packages/cluster-metrics', name));

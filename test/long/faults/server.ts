@@ -3,16 +3,15 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import pg from 'pg';
 import { pino } from 'pino';
-import { findAccount } from '../../src/db/embedded/account.ts';
-import { findBinaries } from '../../src/db/embedded/binaries.ts';
-import { clusterPaths, provideCluster } from '../../src/db/embedded/cluster-folder.ts';
-import { startServer, superuserConnection } from '../../src/db/embedded/server.ts';
-import type { Server } from '../../src/db/embedded/watcher.ts';
-import { prepareDatabase } from '../../src/db/index.ts';
-import { postmasterPid, temporaryFolder } from './embedded.ts';
-import { freePort } from './port.ts';
-import { until } from './wait.ts';
-import { whenDone } from './when-done.ts';
+import { findAccount } from '../../../src/db/embedded/account.ts';
+import { findBinaries } from '../../../src/db/embedded/binaries.ts';
+import { clusterPaths, provideCluster } from '../../../src/db/embedded/cluster-folder.ts';
+import { startServer, superuserConnection } from '../../../src/db/embedded/server.ts';
+import type { Server } from '../../../src/db/embedded/watcher.ts';
+import { prepareDatabase } from '../../../src/db/index.ts';
+import { allGone, postmasterPid } from '../../support/embedded.ts';
+import { freePort, temporaryFolder } from '../../support/system.ts';
+import { until, whenDone } from '../../support/wait.ts';
 
 /** A PostgreSQL of the test's own, that does to its clients what servers do on a bad day. Its port never changes. */
 export interface OwnServer {
@@ -60,7 +59,10 @@ export async function startOwnServer(t: TestContext): Promise<OwnServer> {
     for (const pid of frozen.toReversed()) process.kill(pid, 'SIGCONT');
     frozen = [];
   }
-  whenDone(t, stop);
+  whenDone(t, async () => {
+    await stop();
+    await allGone(folder);
+  });
   whenDone(t, thaw);
 
   const { host, user, database } = superuserConnection(port, password);

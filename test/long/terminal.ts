@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { TestContext } from 'node:test';
-import { temporaryFolder } from './cluster.ts';
-import { until } from './wait.ts';
+import { temporaryFolder } from '../support/system.ts';
+import { until, whenDone } from '../support/wait.ts';
 
 const READY_MS = 180_000;
 export const CTRL_C = '\x03';
@@ -40,7 +40,7 @@ export async function openTerminal(
   let output = '';
   for (const stream of [terminal.stdout, terminal.stderr]) stream.on('data', (text) => (output += text));
   const closed = once(terminal, 'close');
-  t.after(async () => {
+  whenDone(t, async () => {
     // Hangs up; what runs at the terminal is told, and ends.
     if (terminal.exitCode === null) terminal.kill('SIGHUP');
     await closed;
