@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { projectRoot } from '../../src/paths.ts';
@@ -48,14 +48,12 @@ test('the code still writes the log lines that the runbook quotes', () => {
   for (const line of lines) assert.ok(source.includes(line), `no log line: ${line}`);
 });
 
-test('every metric and every file that a page names exists', () => {
+test('every metric that a page names exists', () => {
   for (const [page, text] of Object.entries(pages)) {
-    const codes = codesIn(text);
-    const metrics = codes.flatMap((code) => /^shop_\w+\b(?!\*)/.exec(code) ?? []);
-    for (const name of metrics) assert.ok(isRegistered(name), `${page}: no metric ${name}`);
-    const files = codes.flatMap((code) => code.match(/\b(?:src|test|packages)\/[\w./-]+\.ts\b/g) ?? []);
-    assert.ok(files.length > 10, page);
-    for (const file of files) assert.ok(existsSync(join(projectRoot, file)), `${page}: no file ${file}`);
+    for (const code of codesIn(text)) {
+      const [metric] = /^shop_\w+\b(?!\*)/.exec(code) ?? [];
+      if (metric !== undefined) assert.ok(isRegistered(metric), `${page}: no metric ${metric}`);
+    }
   }
 });
 
