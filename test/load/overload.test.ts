@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Exposition } from '@techcommerce/cluster-metrics/testing';
 import { type RunningCluster, readResources, startCluster } from '../support/cluster.ts';
-import type { Scrape } from '../support/exposition.ts';
 import { until } from '../support/wait.ts';
 import { type CrowdResult, quantile, sendCrowd } from './crowd.ts';
 
@@ -107,7 +107,7 @@ async function overload(t: TestContext, shop: RunningCluster, cookie: string): P
   return { crowd, goodput: crowd.served.length / (capacity * OVERLOADED_SECONDS), newcomers };
 }
 
-function refusals(scrape: Pick<Scrape, 'of'>): number {
+function refusals(scrape: Pick<Exposition, 'of'>): number {
   return scrape.of('http_request_duration_seconds_count', { route: ROUTE, status_code: 503 });
 }
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { parseExposition } from '@techcommerce/cluster-metrics/testing';
 import { type FrailShop, startFrailShop } from '../program/laws/frail-shop.ts';
-import { keepAliveScraper, readTotals, type Scraper, watchTotals } from '../program/laws/watch.ts';
+import { keepAliveScraper, type Scraper, watchTotals } from '../program/laws/watch.ts';
 import { askEveryWorker } from '../support/cluster.ts';
-import { parseExposition } from '../support/exposition.ts';
 import { queuedMs } from '../support/system.ts';
 import { until, whenDone } from '../support/wait.ts';
 
@@ -132,6 +132,9 @@ async function olderThan(shop: FrailShop, seconds: number): Promise<(chosen: Cho
   return ({ worker }) => scrape.of('shop_metrics_worker_age_seconds', { worker }) > seconds;
 }
 
+/** All that a worker has counted: every value but gauges and quantiles. */
 async function totalsOf(shop: FrailShop, worker: number): Promise<Map<string, number>> {
-  return readTotals((await shop.metrics(`?worker=${worker}`)).text);
+  const { samples } = await shop.metrics(`?worker=${worker}`);
+  const totals = samples.filter(({ type, labels }) => type !== 'gauge' && labels.quantile === undefined);
+  return new Map(totals.map(({ series, value }) => [series, value]));
 }

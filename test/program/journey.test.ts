@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Exposition } from '@techcommerce/cluster-metrics/testing';
 import { type RunningCluster, startCluster } from '../support/cluster.ts';
-import type { Scrape } from '../support/exposition.ts';
 import { CUSTOMER, DECLINED_CARD } from '../support/visitor.ts';
 import { until } from '../support/wait.ts';
 
@@ -25,7 +25,7 @@ async function changeBy(shop: RunningCluster, act: () => Promise<unknown>) {
 }
 
 /** Gauges are at most a second old: waits until one says so. */
-function gaugeBecomes(shop: RunningCluster, name: string, value: number): Promise<Scrape> {
+function gaugeBecomes(shop: RunningCluster, name: string, value: number): Promise<Exposition> {
   return until(`${name} is ${value}`, async () => {
     const scrape = await shop.metrics();
     return scrape.of(name) === value && scrape;

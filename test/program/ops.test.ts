@@ -6,8 +6,8 @@ import { hostname } from 'node:os';
 import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
+import { parseExposition } from '@techcommerce/cluster-metrics/testing';
 import { type RunningCluster, startCluster } from '../support/cluster.ts';
-import { parseExposition } from '../support/exposition.ts';
 import { until } from '../support/wait.ts';
 
 const OPEN_METRICS = 'application/openmetrics-text';
@@ -27,12 +27,9 @@ async function readRaw(url: string, headers: Record<string, string>) {
 }
 
 /** Names and labels of the series that two scrapes share while their values move: all but what Node.js is busy with just then. */
-function series(text: string): string[] {
-  return text
-    .split('\n')
-    .filter((line) => line && !line.startsWith('#') && !line.startsWith('nodejs_active_'))
-    .map((line) => line.slice(0, line.lastIndexOf(' ')))
-    .sort();
+function series(text: string, contentType: string): string[] {
+  const { samples } = parseExposition(text, contentType);
+  return samples.map(({ series }) => series).filter((series) => !series.startsWith('nodejs_active_'));
 }
 
 test('the primary and the shop answer /metrics alike', async (t) => {
@@ -51,12 +48,13 @@ test('the primary and the shop answer /metrics alike', async (t) => {
       assert.equal(fromPrimary.headers.get('cache-control'), 'no-store');
       assert.equal(fromPrimary.headers.get('etag'), null, 'each scrape is new');
       const openMetrics = accept.includes(OPEN_METRICS);
+      const contentType = fromPrimary.headers.get('content-type') ?? '';
       assert.match(
-        fromPrimary.headers.get('content-type') ?? '',
+        contentType,
         openMetrics ? /^application\/openmetrics-text; version=1/ : /^text\/plain; version=0\.0\.4/,
       );
       const [shopText, primaryText] = [await fromShop.text(), await fromPrimary.text()];
-      assert.deepEqual(series(shopText), series(primaryText));
+      assert.deepEqual(series(shopText, contentType).sort(), series(primaryText, contentType).sort());
       assert.equal(primaryText.endsWith('# EOF\n'), openMetrics);
     });
   }

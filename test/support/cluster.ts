@@ -4,9 +4,9 @@ import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
+import { type Exposition, parseExposition } from '@techcommerce/cluster-metrics/testing';
 import { projectRoot } from '../../src/paths.ts';
 import { testDatabase } from './database.ts';
-import { parseExposition, type Scrape } from './exposition.ts';
 import { descendants, isAlive, temporaryFolder } from './system.ts';
 import { createVisitor, type Visitor } from './visitor.ts';
 import { until, whenDone } from './wait.ts';
@@ -39,7 +39,7 @@ export interface RunningCluster {
   output(): string;
   visitor(): Visitor;
   /** Scrapes the primary. */
-  metrics(query?: string): Promise<Scrape>;
+  metrics(query?: string): Promise<Exposition>;
   status(): Promise<Status>;
   /** Pids of the primary and of all its descendants, the database's included. */
   processes(): Promise<number[]>;

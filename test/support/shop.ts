@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { Writable } from 'node:stream';
 import type { TestContext } from 'node:test';
 import { WorkerRegistry } from '@techcommerce/cluster-metrics';
+import { type Exposition, parseExposition } from '@techcommerce/cluster-metrics/testing';
 import type { Knex } from 'knex';
 import { pino } from 'pino';
 import { connect, type Deadlines } from '../../src/db/index.ts';
@@ -21,7 +22,6 @@ import {
   type Templates,
 } from '../../src/web/index.ts';
 import { testDatabase } from './database.ts';
-import { parseExposition, type Scrape } from './exposition.ts';
 import { createVisitor, type Visitor } from './visitor.ts';
 import { whenDone } from './wait.ts';
 
@@ -33,7 +33,7 @@ export interface TestShop {
   /** A pool beside the shop's. */
   readonly knex: Knex;
   visitor(): Visitor;
-  metrics(): Promise<Scrape>;
+  metrics(): Promise<Exposition>;
   /** The log's lines so far. */
   log(): string;
   /** Another worker on the same database. */
@@ -129,7 +129,7 @@ async function serve(
  * Whatever a test made the shop answer, its series must have been there before. A HEAD answers as its GET would; a client
  * that hung up, and a method that no address has, are no answers of a route.
  */
-function assertAnswersAreDeclared({ samples }: Scrape): void {
+function assertAnswersAreDeclared({ samples }: Exposition): void {
   const declared = new Set(
     shopRoutes.flatMap(({ method, route, statuses }) => statuses.map((status) => `${method} ${route} ${status}`)),
   );

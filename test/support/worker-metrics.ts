@@ -4,18 +4,18 @@ import type { AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
 import Router, { type RouterMiddleware } from '@koa/router';
 import { WorkerRegistry } from '@techcommerce/cluster-metrics';
+import { type Exposition, parseExposition } from '@techcommerce/cluster-metrics/testing';
 import Koa, { type Middleware } from 'koa';
 import { timeRequests } from '../../src/instrument/http.ts';
 import type { MeasuredRoute, WorkerMetrics } from '../../src/instrument/worker-metrics.ts';
 import { createWorkerMetrics } from '../../src/instrument/worker-metrics.ts';
-import { parseExposition, type Scrape } from './exposition.ts';
 import { whenDone } from './wait.ts';
 
 export interface MeasuredWorker {
   metrics: WorkerMetrics;
-  scrape(): Promise<Scrape>;
+  scrape(): Promise<Exposition>;
   /** One metric alone, which costs next to nothing. */
-  scrapeOnly(name: string): Promise<Scrape>;
+  scrapeOnly(name: string): Promise<Exposition>;
 }
 
 export const PRODUCTS = ['mochila-urbana', 'caneca-azul'];
@@ -36,7 +36,7 @@ export function measuredWorker(): MeasuredWorker {
       return parseExposition(await registry.metrics());
     },
     async scrapeOnly(name) {
-      return parseExposition(await registry.getSingleMetricAsString(name));
+      return parseExposition(`${await registry.getSingleMetricAsString(name)}\n`);
     },
   };
 }

@@ -11,7 +11,7 @@ import {
   Summary,
   WorkerRegistry,
 } from '../src/index.ts';
-import { parse } from './support/samples.ts';
+import { parseExposition } from '../src/testing/index.ts';
 
 /** A worker's store of this capacity, and its primary. */
 function openFull(t: Pick<TestContext, 'after'>, capacity: number) {
@@ -35,7 +35,7 @@ function openFull(t: Pick<TestContext, 'after'>, capacity: number) {
     problems,
     scrape: async () => {
       store.flush();
-      return parse(await primary.clusterMetrics());
+      return parseExposition(await primary.clusterMetrics());
     },
   };
 }
@@ -79,7 +79,7 @@ test('what still fits is taken after something that did not', async (t) => {
   new Gauge({ ...common, name: 'depth' }).set(5);
   const samples = await scrape();
   assert.equal(samples.of('size_bytes_count{n="1"}'), 1);
-  assert.equal(samples.values.has('size_bytes_count{n="2"}'), false);
+  assert.equal(samples.has('size_bytes_count{n="2"}'), false);
   assert.equal(samples.of('acts_total'), 1);
   assert.equal(samples.of('depth'), 5);
   assert.equal(problems.length, 1);
@@ -91,7 +91,8 @@ test('too many histograms: those that find no room are told once, all others are
   const { common, problems, scrape } = openFull(t, capacity);
   const histogram = new Histogram({ ...common, name: 'size_bytes', labelNames: ['n'] });
   for (let n = 0; n < 10_000; n++) histogram.observe({ n }, 3);
-  const { values, of } = await scrape();
+  const { samples, of } = await scrape();
+  const values = new Map(samples.map(({ series, value }) => [series, value]));
   let shown = 0;
   for (const [head, value] of values) {
     if (!head.startsWith('size_bytes_count{')) continue;
@@ -126,7 +127,8 @@ test('any metrics in a store of any capacity: sum, count and buckets agree', asy
           if (metric === 'histogram') histogram.observe({ label }, 16 ** exponent);
           if (metric === 'counter') counter.inc({ label });
         }
-        const { values } = await scrape();
+        const { samples } = await scrape();
+        const values = new Map(samples.map(({ series, value }) => [series, value]));
         for (const [head, count] of values) {
           const [, name, labels] = /^(took_seconds|size_bytes)_count(.*)$/.exec(head) ?? [];
           if (name === undefined) continue;

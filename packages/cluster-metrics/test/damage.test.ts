@@ -20,8 +20,8 @@ import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { until } from '../../../test/support/wait.ts';
 import { ClusterRegistry, Counter, createStoreDirectory, openStore, WorkerRegistry } from '../src/index.ts';
+import { parseExposition } from '../src/testing/index.ts';
 import { startFarm } from './support/farm.ts';
-import { decreases, parse } from './support/samples.ts';
 import { openCluster } from './support/stores.ts';
 
 /** Two stores, one of which gets hurt; a scrape must go on serving both. */
@@ -170,7 +170,7 @@ test('a metric of another shape elsewhere is told; the first one is served', asy
   new Counter({ name: 'odd_total', help: 'help', labelNames: ['a'], registers: first }).inc({ a: 1 });
   new Counter({ name: 'odd_total', help: 'help', labelNames: ['b'], registers: second }).inc({ b: 1 });
   const samples = await scrape();
-  assert.equal(samples.sum('odd_total'), 1);
+  assert.equal(samples.of('odd_total'), 1);
   assert.equal(samples.of('cluster_metrics_store_problems_total{kind="conflict"}'), 1);
 });
 
@@ -188,7 +188,7 @@ test('a disk that is full hurts nobody: values stay in memory, what has room is 
   });
   t.after(() => child.kill('SIGKILL'));
   await once(child, 'message');
-  assert.equal(parse(await registry.clusterMetrics()).of('early_total{n="0"}'), 1);
+  assert.equal(parseExposition(await registry.clusterMetrics()).of('early_total{n="0"}'), 1);
 
   child.send('grow');
   const [{ problems }] = await once(child, 'message');
@@ -196,13 +196,13 @@ test('a disk that is full hurts nobody: values stay in memory, what has room is 
   child.send('count');
   const [{ inMemory }] = await once(child, 'message');
   assert.equal(inMemory, 2);
-  const samples = parse(await registry.clusterMetrics());
+  const samples = parseExposition(await registry.clusterMetrics());
   assert.equal(samples.of('early_total{n="0"}'), 2, 'what has its room goes on');
   assert.equal(samples.of('took_seconds_count'), 2, 'an observation that finds no room for its bin is left out');
   assert.equal(samples.of('took_seconds_sum'), 2, 'of the sum too');
   await until('the primary tells', async () => {
     const text = await registry.clusterMetrics();
-    return parse(text).of('cluster_metrics_store_problems_total{kind="unwritable"}') === 1;
+    return parseExposition(text).of('cluster_metrics_store_problems_total{kind="unwritable"}') === 1;
   });
   assert.equal(child.exitCode, null);
 });
@@ -231,9 +231,9 @@ test('a primary out of file descriptors removes nothing unread, and takes no liv
   await once(dying, 'exit');
   primary.send('read');
   const [text] = await once(primary, 'message');
-  assert.equal(parse(text).of('acts_total'), 4);
+  assert.equal(parseExposition(text).of('acts_total'), 4);
   assert.deepEqual(readdirSync(directory.path), [living]);
-  assert.equal(parse(text).of('cluster_metrics_store_problems_total{kind="vanished"}'), 0);
+  assert.equal(parseExposition(text).of('cluster_metrics_store_problems_total{kind="vanished"}'), 0);
 });
 
 test('a store that is full keeps further series in memory', async (t) => {
@@ -276,9 +276,9 @@ test('without a folder to write to, a worker counts on, and its file comes when 
   counter.inc(3);
   store.flush();
   assert.equal(problems.length, 1);
-  assert.ok(!parse(await registry.clusterMetrics()).values.has('acts_total'));
+  assert.ok(!parseExposition(await registry.clusterMetrics()).has('acts_total'));
   rmSync(directory);
-  await until('the file', async () => parse(await registry.clusterMetrics()).values.get('acts_total') === 3);
+  await until('the file', async () => parseExposition(await registry.clusterMetrics()).get('acts_total') === 3);
 });
 
 test('the files of a child that is no cluster worker are folded too', async (t) => {
@@ -299,16 +299,16 @@ test('a reader beside a writer that never pauses sees whole numbers, and none of
   const writer = fork(script, [cluster.directory, '2000', String(step)]);
   t.after(() => writer.kill('SIGKILL'));
   await once(writer, 'message');
-  let before = parse('');
+  let before = parseExposition('');
   for (let i = 0; i < 100; i++) {
     const after = await cluster.scrape();
-    assert.deepEqual(decreases(before, after), []);
-    for (const [head, value] of after.values) {
-      if (head.startsWith('n_total')) assert.equal(value % step, 0, head);
+    assert.deepEqual(after.decreases(before), []);
+    for (const { name, series, value } of after.samples) {
+      if (name === 'n_total') assert.equal(value % step, 0, series);
     }
     before = after;
   }
-  assert.ok(before.sum('n_total') > 0);
+  assert.ok(before.of('n_total') > 0);
   assert.equal(before.of('cluster_metrics_store_problems_total{kind="torn"}'), 0);
 });
 
@@ -323,6 +323,6 @@ test('a reader beside a store that grows all the time misses none of its series'
     growing = false;
   });
   while (growing) await cluster.scrape();
-  assert.equal((await cluster.scrape()).sum('n_total'), series);
+  assert.equal((await cluster.scrape()).of('n_total'), series);
   assert.deepEqual(cluster.problems, []);
 });

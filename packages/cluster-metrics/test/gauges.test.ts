@@ -16,8 +16,8 @@ test('gauges merge as each says, over living workers only', async (t) => {
   const after = await farm.scrape();
   assert.equal(after.of('depth'), 3);
   assert.equal(after.of('peak'), 20);
-  assert.equal(after.values.has('place{worker="3"}'), false, 'a dead worker has no gauges');
-  assert.equal(after.values.has('cluster_metrics_worker_age_seconds{worker="3"}'), false);
+  assert.equal(after.has('place{worker="3"}'), false, 'a dead worker has no gauges');
+  assert.equal(after.has('cluster_metrics_worker_age_seconds{worker="3"}'), false);
 
   await farm.replace(3);
   assert.equal((await farm.scrape()).of('place{worker="3"}'), 1, 'the replacement takes the place');
@@ -69,7 +69,7 @@ test('omit shows a gauge for one worker alone', async (t) => {
   for (const { store } of cluster.workers) {
     new Gauge({ name: 'own', help: 'help', aggregator: 'omit', registers: [new WorkerRegistry(store)] }).set(7);
   }
-  assert.equal((await cluster.scrape()).values.has('own'), false);
+  assert.equal((await cluster.scrape()).has('own'), false);
   assert.equal((await cluster.scrape({ worker: '2' })).of('own'), 7);
 });
 
@@ -83,7 +83,7 @@ test('a removed series disappears and comes back when it is set', async (t) => {
   gauges[0]?.remove({ room: 'a' });
   assert.equal((await cluster.scrape()).of('rooms{room="a"}'), 1);
   gauges[1]?.remove('a');
-  assert.equal((await cluster.scrape()).values.has('rooms{room="a"}'), false);
+  assert.equal((await cluster.scrape()).has('rooms{room="a"}'), false);
   gauges[1]?.set({ room: 'a' }, 5);
   assert.equal((await cluster.scrape()).of('rooms{room="a"}'), 5);
 });

@@ -23,16 +23,19 @@ test('a store that is closed and opened anew in one process leaves its counts, a
     // Counted in the turn in which it is closed.
     counter.inc({ kind: 'a' });
     store.close();
-    assert.ok(!(await scrape()).values.has('depth'));
+    assert.ok(!(await scrape()).has('depth'));
   }
   await liveAndClose(1);
   const openFiles = countOpenFiles();
-  const heads = [...(await scrape()).values.keys()];
+  const heads = (await scrape()).samples.map(({ series }) => series);
   for (let life = 2; life <= 50; life++) await liveAndClose(life);
   const samples = await scrape();
   assert.equal(samples.of('acts_total{kind="a"}'), 100);
   assert.equal(samples.of('took_seconds_count'), 50);
-  assert.deepEqual([...samples.values.keys()], heads);
+  assert.deepEqual(
+    samples.samples.map(({ series }) => series),
+    heads,
+  );
   assert.deepEqual(readdirSync(directory), []);
   // One file kept of each life would be 49 more; what else the process has open comes and goes.
   assert.ok(countOpenFiles() <= openFiles + 5, `${countOpenFiles()} files are open, ${openFiles} before`);
@@ -70,9 +73,9 @@ test('a process that has ended and that its parent does not take note of is dead
   });
   t.after(() => negligent.kill('SIGKILL'));
   const pid = Number(String(await once(negligent.stdout, 'data').then(([line]) => line)));
-  await until('it counts', async () => (await scrape()).values.has('place{worker="1"}'));
+  await until('it counts', async () => (await scrape()).has('place{worker="1"}'));
   process.kill(pid, 'SIGKILL');
-  await until('it is a zombie and gone', async () => !(await scrape()).values.has('place{worker="1"}'));
+  await until('it is a zombie and gone', async () => !(await scrape()).has('place{worker="1"}'));
   process.kill(pid, 0);
   assert.equal((await scrape()).of('acts_total'), 1);
   assert.deepEqual(readdirSync(directory), []);
@@ -95,7 +98,7 @@ test('a worker thread is a life of its own: its end is a death, though its proce
   await until('one is gone', async () => (await scrape()).of('place{worker="1"}') === 1);
   assert.equal((await scrape()).of('acts_total'), 2);
   await threads[1]?.terminate();
-  await until('both are gone', async () => !(await scrape()).values.has('place{worker="1"}'));
+  await until('both are gone', async () => !(await scrape()).has('place{worker="1"}'));
   assert.equal((await scrape()).of('acts_total'), 2);
   assert.deepEqual(readdirSync(directory), []);
 });

@@ -4,7 +4,7 @@ import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import * as prom from 'prom-client';
 import { ClusterRegistry, Counter, createStoreDirectory, Histogram, WorkerRegistry } from '../src/index.ts';
-import { parse } from './support/samples.ts';
+import { parseExposition } from '../src/testing/index.ts';
 import { openCluster } from './support/stores.ts';
 
 /** Two stores; in the first, a counter of prom-client's own and a histogram of ours beside the usual instruments. */
@@ -112,7 +112,7 @@ function openPlain(t: TestContext) {
     registry.close();
     directory.remove();
   });
-  return { plain, scrape: async () => parse(await registry.clusterMetrics()) };
+  return { plain, scrape: async () => parseExposition(await registry.clusterMetrics()) };
 }
 
 test("a plain registry's metrics that are not finite are shown so", async (t) => {

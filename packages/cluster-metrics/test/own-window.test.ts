@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '../../../test/support/wait.ts';
 import { createStoreDirectory, openStore, type Store, Summary, WorkerRegistry } from '../src/index.ts';
-import { parse } from './support/samples.ts';
+import { parseExposition } from '../src/testing/index.ts';
 
 function openFile(t: TestContext): Store {
   const directory = createStoreDirectory({ name: 'window' });
@@ -22,7 +22,8 @@ for (const [kind, open] of [
   test(`a registry of a store in ${kind} tells the quantiles of the window, also after a while without a reader`, async (t) => {
     const registry = new WorkerRegistry(open(t));
     const summary = new Summary({ name: 'a', help: 'help', percentiles: [1], maxAgeSeconds: 2, registers: [registry] });
-    const highest = async () => parse(await registry.getSingleMetricAsString('a')).of('a{quantile="1"}');
+    const highest = async () =>
+      parseExposition(`${await registry.getSingleMetricAsString('a')}\n`).of('a{quantile="1"}');
     summary.observe(1000);
     assert.ok(Math.abs((await highest()) - 1000) <= 10);
     // Nobody reads meanwhile: the store looks at its windows by itself.
@@ -31,7 +32,7 @@ for (const [kind, open] of [
     await until('the old observation has left', async () => Math.abs((await highest()) - 1) <= 0.01);
 
     await until('the window is empty', async () => Number.isNaN(await highest()));
-    const samples = parse(await registry.metrics());
+    const samples = parseExposition(await registry.metrics());
     assert.equal(samples.of('a_sum'), 1001);
     assert.equal(samples.of('a_count'), 2);
   });

@@ -7,7 +7,7 @@ import { type TestContext, test } from 'node:test';
 import { projectRoot } from '../../../src/paths.ts';
 import { temporaryFolder } from '../../../test/support/system.ts';
 import { ClusterRegistry, createStoreDirectory, type StoreProblem } from '../src/index.ts';
-import { parse } from './support/samples.ts';
+import { parseExposition } from '../src/testing/index.ts';
 
 /** A user without rights, `nobody` on most systems. */
 const NOBODY = 65534;
@@ -48,12 +48,12 @@ test('workers that run as another user are read', { skip }, async (t) => {
     await once(worker, 'message');
     const [file = ''] = readdirSync(directory.path);
     assert.equal(statSync(join(directory.path, file)).uid, NOBODY);
-    const samples = parse(await registry.clusterMetrics());
+    const samples = parseExposition(await registry.clusterMetrics());
     assert.equal(samples.of('acts_total'), life);
     assert.equal(samples.of('place{worker="1"}'), 1);
     worker.process.kill('SIGKILL');
     await once(worker, 'exit');
-    assert.equal(parse(await registry.clusterMetrics()).of('acts_total'), life);
+    assert.equal(parseExposition(await registry.clusterMetrics()).of('acts_total'), life);
     assert.deepEqual(readdirSync(directory.path), []);
   }
   assert.equal(statSync(directory.path).mode & 0o777, 0o700);

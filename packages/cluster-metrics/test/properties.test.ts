@@ -9,7 +9,7 @@ import fc from 'fast-check';
 import { ClusterRegistry } from '../src/index.ts';
 import { decodeRecords, encodeRecord, parseStoreFileName, storeFileName } from '../src/store/layout.ts';
 import { startTimeOf } from '../src/store/process-identity.ts';
-import { decreases, parse, type Samples } from './support/samples.ts';
+import { type Exposition, parseExposition } from '../src/testing/index.ts';
 import { openWorker } from './support/stores.ts';
 
 const text = fc.string({ unit: 'binary' });
@@ -119,15 +119,15 @@ async function openLife(directory: string, place: number) {
 }
 
 /** Lets the events happen to so many places, and scrapes at the end. */
-async function live(events: readonly Event[], places: number): Promise<{ last: Samples; losses: string[] }> {
+async function live(events: readonly Event[], places: number): Promise<{ last: Exposition; losses: string[] }> {
   const directory = mkdtempSync(join(tmpdir(), 'lives-'));
   const lives = await Promise.all(Array.from({ length: places }, (_, place) => openLife(directory, place)));
   const registry = new ClusterRegistry({ directory });
   const losses: string[] = [];
-  let before = parse('');
+  let before = parseExposition('');
   const scrape = async () => {
-    const after = parse(await registry.clusterMetrics());
-    losses.push(...decreases(before, after).filter((line) => !line.startsWith('took_seconds_sum')));
+    const after = parseExposition(await registry.clusterMetrics());
+    losses.push(...after.decreases(before).filter((line) => !line.startsWith('took_seconds_sum')));
     before = after;
   };
 
@@ -168,16 +168,16 @@ test('any split over any workers, in any order, with any deaths, gives what one 
         1,
       );
       assert.deepEqual(losses, []);
-      const own = (head: string) => !head.startsWith('cluster_metrics');
-      assert.deepEqual([...many.values.keys()].filter(own).sort(), [...one.values.keys()].filter(own).sort());
-      for (const [head, value] of one.values) {
-        if (!own(head)) continue;
+      const own = ({ samples }: Exposition) => samples.filter(({ name }) => !name.startsWith('cluster_metrics'));
+      const series = (page: Exposition) => own(page).map(({ series }) => series);
+      assert.deepEqual(series(many).sort(), series(one).sort());
+      for (const { name, series, value } of own(one)) {
         // Sums of fractions depend on the order in the last bits; everything else is exact.
-        const tolerance = head.includes('_sum') ? 1e-9 * Math.max(1, Math.abs(value)) * events.length : 0;
-        const other = many.of(head);
+        const tolerance = name.endsWith('_sum') ? 1e-9 * Math.max(1, Math.abs(value)) * events.length : 0;
+        const other = many.of(series);
         assert.ok(
           Object.is(other, value) || Math.abs(other - value) <= tolerance,
-          `${head}: ${other} of many, ${value} of one`,
+          `${series}: ${other} of many, ${value} of one`,
         );
       }
     }),

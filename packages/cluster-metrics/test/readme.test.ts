@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { freePort } from '../../../test/support/system.ts';
 import { until } from '../../../test/support/wait.ts';
 import { parseStoreFileName } from '../src/store/layout.ts';
-import { parse, type Samples } from './support/samples.ts';
+import { type Exposition, parseExposition } from '../src/testing/index.ts';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const readme = readFileSync(join(root, 'packages/cluster-metrics/README.md'), 'utf8');
@@ -46,7 +46,8 @@ async function startExample(t: TestContext, code: string) {
     rmSync(stores, { recursive: true, force: true, maxRetries: 10 });
   });
   return {
-    scrape: async (): Promise<Samples> => parse(await (await fetch(`http://127.0.0.1:${metricsPort}`)).text()),
+    scrape: async (): Promise<Exposition> =>
+      parseExposition(await (await fetch(`http://127.0.0.1:${metricsPort}`)).text()),
     request: async () => (await fetch(`http://127.0.0.1:${port}`)).text(),
     pids: () => readdirSync(stores).flatMap((name) => parseStoreFileName(name)?.pid ?? []),
   };
@@ -61,9 +62,7 @@ function storesOf(pid: number): string | undefined {
 
 test('the example runs: four workers, one of them killed, nothing lost', async (t) => {
   const { scrape, request, pids } = await startExample(t, example);
-  await until('four workers', async () =>
-    (await scrape()).values.has('cluster_metrics_worker_age_seconds{worker="4"}'),
-  );
+  await until('four workers', async () => (await scrape()).has('cluster_metrics_worker_age_seconds{worker="4"}'));
   await until('an answer', request);
   for (let i = 1; i < 20; i++) assert.equal(await request(), 'hello');
   assert.equal((await scrape()).of('requests_total'), 20);
@@ -79,7 +78,7 @@ test('the example runs: four workers, one of them killed, nothing lost', async (
 
 test('the middleware for Koa runs: what is answered is counted, though its worker is killed', async (t) => {
   const { scrape, request, pids } = await startExample(t, exampleWithKoa);
-  const counted = async () => (await scrape()).values.get('duration_seconds_count{method="GET",status_code="200"}');
+  const counted = async () => (await scrape()).get('duration_seconds_count{method="GET",status_code="200"}');
   await until('an answer', request);
   for (let i = 1; i < 10; i++) assert.equal(await request(), 'hello');
   for (const pid of pids()) process.kill(pid, 'SIGKILL');

@@ -5,7 +5,7 @@ import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import * as prom from 'prom-client';
 import * as ours from '../src/index.ts';
-import { parse } from './support/samples.ts';
+import { parseExposition } from '../src/testing/index.ts';
 import { loadSecondPromClient } from './support/second-prom-client.ts';
 
 const { ClusterRegistry, createStoreDirectory, openStore, WorkerRegistry } = ours;
@@ -160,7 +160,7 @@ for (const [copy, library] of Object.entries({ 'this copy': prom, 'another copy'
     const [[warning], text] = await Promise.all([once(process, 'warning'), cluster.clusterMetrics()]);
     assert.match(warning.message, /late_seconds/);
     assert.ok(!text.includes('late_seconds'));
-    assert.equal(parse(text).of('acts_total'), 3);
+    assert.equal(parseExposition(text).of('acts_total'), 3);
   });
 
   test(`the other metrics of ${copy} of prom-client are merged`, async (t) => {
@@ -178,7 +178,7 @@ for (const [copy, library] of Object.entries({ 'this copy': prom, 'another copy'
       const histogram = new library.Histogram({ name: `${prefix}_bytes`, help: 'help', buckets, registers });
       for (const value of [0.5, 5, 7]) histogram.observe(value);
     }
-    const samples = parse(await cluster.clusterMetrics());
+    const samples = parseExposition(await cluster.clusterMetrics());
     for (const prefix of ['a', 'b', 'c']) {
       assert.equal(samples.of(`${prefix}_total{x="1"}`), 2);
       assert.equal(samples.of(`${prefix}_depth`), 3);
@@ -212,7 +212,7 @@ test('default labels that Prometheus rejects leave out the metric, not the page'
   const [[warning], text] = await Promise.all([once(process, 'warning'), cluster.clusterMetrics()]);
   assert.match(warning.message, /Invalid label name/);
   assert.ok(!text.includes('acts_total'));
-  assert.equal(parse(text).of('whole_total'), 1);
+  assert.equal(parseExposition(text).of('whole_total'), 1);
 });
 
 const anyName = fc.oneof(
@@ -256,28 +256,10 @@ test('any options make a metric that Prometheus can read, or are refused', async
         if (kind === 'Counter') metric?.inc(labels);
         else if (kind === 'Gauge') metric?.set(labels, 1);
         else (metric as unknown as prom.Histogram).observe(labels, 1);
-        assertReadable(await cluster.clusterMetrics());
+        parseExposition(await cluster.clusterMetrics());
         cluster.close();
       },
     ),
     { numRuns: 300 },
   );
 });
-
-/** https://prometheus.io/docs/instrumenting/exposition_formats/: each line, each label once, each series once. */
-function assertReadable(text: string): void {
-  const seen = new Set<string>();
-  for (const line of text.split('\n')) {
-    if (line === '' || line.startsWith('# HELP ') || line.startsWith('# TYPE ')) continue;
-    const match = /^([a-zA-Z_:][\w:]*)(?:\{((?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\[\\"n])*",?)*)\})? (\S+)$/.exec(line);
-    assert.ok(match !== null, `unreadable: ${line}`);
-    const [, name, labels = '', value = ''] = match;
-    assert.ok(/^(NaN|[+-]Inf)$/.test(value) || !Number.isNaN(Number(value)), `no number: ${line}`);
-    const names = [...labels.matchAll(/([a-zA-Z_]\w*)="(?:[^"\\\n]|\\[\\"n])*"/g)].map(([, label]) => label);
-    assert.equal(new Set(names).size, names.length, `a label twice: ${line}`);
-    assert.ok(!names.includes('__name__'), line);
-    const series = `${name}{${labels}}`;
-    assert.ok(!seen.has(series), `a series twice: ${line}`);
-    seen.add(series);
-  }
-}

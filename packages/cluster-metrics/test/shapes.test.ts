@@ -16,8 +16,8 @@ import {
   Summary,
   WorkerRegistry,
 } from '../src/index.ts';
+import { parseExposition } from '../src/testing/index.ts';
 import { heapInUse } from './support/memory.ts';
-import { decreases, parse } from './support/samples.ts';
 
 const SHAPED_WORKER = fileURLToPath(new URL('support/shaped-worker.mjs', import.meta.url));
 
@@ -39,7 +39,8 @@ function openCluster(t: TestContext, registers: prom.Registry[] = []) {
   return {
     directory: directory.path,
     problems,
-    scrape: async (worker?: number) => parse(await registry.clusterMetrics(worker === undefined ? {} : { worker })),
+    scrape: async (worker?: number) =>
+      parseExposition(await registry.clusterMetrics(worker === undefined ? {} : { worker })),
   };
 }
 
@@ -88,10 +89,10 @@ test('a reload that changes shapes: the former are shown until no worker has the
   const newFirst = await start(1, latter, 3);
   await stop(first);
   const between = await scrape();
-  assert.deepEqual(decreases(before, between), []);
+  assert.deepEqual(between.decreases(before), []);
   assert.equal(between.of('took_seconds_count'), 30, 'in the former shape');
-  assert.ok(between.values.has('took_seconds_bucket{le="2"}'));
-  assert.ok(!between.values.has('took_seconds_bucket{le="3"}'));
+  assert.ok(between.has('took_seconds_bucket{le="2"}'));
+  assert.ok(!between.has('took_seconds_bucket{le="3"}'));
   assert.equal(between.of('same_total'), 33);
   assert.equal(between.of('depth'), 20);
   assert.equal((await scrape(1)).of('took_seconds_bucket{le="3"}'), 3, 'alone, it shows its own shape');
@@ -102,16 +103,16 @@ test('a reload that changes shapes: the former are shown until no worker has the
   const after = await scrape();
   assert.equal(after.of('took_seconds_count'), 7, 'all that the new workers have counted since their start');
   assert.equal(after.of('took_seconds_bucket{le="3"}'), 7);
-  assert.ok(!after.values.has('took_seconds_bucket{le="2"}'));
+  assert.ok(!after.has('took_seconds_bucket{le="2"}'));
   assert.equal(after.of('acts_total{a="x",b="x"}'), 7);
-  assert.ok(!after.values.has('acts_total{a="x"}'));
+  assert.ok(!after.has('acts_total{a="x",b=""}'));
   assert.equal(after.of('depth'), 7);
   assert.equal(after.of('same_total'), 37, 'what has kept its shape goes on');
 
   // From here on the laws hold again.
   await stop(newFirst);
   await stop(newSecond);
-  assert.deepEqual(decreases(after, await scrape()), []);
+  assert.deepEqual((await scrape()).decreases(after), []);
   assert.deepEqual(
     problems
       .map(({ kind, metric }) => ({ kind, metric }))
@@ -193,11 +194,11 @@ test('help, label order, percentiles, window and aggregator may change: the seri
   assert.equal(both.of('acts_total{a="x",b="x"}'), 14);
   assert.equal(both.of('took_seconds_count'), 14);
   assert.ok(both.of('took_seconds{quantile="0.9"}') > 0);
-  assert.ok(!both.values.has('took_seconds{quantile="0.5"}'));
+  assert.ok(!both.has('took_seconds{quantile="0.5"}'));
   assert.equal(both.of('depth'), 10);
   assert.match(both.text, /# HELP acts_total new\n/);
   await stop(first);
-  assert.deepEqual(decreases(both, await scrape()), []);
+  assert.deepEqual((await scrape()).decreases(both), []);
   assert.deepEqual(problems, []);
 });
 
@@ -216,8 +217,8 @@ test('label values follow their names, in whatever order a process gives them', 
   }
   const samples = await scrape();
   assert.equal(samples.of('acts_total{b="2",a="1",c="3"}'), 2);
-  assert.equal(samples.of('acts_total{b="2"}'), 2);
-  assert.equal(samples.sum('acts_total'), 4);
+  assert.equal(samples.of('acts_total{a="",b="2"}'), 2);
+  assert.equal(samples.of('acts_total'), 4);
 });
 
 test("prom-client's default metrics in the primary beside ours in the workers: both are shown, as the workers say", async (t) => {
@@ -233,7 +234,7 @@ test("prom-client's default metrics in the primary beside ours in the workers: b
   // In this order: garbage may be collected for the first time in between.
   const alone = await scrape(1);
   const all = await scrape();
-  for (const head of alone.values.keys()) assert.ok(all.values.has(head), head);
+  for (const { series } of alone.samples) assert.ok(all.has(series), series);
   assert.ok(all.of('process_resident_memory_bytes') > alone.of('process_resident_memory_bytes'));
   assert.ok(all.of('nodejs_eventloop_lag_p99_seconds') > 0);
   assert.deepEqual(problems, []);
@@ -254,7 +255,7 @@ test('what the primary defines otherwise than the workers is told by name, and t
   assert.equal(samples.of('only_total'), 3);
   assert.deepEqual(problems.map(({ metric }) => metric).sort(), ['acts_total', 'took_seconds']);
   await stop(worker);
-  assert.deepEqual(decreases(samples, await scrape()), [], 'also while no worker lives');
+  assert.deepEqual((await scrape()).decreases(samples), [], 'also while no worker lives');
 });
 
 test('gauges of a former shape go with their workers', async (t) => {
@@ -266,16 +267,14 @@ test('gauges of a former shape go with their workers', async (t) => {
     store.flush();
     return store;
   };
+  const depths = async () => {
+    const { samples } = await scrape();
+    return samples.flatMap(({ name, series, value }) => (name === 'depth' ? [[series, value]] : []));
+  };
   const first = open(1, ['a']);
   const second = open(2, ['b']);
   t.after(() => second.close());
-  assert.deepEqual(
-    [...(await scrape()).values].filter(([head]) => head.startsWith('depth')),
-    [['depth{a="x"}', 1]],
-  );
+  assert.deepEqual(await depths(), [['depth{a="x"}', 1]]);
   first.close();
-  assert.deepEqual(
-    [...(await scrape()).values].filter(([head]) => head.startsWith('depth')),
-    [['depth{b="x"}', 2]],
-  );
+  assert.deepEqual(await depths(), [['depth{b="x"}', 2]]);
 });

@@ -7,7 +7,7 @@ import { basename, dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ClusterRegistry, createStoreDirectory } from '../src/index.ts';
-import { parse } from './support/samples.ts';
+import { parseExposition } from '../src/testing/index.ts';
 import { openWorker } from './support/stores.ts';
 
 function temporaryFolder(t: TestContext): string {
@@ -32,7 +32,7 @@ test('two instances never read each other', async (t) => {
   });
   const texts = await Promise.all(instances.map((registry) => registry.clusterMetrics()));
   assert.deepEqual(
-    texts.map((text) => parse(text).of('acts_total{kind="a"}')),
+    texts.map((text) => parseExposition(text).of('acts_total{kind="a"}')),
     [1, 10],
   );
 });

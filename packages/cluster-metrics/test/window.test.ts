@@ -10,7 +10,7 @@ import { createStoreDirectory, openStore, Summary, WorkerRegistry } from '../src
 import { Store } from '../src/store/store.ts';
 import { StoreFile } from '../src/store/store-file.ts';
 import { SlidingWindows } from '../src/store/window.ts';
-import { parse } from './support/samples.ts';
+import { parseExposition } from '../src/testing/index.ts';
 import { openCluster, openWorker } from './support/stores.ts';
 
 const SECOND = 1000;
@@ -85,7 +85,7 @@ test('a primary that was stopped for longer than the window shows nothing older 
   const median = async () => {
     primary.send('scrape');
     const [text] = await once(primary, 'message');
-    return parse(text).of('took_seconds{quantile="0.5"}');
+    return parseExposition(text).of('took_seconds{quantile="0.5"}');
   };
   for (let i = 0; i < 100; i++) summary.observe(9);
   store.flush();
@@ -239,7 +239,7 @@ test('a series that a worker had in memory only, for want of room, may be of any
   assert.ok(Math.abs((await scrape()).of(MEDIAN) - 5) < 0.05);
   file.countFailure(new Error('no space left on device'));
   summary.observe({ op: 'late' }, 9);
-  assert.ok(!(await scrape()).values.has('s_count{op="late"}'));
+  assert.ok(!(await scrape()).has('s_count{op="late"}'));
   store.rewrite();
   const late = await scrape();
   assert.equal(late.of('s_count{op="late"}'), 1);

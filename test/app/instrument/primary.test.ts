@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect as connectTo, createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { Gauge, WorkerRegistry } from '@techcommerce/cluster-metrics';
+import { type Exposition, parseExposition } from '@techcommerce/cluster-metrics/testing';
 import type { Knex } from 'knex';
 import { pino } from 'pino';
 import { connect } from '../../../src/db/index.ts';
@@ -15,7 +16,6 @@ import {
 } from '../../../src/instrument/primary-metrics.ts';
 import { parseProcStat, sampleHostCpu } from '../../../src/instrument/process.ts';
 import { fillDisk, testDatabase } from '../../support/database.ts';
-import { parseExposition, type Scrape } from '../../support/exposition.ts';
 import { queuedMs } from '../../support/system.ts';
 import { PATIENT } from '../../support/test-server.ts';
 import { until, whenDone } from '../../support/wait.ts';
@@ -29,7 +29,7 @@ interface MeasuredPrimary {
   primary: PrimaryMetrics;
   database: Knex;
   places: { state: WorkerState }[];
-  scrape(): Promise<Scrape>;
+  scrape(): Promise<Exposition>;
 }
 
 /** A primary's metrics on a database of its own. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
+import type { Exposition } from '@techcommerce/cluster-metrics/testing';
 import { startCluster } from '../../support/cluster.ts';
-import type { Scrape } from '../../support/exposition.ts';
 import { COMBINATIONS, sendGarbage, sendHostileRequests } from './hostile-requests.ts';
 
 /** Statuses that tell of the machine's load, not of the request: too slow, and hung up meanwhile. */
@@ -29,14 +29,13 @@ export async function proveSeriesAreBounded(t: TestContext, { requests }: { requ
 }
 
 /** Series that came between two scrapes, but for those that tell of the machine's load or of the moment. */
-export function addedSeries(before: Scrape, after: Scrape): string[] {
+export function addedSeries(before: Exposition, after: Exposition): string[] {
   const known = seriesOf(before);
   return [...seriesOf(after)].filter(
     (series) => !known.has(series) && !OF_LOAD.test(series) && !OF_MOMENT.test(series),
   );
 }
 
-function seriesOf({ text }: Scrape): Set<string> {
-  const samples = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
-  return new Set(samples.map((line) => line.slice(0, line.lastIndexOf(' '))));
+function seriesOf({ samples }: Exposition): Set<string> {
+  return new Set(samples.map(({ series }) => series));
 }

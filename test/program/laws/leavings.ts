@@ -3,15 +3,15 @@ import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import type { Exposition } from '@techcommerce/cluster-metrics/testing';
 import { parseStoreFileName } from '../../../packages/cluster-metrics/src/store/layout.ts';
 import { type RunningCluster, readResources } from '../../support/cluster.ts';
-import type { Scrape } from '../../support/exposition.ts';
 import { until } from '../../support/wait.ts';
 import { addedSeries } from './boundedness.ts';
 
 /** What dead workers may leave behind in the primary. */
 export interface Leavings {
-  readonly scrape: Scrape;
+  readonly scrape: Exposition;
   readonly memoryBytes: number;
   readonly descriptors: number;
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { Agent, get } from 'node:http';
 import { text } from 'node:stream/consumers';
 import type { TestContext } from 'node:test';
+import { parseExposition } from '@techcommerce/cluster-metrics/testing';
 import { whenDone } from '../../support/wait.ts';
 
 /** The shop was scraped all the time. */
@@ -26,20 +27,15 @@ const PAUSE_MS = 25;
 export function watchTotals(t: TestContext, opsUrl: string): Watch {
   const scraper = keepAliveScraper(`${opsUrl}/metrics`);
   const watched: Watched = { scrapes: 0, slowestMs: 0, decreases: [] };
-  let before = new Map<string, number>();
+  let before = parseExposition('');
   let watching = true;
 
   async function look(): Promise<void> {
     const { text, milliseconds } = await scraper.scrape();
     watched.scrapes += 1;
     watched.slowestMs = Math.max(watched.slowestMs, milliseconds);
-    const now = readTotals(text);
-    for (const [series, value] of before) {
-      const current = now.get(series);
-      if (current === undefined || !(current >= value)) {
-        watched.decreases.push(`scrape ${watched.scrapes}: ${series} went from ${value} to ${current}`);
-      }
-    }
+    const now = parseExposition(text);
+    watched.decreases.push(...now.decreases(before).map((decrease) => `scrape ${watched.scrapes}: ${decrease}`));
     before = now;
   }
 
@@ -89,20 +85,4 @@ export function keepAliveScraper(url: string): Scraper {
     },
     close: () => agent.destroy(),
   };
-}
-
-/** The samples that never decrease: of counters and histograms all, of summaries the sum and the count. */
-export function readTotals(text: string): Map<string, number> {
-  const totals = new Map<string, number>();
-  let type = '';
-  for (const line of text.split('\n')) {
-    if (line.startsWith('# TYPE ')) type = line.slice(line.lastIndexOf(' ') + 1);
-    if (line === '' || line.startsWith('#') || type === 'gauge') continue;
-    const end = line.lastIndexOf(' ');
-    const series = line.slice(0, end);
-    const name = series.split('{', 1)[0] ?? '';
-    if (type === 'summary' && !/_(sum|count)$/.test(name)) continue;
-    totals.set(series, Number(line.slice(end + 1)));
-  }
-  return totals;
 }

@@ -3,11 +3,11 @@ import { readdirSync } from 'node:fs';
 import { Agent, get } from 'node:http';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type Exposition, parseExposition } from '../../src/testing/index.ts';
 import { type Farm, type Mechanism, startFarm } from '../support/farm.ts';
-import { decreases, parse, type Samples } from '../support/samples.ts';
 
 /** One of four workers, each with 1,000 acts, is killed and its place stays empty. */
-async function killOneOfFour(t: TestContext, mechanism: Mechanism): Promise<[before: Samples, after: Samples]> {
+async function killOneOfFour(t: TestContext, mechanism: Mechanism): Promise<[before: Exposition, after: Exposition]> {
   const farm = await startFarm(t, mechanism, { workers: 4 });
   for (let place = 1; place <= 4; place++) {
     await farm.tell(place, 'observe', { acts: 1000, kind: `from-${place}`, waits: [0.1] });
@@ -19,18 +19,18 @@ async function killOneOfFour(t: TestContext, mechanism: Mechanism): Promise<[bef
 
 test('stock: a killed worker takes its counts away', async (t) => {
   const [before, after] = await killOneOfFour(t, 'stock');
-  assert.equal(before.sum('acts_total'), 4000);
-  assert.equal(after.sum('acts_total'), 3000);
-  assert.notDeepEqual(decreases(before, after), []);
+  assert.equal(before.of('acts_total'), 4000);
+  assert.equal(after.of('acts_total'), 3000);
+  assert.notDeepEqual(after.decreases(before), []);
 });
 
 test('a killed worker leaves its counts, also the series that only it had', async (t) => {
   const [before, after] = await killOneOfFour(t, 'ours');
-  assert.equal(before.sum('acts_total'), 4000);
-  assert.equal(after.sum('acts_total'), 4000);
+  assert.equal(before.of('acts_total'), 4000);
+  assert.equal(after.of('acts_total'), 4000);
   assert.equal(after.of('acts_total{kind="from-2"}'), 1000);
   assert.equal(after.of('wait_seconds_count{operation="select"}'), 4);
-  assert.deepEqual(decreases(before, after), []);
+  assert.deepEqual(after.decreases(before), []);
 });
 
 /** Clients that count the answers they got, and the requests they sent. */
@@ -93,13 +93,13 @@ async function storm(t: TestContext, mechanism: Mechanism, kills: readonly Param
   });
 
   async function scrapeOn(): Promise<void> {
-    let before = parse('');
+    let before = parseExposition('');
     while (killing) {
       const after = await farm.scrape().catch((error: Error) => error);
       if (after instanceof Error) {
         losses.push(`a scrape failed: ${after.message}`);
       } else {
-        losses.push(...decreases(before, after));
+        losses.push(...after.decreases(before));
         before = after;
         scrapes++;
       }

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { AggregatorRegistry } from 'prom-client';
 import { freePort } from '../../../../test/support/system.ts';
 import { ClusterRegistry, createStoreDirectory } from '../../src/index.ts';
-import { parse, type Samples } from './samples.ts';
+import { type Exposition, parseExposition } from '../../src/testing/index.ts';
 
 /** `stock` is prom-client's AggregatorRegistry, the mechanism that ours replaces. */
 export type Mechanism = 'stock' | 'ours';
@@ -24,7 +24,7 @@ export interface Farm {
   readonly port: number;
   /** Folder of the stores. */
   readonly directory: string;
-  scrape(worker?: string): Promise<Samples>;
+  scrape(worker?: string): Promise<Exposition>;
   /** Resolves when the worker has done it; `hang` when it is about to. */
   tell(place: number, command: 'observe' | 'forget' | 'hang', observations?: Observations): Promise<void>;
   /** Makes the worker die: a signal, a bug or a full heap; resolves when it is gone. Its place stays empty. */
@@ -62,7 +62,7 @@ export async function startFarm(t: TestContext, mechanism: Mechanism, { workers 
         registry instanceof ClusterRegistry && worker !== undefined
           ? await registry.clusterMetrics({ worker })
           : await registry.clusterMetrics();
-      return parse(text);
+      return parseExposition(text);
     },
     async tell(place, command, observations = {}) {
       const worker = at(places, place);

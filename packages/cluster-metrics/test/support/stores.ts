@@ -10,7 +10,7 @@ import {
   Summary,
   WorkerRegistry,
 } from '../../src/index.ts';
-import { parse, type Samples } from './samples.ts';
+import { type Exposition, parseExposition } from '../../src/testing/index.ts';
 
 export const OPENMETRICS = WorkerRegistry.OPENMETRICS_CONTENT_TYPE;
 
@@ -47,8 +47,14 @@ export function openCluster(t: TestContext, count: number, options: { maxAgeSeco
     registry,
     workers,
     problems,
-    async scrape({ openMetrics = false, worker }: { openMetrics?: boolean; worker?: string } = {}): Promise<Samples> {
-      return parse(
+    async scrape({
+      openMetrics = false,
+      worker,
+    }: {
+      openMetrics?: boolean;
+      worker?: string;
+    } = {}): Promise<Exposition> {
+      return parseExposition(
         await registry.clusterMetrics({
           ...(openMetrics && { contentType: OPENMETRICS }),
           ...(worker !== undefined && { worker }),

@@ -1,0 +1,261 @@
+/** One line with a value. */
+export interface Sample {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+  /** Name and labels in one text, the labels by the alphabet: the same for the same series in every scrape. */
+  readonly series: string;
+  /** Type of its family; `untyped` (OpenMetrics: `unknown`) where the page tells none. */
+  readonly type: string;
+}
+
+/** A page that a scraper would refuse, or could misread. `message` names the line and shows it. */
+export class ExpositionError extends Error {
+  override readonly name = 'ExpositionError';
+  /** From 1. */
+  readonly line: number;
+
+  constructor(line: number, text: string, problem: string) {
+    super(`line ${line}: ${problem}: ${text}`);
+    this.line = line;
+  }
+}
+
+interface Family {
+  readonly name: string;
+  type: string;
+  hasHelp: boolean;
+  hasSamples: boolean;
+  /** What is known of the buckets, by series; of histograms only. */
+  readonly buckets: Map<string, Buckets>;
+}
+
+/** The buckets of one series of a histogram. */
+interface Buckets {
+  le: number;
+  observations: number;
+  /** The value of the sample `_count`. */
+  count?: number;
+}
+
+type Format = 'text' | 'openMetrics';
+
+/** Suffixes of a family's samples, by type; the empty one means the family's own name. */
+const SUFFIXES: Record<Format, Record<string, readonly string[]>> = {
+  text: {
+    counter: [''],
+    gauge: [''],
+    untyped: [''],
+    histogram: ['_bucket', '_sum', '_count'],
+    summary: ['', '_sum', '_count'],
+  },
+  openMetrics: {
+    counter: ['_total', '_created'],
+    gauge: [''],
+    unknown: [''],
+    histogram: ['_bucket', '_sum', '_count', '_created'],
+    summary: ['', '_sum', '_count', '_created'],
+    info: ['_info'],
+    stateset: [''],
+    gaugehistogram: ['_bucket', '_gsum', '_gcount'],
+  },
+};
+
+const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
+const INFINITY = /^([+-]?)inf(?:inity)?$/i;
+const LABELS = String.raw`\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\}`;
+const LINES = {
+  text: new RegExp(
+    String.raw`^[ \t]*([a-zA-Z_:][\w:]*)[ \t]*(${LABELS})?[ \t]*(?<=[ \t}])(\S+)(?:[ \t]+(-?\d+))?[ \t]*$`,
+  ),
+  openMetrics: new RegExp(
+    String.raw`^([a-zA-Z_:][\w:]*)(${LABELS})? (\S+)(?: (-?[\d.]+))?(?: # (${LABELS}) (\S+)(?: -?[\d.]+)?)?$`,
+  ),
+};
+const LABEL = /[ \t]*([a-zA-Z_]\w*)[ \t]*=[ \t]*"((?:[^"\\]|\\[\\"n])*)"[ \t]*(,|$)/y;
+const MAX_EXEMPLAR_CHARACTERS = 128;
+
+/**
+ * Reads Prometheus' text format 0.0.4 or OpenMetrics 1.0, which a page is that ends with `# EOF`.
+ *
+ * Stricter than Prometheus: refuses also what it would only warn of or show wrongly, such as the samples of one family
+ * in two places, or buckets that do not ascend.
+ *
+ * https://prometheus.io/docs/instrumenting/exposition_formats/ and
+ * https://prometheus.io/docs/specs/om/open_metrics_spec/
+ *
+ * @param contentType of the response, where it is known: an OpenMetrics page that was cut off is told from text by it
+ * @throws {ExpositionError} at the first line that is wrong
+ */
+export function parseSamples(text: string, contentType?: string): Sample[] {
+  const isWhole = text.endsWith('# EOF\n');
+  const isOpenMetrics = contentType?.startsWith('application/openmetrics-text') ?? isWhole;
+  const lines = text.split('\n');
+  const last = lines.pop() as string;
+  if (last !== '') throw new ExpositionError(lines.length + 1, last, 'the line feed at the end is missing');
+  if (isOpenMetrics && !isWhole) throw new ExpositionError(lines.length, lines.at(-1) ?? '', '# EOF is missing');
+  if (isOpenMetrics) lines.pop();
+  const parser = new Parser(isOpenMetrics ? 'openMetrics' : 'text');
+  for (const line of lines) parser.read(line);
+  return parser.end();
+}
+
+class Parser {
+  readonly #format: Format;
+  readonly #samples: Sample[] = [];
+  readonly #series = new Set<string>();
+  readonly #families = new Set<string>();
+  /** The one that the lines are about just now. */
+  #family: Family | undefined;
+  #line = '';
+  #number = 0;
+  readonly #refuse = (problem: string): never => {
+    throw new ExpositionError(this.#number, this.#line, problem);
+  };
+
+  constructor(format: Format) {
+    this.#format = format;
+  }
+
+  read(line: string): void {
+    this.#line = line;
+    this.#number++;
+    if (line.startsWith('#')) this.#readComment();
+    else if (line.trim() !== '') this.#readSample();
+    else if (this.#format === 'openMetrics') this.#refuse('OpenMetrics has no blank lines');
+  }
+
+  end(): Sample[] {
+    this.#close();
+    return this.#samples;
+  }
+
+  #readComment(): void {
+    const [, keyword, name = '', rest = ''] =
+      /^#[ \t]+(HELP|TYPE|UNIT)[ \t]+(\S+)(?:[ \t]+(.*))?$/.exec(this.#line) ?? [];
+    if (keyword === undefined) {
+      if (this.#format === 'openMetrics') this.#refuse('OpenMetrics has no comments but HELP, TYPE, UNIT');
+      return;
+    }
+    const family = this.#open(name);
+    if (family.hasSamples) this.#refuse(`${keyword} stands behind samples of ${name}`);
+    if (keyword === 'HELP') {
+      if (family.hasHelp) this.#refuse(`a second HELP of ${name}`);
+      family.hasHelp = true;
+    } else if (keyword === 'TYPE') {
+      if (!isUntyped(family)) this.#refuse(`a second TYPE of ${name}`);
+      if (SUFFIXES[this.#format][rest] === undefined) this.#refuse(`there is no type ${rest}`);
+      family.type = rest;
+    } else if (rest !== '' && !name.endsWith(`_${rest}`)) {
+      this.#refuse(`the name does not end with its unit, ${rest}`);
+    }
+  }
+
+  #readSample(): void {
+    const [, name = '', labelText = '', valueText = '', , exemplar, exemplarValue = ''] =
+      LINES[this.#format].exec(this.#line) ?? [];
+    if (name === '') this.#refuse('this is no sample');
+    const family = this.#familyOf(name);
+    const labels = readLabels(labelText, this.#refuse);
+    const value = this.#readNumber(valueText);
+    const series = seriesOf(name, labels);
+    if (this.#series.has(series)) this.#refuse('this series is on the page already');
+    this.#series.add(series);
+
+    const suffix = name.slice(family.name.length);
+    if (family.type === 'summary' && suffix === '') this.#readNumber(labels.quantile ?? '');
+    if (family.type === 'histogram') this.#checkBuckets(family, suffix, labels, value);
+    if (exemplar !== undefined) {
+      if (suffix !== '_total' && suffix !== '_bucket') this.#refuse('only counters and buckets have exemplars');
+      this.#readNumber(exemplarValue);
+      const characters = Object.entries(readLabels(exemplar, this.#refuse)).flat().join('');
+      if (characters.length > MAX_EXEMPLAR_CHARACTERS) this.#refuse('the labels of the exemplar are too long');
+    }
+    this.#samples.push({ name, labels, value, series, type: family.type });
+  }
+
+  /** The current family, if the name is one of its samples'; else the sample begins a family without a type. */
+  #familyOf(sample: string): Family {
+    const { name, type = '' } = this.#family ?? {};
+    const suffixes = SUFFIXES[this.#format][type] ?? [];
+    const isOfCurrent = name !== undefined && suffixes.some((suffix) => name + suffix === sample);
+    if (!isOfCurrent && name === sample) this.#refuse(`a sample of a ${type} has another name`);
+    const family = this.#open(isOfCurrent ? name : sample);
+    family.hasSamples = true;
+    return family;
+  }
+
+  #open(name: string): Family {
+    if (this.#family?.name === name) return this.#family;
+    this.#close();
+    if (this.#families.has(name)) this.#refuse(`the lines of ${name} stand in two places`);
+    this.#families.add(name);
+    const type = this.#format === 'text' ? 'untyped' : 'unknown';
+    this.#family = { name, type, hasHelp: false, hasSamples: false, buckets: new Map() };
+    return this.#family;
+  }
+
+  /** The last bucket of each series, `+Inf`, is its count. */
+  #close(): void {
+    for (const [series, { le, observations, count }] of this.#family?.buckets ?? []) {
+      if (le !== Number.POSITIVE_INFINITY) this.#refuse(`before this line, ${series} lacks the bucket +Inf`);
+      if (observations !== count)
+        this.#refuse(`before this line, ${series} counts ${count}, its buckets ${observations}`);
+    }
+  }
+
+  #checkBuckets(family: Family, suffix: string, { le = '', ...others }: Record<string, string>, value: number): void {
+    const series = seriesOf(family.name, others);
+    const buckets = family.buckets.get(series) ?? { le: Number.NEGATIVE_INFINITY, observations: 0 };
+    family.buckets.set(series, buckets);
+    if (suffix === '_count') buckets.count = value;
+    if (suffix !== '_bucket') return;
+    const bound = this.#readNumber(le);
+    if (!(bound > buckets.le)) this.#refuse('the buckets do not ascend');
+    if (value < buckets.observations) this.#refuse('a bucket holds less than the one before it');
+    buckets.le = bound;
+    buckets.observations = value;
+  }
+
+  #readNumber(text: string): number {
+    if (NUMBER.test(text)) return Number(text);
+    if (/^nan$/i.test(text)) return Number.NaN;
+    const [match, sign] = INFINITY.exec(text) ?? [];
+    if (match === undefined) this.#refuse(`${JSON.stringify(text)} is no number`);
+    return sign === '-' ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+  }
+}
+
+function isUntyped({ type }: Family): boolean {
+  return type === 'untyped' || type === 'unknown';
+}
+
+/** Name and labels, by the alphabet, as a page would print them. */
+export function seriesOf(name: string, labels: Readonly<Record<string, string>>): string {
+  const pairs = Object.entries(labels).map(
+    ([label, value]) => `${label}="${value.replace(/[\\"\n]/g, (char) => (char === '\n' ? '\\n' : `\\${char}`))}"`,
+  );
+  return pairs.length === 0 ? name : `${name}{${pairs.sort().join(',')}}`;
+}
+
+/**
+ * @param text in braces, or empty
+ * @param refuse called with what is wrong
+ */
+export function readLabels(text: string, refuse: (problem: string) => never): Record<string, string> {
+  const labels = new Map<string, string>();
+  const inner = text.slice(1, -1).trim();
+  LABEL.lastIndex = 0;
+  while (LABEL.lastIndex < inner.length) {
+    const match = LABEL.exec(inner);
+    if (match === null) return refuse('unreadable labels');
+    const [, label = '', escaped = ''] = match;
+    if (labels.has(label)) refuse(`the label ${label} twice`);
+    if (label === '__name__') refuse('the label __name__, which is the name itself');
+    labels.set(
+      label,
+      escaped.includes('\\') ? escaped.replace(/\\(.)/g, (_, char) => (char === 'n' ? '\n' : char)) : escaped,
+    );
+  }
+  return Object.fromEntries(labels);
+}
