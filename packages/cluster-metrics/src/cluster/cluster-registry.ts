@@ -27,6 +27,13 @@ export interface ClusterRegistryOptions {
    * them is counted once. A registry whose store is a file of `directory` is refused: it is read as a worker's.
    */
   registers?: readonly Registry<RegistryContentType>[];
+  /**
+   * What to show of the workers that live when the registry is made. `all` that they have counted since their start, by
+   * default; or only what they count `from-now` on, for a metrics process that may be started anew while its workers go
+   * on. What dead workers had counted ended with its predecessor, so `all` would go back a little, which Prometheus takes
+   * for a reset to 0 and counts the rest twice; `from-now` begins at 0, a true reset.
+   */
+  shows?: 'all' | 'from-now';
   /** Begins the names of the metrics about the metrics. Default `cluster_metrics_`. */
   prefix?: string;
   /** Told once per file and kind of problem; the number of them is on `/metrics`. */
@@ -71,12 +78,19 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
    */
   constructor(options: ClusterRegistryOptions) {
     super();
-    const { directory, registers = [], prefix = 'cluster_metrics_', onProblem = () => {} } = checked(options);
+    const {
+      directory,
+      registers = [],
+      shows = 'all',
+      prefix = 'cluster_metrics_',
+      onProblem = () => {},
+    } = checked(options);
     this.#self = new SelfMetrics(prefix);
-    this.#stores = new ClusterStores(directory, (problem) => {
+    const onStoreProblem = (problem: StoreProblem) => {
       this.#self.countProblem(problem.kind);
       onProblem(problem);
-    });
+    };
+    this.#stores = new ClusterStores(directory, onStoreProblem, shows === 'from-now');
     const workerStores = new Set(registers.filter(isWorkerRegistry).map(({ store }) => store));
     const isRead = (metric: object) =>
       isInstrument(metric) && (workerStores.has(metric.store) || isIn(directory, metric.store));
@@ -193,11 +207,14 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
 }
 
 function checked(options: ClusterRegistryOptions): ClusterRegistryOptions {
-  const { directory, registers = [] } = options ?? {};
+  const { directory, registers = [], shows = 'all' } = options ?? {};
   if (typeof directory !== 'string' || directory === '') {
     throw new TypeError(
       `directory must be the path of this instance's stores: write new ClusterRegistry({ directory: createStoreDirectory().path }), not ${inspect(directory)}`,
     );
+  }
+  if (shows !== 'all' && shows !== 'from-now') {
+    throw new TypeError(`shows must be 'all' or 'from-now', not ${inspect(shows)}`);
   }
   if (!Array.isArray(registers) || !registers.every(isRegistry)) {
     throw new TypeError(

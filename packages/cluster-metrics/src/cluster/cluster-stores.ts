@@ -50,9 +50,11 @@ export class ClusterStores {
   #listedAtMs = performance.now();
   readonly #own = new Map<Store, OwnStore>();
 
-  constructor(directory: string, onProblem: (problem: StoreProblem) => void) {
+  /** @param asBase of the stores that are there already, adds only what is counted from now on */
+  constructor(directory: string, onProblem: (problem: StoreProblem) => void, asBase: boolean) {
     this.#directory = directory;
     this.#problems = new Problems(onProblem);
+    if (asBase) this.#scan(true);
   }
 
   /**
@@ -149,13 +151,13 @@ export class ClusterStores {
     this.#files.clear();
   }
 
-  /** Opens what is new in the folder. */
-  #scan(): void {
+  /** Opens what is new in the folder. @param asBase see `WorkerFile.read` */
+  #scan(asBase = false): void {
     const sinceMs = this.#listedAtMs;
     const names = this.#list();
     if (names === null) return;
     const listed = new Set(names.map((name) => join(this.#directory, name)));
-    for (const path of listed) if (!this.#files.has(path) && !this.#folded.has(path)) this.#meet(path, sinceMs);
+    for (const path of listed) if (!this.#files.has(path) && !this.#folded.has(path)) this.#meet(path, sinceMs, asBase);
     for (const path of this.#files.keys()) {
       if (!listed.has(path)) {
         this.#problems.report({ kind: 'vanished', file: path, message: 'removed while its worker lives' });
@@ -181,27 +183,27 @@ export class ClusterStores {
   }
 
   /** @param sinceMs when the folder was listed without the file */
-  #meet(path: string, sinceMs: number): void {
+  #meet(path: string, sinceMs: number, asBase: boolean): void {
     const fileName = path.slice(this.#directory.length + 1);
     const young = fileName.endsWith(YOUNG_SUFFIX);
     const name = parseStoreFileName(young ? fileName.slice(0, -YOUNG_SUFFIX.length) : fileName);
     if (name === null) {
       this.#problems.report({ kind: 'foreign', file: path, message: 'its name is no name of a store' });
     } else if (!young) {
-      this.#open(path, name, this.#unopened.get(path) ?? sinceMs);
+      this.#open(path, name, this.#unopened.get(path) ?? sinceMs, asBase);
     } else if (!isRunning(name.thread, name.startTime)) {
       this.#remove(path);
     }
   }
 
-  #open(path: string, name: StoreName, sinceMs: number): void {
+  #open(path: string, name: StoreName, sinceMs: number, asBase: boolean): void {
     this.#unopened.set(path, sinceMs);
     try {
       const file = new WorkerFile(path, name, this.#index, this.#reportFor(path), sinceMs);
       this.#files.set(path, file);
       this.#unopened.delete(path);
       // A first reading, so that whatever happens to the file next, its values are known.
-      this.#read(path, file);
+      this.#read(path, file, asBase);
     } catch (error) {
       this.#problems.report({ kind: 'unreadable', file: path, message: (error as Error).message });
       if (!hasNoRoom(error) && !isRunning(name.thread, name.startTime)) this.#remove(path);
@@ -213,8 +215,8 @@ export class ClusterStores {
       this.#problems.report({ kind, file: path, message, ...(metric !== undefined && { metric }) });
   }
 
-  #read(path: string, file: WorkerFile): void {
-    file.read();
+  #read(path: string, file: WorkerFile, asBase = false): void {
+    file.read(asBase);
     if (file.isClosed) this.#letGo(path, file);
   }
 

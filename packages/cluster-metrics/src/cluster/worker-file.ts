@@ -69,10 +69,14 @@ export class WorkerFile {
     return this.heartbeatMs === CLOSED;
   }
 
-  /** Brings the values up to date, and the merged ones with them; tells what it meets, never throws. */
-  read(): void {
+  /**
+   * Brings the values up to date, and the merged ones with them; tells what it meets, never throws.
+   *
+   * @param asBase adds nothing to the merged values: only what is counted from now on is
+   */
+  read(asBase = false): void {
     try {
-      this.#read();
+      this.#read(asBase);
     } catch (error) {
       this.#report('unreadable', (error as Error).message);
     }
@@ -82,7 +86,7 @@ export class WorkerFile {
     closeSync(this.#fd);
   }
 
-  #read(): void {
+  #read(asBase: boolean): void {
     const readAtMs = performance.now();
     let wordsRead = this.#readWords();
     if (!this.#headerIsGood(wordsRead)) return;
@@ -97,7 +101,7 @@ export class WorkerFile {
     if (cut) this.#next.set(this.#good.subarray(wordsRead, this.#words), wordsRead);
     const damaged = this.mapping.wentBack(this.#next, this.#good, HEADER_WORDS);
     if (!this.#believes(damaged)) return;
-    this.mapping.addGrowth(this.#next, this.#good, HEADER_WORDS, damaged);
+    if (!asBase) this.mapping.addGrowth(this.#next, this.#good, HEADER_WORDS, damaged);
     for (const { slots } of [this.#index, this.mapping]) slots.windows.growthFrom(this.#sinceMs);
     this.#sinceMs = readAtMs;
     [this.#good, this.#next] = [this.#next, this.#good];
