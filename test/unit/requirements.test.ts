@@ -23,12 +23,17 @@ test('Windows itself gets one sentence that names WSL 2 and Docker', () => {
   assert.match(requirements.complaint('24.0.0', 'win32') ?? '', /^[^\n]*WSL 2[^\n]*Docker[^\n]*$/);
 });
 
-test('npm, nvm, the image and the documents name the same versions', () => {
+test('npm, nvm, the image, the hosted checks and the documents name the same versions', () => {
   const project = JSON.parse(read('package.json')) as { engines: { node: string } };
   assert.equal(project.engines.node, '>=20.12');
   assert.match(read('.npmrc'), /^engine-strict=true$/m);
   assert.equal(read('.nvmrc').trim(), '24');
   assert.match(read('Dockerfile'), /^ARG NODE_IMAGE=node:24-/m);
+  const workflow = read('.github/workflows/ci.yml');
+  assert.match(workflow, /^ +node: \['20\.12', '24', /m);
+  const actions = Array.from(workflow.matchAll(/^ +- uses: (.+)$/gm), ([, action = '']) => action);
+  assert.ok(actions.length > 2);
+  for (const action of actions) assert.match(action, /^[\w-]+\/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/);
   for (const document of ['README.md', 'README.pt-BR.md', 'CONTRIBUTING.md']) {
     assert.match(read(document), /Node\.js 20\.12/, document);
     assert.match(read(document), /WSL 2/, document);
