@@ -2,24 +2,24 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../config.ts';
+import { isLoopback } from '../http/request-host.ts';
 import { StartError } from '../start-error.ts';
-import { isLoopback } from './request-host.ts';
 
 const SECOND = 1000;
 /** The workers of a primary that was killed take up to a second to leave, longer on a busy machine. */
 const PATIENCE_MS = 3 * SECOND;
 const RETRY_MS = 100;
-/** Below this, Unix asks for rights; what is usual in its place is 8000 above: 8080, 8443. */
+/** Unix reserves the ports below for root; 8000 above them is usual instead: 8080, 8443. */
 const FIRST_FREE_FOR_ALL = 1024;
 const USUAL_STEP = 8000;
 const LAST_PORT = 65_535;
 /** Ports that are tried to find a free one. */
 const ATTEMPTS = 20;
-/** Beside the codes of the system: the shop's own server has the address of the metrics' server. */
+/** Our own code beside the system's: the shop's server has the address of the metrics' server. */
 const TAKEN_BY_SHOP = 'TAKEN_BY_SHOP';
-/** Another port helps. */
+/** Codes that another port mends. */
 const OF_THE_PORT = ['EADDRINUSE', 'EACCES', TAKEN_BY_SHOP];
-/** Of macOS, on by default. */
+/** macOS listens there by default. */
 const AIRPLAY_PORTS = [5000, 7000];
 
 interface Address {
@@ -36,8 +36,8 @@ interface Fault {
 }
 
 /**
- * Whether both servers can listen where the environment says, told before anything is started. A port that is taken is
- * asked for again for a short while.
+ * Checks that both servers can listen where the environment says, before anything is started. A port that is taken is tried
+ * again for a short while.
  *
  * @throws {StartError} one line: each address, its variable, why not, and a command that works
  */
@@ -133,7 +133,7 @@ async function remedies({ shop, metrics }: Pick<Config, 'shop' | 'metrics'>, fau
   return found;
 }
 
-/** @returns 0, for which the system chooses a port, where none is free near the first */
+/** @returns 0 where none near the first is free: then the system chooses a port */
 async function nextFreePort(host: string, first: number, used: readonly number[]): Promise<number> {
   const last = Math.min(first + ATTEMPTS, LAST_PORT);
   for (let port = first; port <= last; port++) {

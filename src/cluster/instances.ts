@@ -6,9 +6,9 @@ import type { Logger } from '../log.ts';
 
 const SECOND_MS = 1_000;
 const HEARTBEAT_MS = 30 * SECOND_MS;
-/** An instance that was not heard of for three heartbeats is gone. */
+/** An instance has ended when three of its heartbeats are missing. */
 const ALIVE = '90 seconds';
-/** Rows of instances that could not say goodbye. */
+/** Rows of instances that were killed are removed after this. */
 const FORGOTTEN = '1 day';
 const HASH_BYTES = 24;
 
@@ -18,9 +18,9 @@ export interface InstanceOptions {
 }
 
 /**
- * Enters this instance in the list of those that share the database, and warns when others are there that have none of
- * its session keys: each then takes the other's cookies for forged, and visitors lose their carts at every change of
- * instance. Of the keys only a slow, salted hash is stored. Never fails: a shop without this list serves as well.
+ * Enters this instance in the list of instances that share the database, and warns when another has none of its session
+ * keys: each then takes the other's cookies for forged, and visitors lose their carts at every change of instance. Only a
+ * slow, salted hash of the keys is stored. Never fails: a shop without this list serves as well.
  *
  * @returns takes the instance off the list
  */
@@ -38,7 +38,7 @@ export async function enterInstance(
     hashes ??= await hashKeys(database, sessionKeys);
     const row = { id, name, session_key_hashes: hashes, seen_at: database.fn.now() };
     await database('instances').insert(row).onConflict('id').merge(['seen_at']);
-    // First the row, then the look: of two that start at once, at least one sees the other.
+    // First write, then look: of two that start at once, at least one sees the other.
     if (isFirst) await lookForStrangers(hashes);
     await database('instances').whereRaw('seen_at < now() - ?::interval', [FORGOTTEN]).delete();
   }

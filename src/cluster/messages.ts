@@ -4,24 +4,24 @@ export type WorkerMessage =
   | { type: 'draining' }
   /** Sent every second, so that a hang shows. */
   | { type: 'alive' }
-  /** It has counted how an order ended whose payment it settles next. If it dies before, the primary counts nothing more. */
+  /** It has counted how an order ended, and settles the payment next. If it dies before, the primary does not count again. */
   | { type: 'order_counted'; reference: string }
   | { type: 'payment_settled'; reference: string }
-  /** It can't serve; `reason` says why, and it exits next. `final`: another try fails alike, as on a taken port. */
+  /** It can't serve, and exits next. `final`: another try fails alike, as on a taken port. */
   | { type: 'failed'; reason: string; final: boolean };
 
 /** What the primary tells a worker. */
 export type PrimaryMessage =
-  /** Say that you are not ready any more, so that balancers look elsewhere, but serve on. */
+  /** Say that you are not ready any more, so that balancers choose others, but serve on. */
   | { type: 'unready' }
-  /** Finish what you have, take no more, exit. */
+  /** Finish the requests in flight, accept no more, exit. */
   | { type: 'drain' };
 
-/** What the primary hands to a worker at its fork, beside the configuration in the environment. */
+/** What the primary tells a worker at its fork, beside the configuration in the environment. */
 export interface Assignment {
   /** 1 to `WORKERS`; a replacement takes its predecessor's place. */
   place: number;
-  /** Of this instance's life: with its pid, it names a worker among all that have ever asked for a payment. */
+  /** Id of this life of the instance. With its pid, it names a worker among all that have ever asked for a payment. */
   instance: string;
   /** Folder of the metrics store files of this instance. */
   storeDirectory: string;

@@ -14,6 +14,7 @@ import {
   prepareDatabase,
   startEmbeddedPostgres,
 } from '../db/index.ts';
+import { listen } from '../http/server.ts';
 import { createPrimaryMetrics } from '../instrument/primary-metrics.ts';
 import { keepDefaultMetrics } from '../instrument/process.ts';
 import { createLog, type Logger, logFatal } from '../log.ts';
@@ -23,22 +24,21 @@ import { openPaymentProvider, PROVIDER_POOL_MAX } from '../payments/simulated.ts
 import { withProgress } from '../promises.ts';
 import { StartError } from '../start-error.ts';
 import { checkAddresses, otherAddresses } from './addresses.ts';
-import { listen } from './http-server.ts';
 import { enterInstance } from './instances.ts';
 import { instanceOf, type WorkerMessage, workerName, writeAssignment } from './messages.ts';
 import { type ReleaseStack, releaseStack } from './release.ts';
 import { keptSessionKeys } from './session-keys.ts';
 import { handleSignals } from './signals.ts';
-import { createSupervisor, type Supervisor } from './supervisor.ts';
+import { createPlaces, createSupervisor, type Supervisor, statusOf } from './supervisor.ts';
 
 const SECOND = 1000;
 
 /** Requests in flight get this long to finish when the shop stops. */
 const DRAIN_DEADLINE_MS = 8 * SECOND;
-/** Everything is stopped by then, unless what failed was needed for that. */
+/** After an uncaught error everything is stopped by then, unless the error prevents it. */
 const CRASH_DEADLINE_MS = 20 * SECOND;
 const OPS_DRAIN_DEADLINE_MS = 1 * SECOND;
-/** The samplers run three queries at a time, beside which old sessions are removed and payments are settled. */
+/** The samplers run three queries at a time, and beside them old sessions are removed and payments are settled. */
 const PRIMARY_POOL_MAX = 4;
 /** A sample that takes longer than a second counts as none, and the next is taken soon after. */
 const PRIMARY_DEADLINES = {
@@ -59,12 +59,14 @@ export async function runPrimary(environment: NodeJS.ProcessEnv): Promise<void> 
   const log = createLog(config, 'primary');
   for (const warning of config.warnings) log.warn(warning);
   const resources = releaseStack((error) => log.error({ err: error }, 'a resource failed to close'));
+  /** Null until the workers are started. */
   let supervisor: Supervisor | null = null;
-  let stopping = false;
+  let phase: 'starting' | 'running' | 'stopping' = 'starting';
   let crashed = false;
+  const isStopping = () => phase === 'stopping';
 
   async function stop(exitCode: number): Promise<void> {
-    stopping = true;
+    phase = 'stopping';
     await withProgress(log, 'everything to end', resources.release());
     const kept = config.database.connection
       ? 'all processes of the shop have ended'
@@ -73,7 +75,7 @@ export async function runPrimary(environment: NodeJS.ProcessEnv): Promise<void> 
     process.exit(crashed ? 1 : exitCode);
   }
 
-  /** Stops in order. What goes wrong after the first error may be its consequence. */
+  /** Stops in order. Later errors may be consequences of the first. */
   function crash(error: unknown): void {
     if (crashed) {
       log.error({ err: error }, 'uncaught, while the shop stops');
@@ -92,12 +94,13 @@ export async function runPrimary(environment: NodeJS.ProcessEnv): Promise<void> 
 
   handleSignals({
     async stop(signal) {
-      stopping = true;
-      if (supervisor) log.info({ signal }, 'stopping: requests in flight finish first; a second signal exits at once');
+      const isRunning = phase === 'running';
+      phase = 'stopping';
+      if (isRunning) log.info({ signal }, 'stopping: requests in flight finish first; a second signal exits at once');
       else log.info({ signal }, 'stopping before the shop is ready');
       supervisor?.unready();
-      // A person who presses Ctrl-C has no balancer that must notice first; nor is there one yet during the start.
-      if (supervisor && signal !== 'SIGINT') await delay(config.drainDelaySeconds * SECOND);
+      // Ctrl-C comes from a person, without a balancer that must notice first. During the start there is none yet either.
+      if (isRunning && signal !== 'SIGINT') await delay(config.drainDelaySeconds * SECOND);
       await stop(0);
     },
     abandon() {
@@ -105,7 +108,7 @@ export async function runPrimary(environment: NodeJS.ProcessEnv): Promise<void> 
       supervisor?.kill();
     },
     reload() {
-      if (!supervisor || stopping) return;
+      if (!supervisor || phase !== 'running') return;
       log.info('reloading: the workers are replaced one after the other');
       supervisor.reload().then(
         () => log.info('reloaded'),
@@ -116,12 +119,14 @@ export async function runPrimary(environment: NodeJS.ProcessEnv): Promise<void> 
 
   try {
     const primary = await startPrimary(config, log, resources);
+    if (isStopping()) return;
     supervisor = primary.supervisor;
+    phase = 'running';
     const port = await withProgress(log, 'the workers to serve', supervisor.start());
     announce(primary.opsUrl, urlOf(config.shop.host, port, 'localhost'), log);
   } catch (error) {
-    // What fails because a signal took it down on its way up is no failure.
-    if (stopping) return;
+    // The start fails when a signal takes away what it works with.
+    if (isStopping()) return;
     const reason = error instanceof Error ? error.message : 'the shop failed to start';
     logFatal(log, reason, error instanceof StartError ? undefined : error);
     await stop(1);
@@ -141,11 +146,8 @@ async function startPrimary(
   // First, since it says what to do about a folder of another user.
   const { connection, embedded } = await provideDatabase(config, log, resources);
   const sessionKeys = config.shop.sessionKeys ?? (await keptSessionKeys(config.dataDir));
-  const {
-    workers: places,
-    database: { poolMax },
-  } = config;
-  const connections = places * (poolMax + PROVIDER_POOL_MAX) + PRIMARY_POOL_MAX + PROVIDER_POOL_MAX;
+  const connections =
+    config.workers * (config.database.poolMax + PROVIDER_POOL_MAX) + PRIMARY_POOL_MAX + PROVIDER_POOL_MAX;
   await prepareDatabase(connection, { log, connections });
   const database = resources.add(
     connect(connection, {
@@ -159,9 +161,8 @@ async function startPrimary(
   resources.add(keepHouse(database, log), (stopKeepingHouse) => stopKeepingHouse());
   resources.add(await enterInstance(database, { sessionKeys, log }), (leave) => leave());
 
-  // Made last, since it hands on the addresses of the rest; asked by the rest before that.
-  let supervisor: Supervisor | null = null;
-  const workers = () => supervisor?.status() ?? [];
+  const places = createPlaces(config.workers);
+  const workers = () => statusOf(places);
 
   const onUnusable = (error: Error) =>
     log.warn({ err: error }, 'a folder for the metrics could not be used or removed');
@@ -227,11 +228,10 @@ async function startPrimary(
   const opsUrl = urlOf(config.metrics.host, opsServer.port, 'localhost');
   const metricsUrl = `${urlOf(config.metrics.host, opsServer.port, '127.0.0.1')}/metrics`;
 
-  // Workers take connections themselves. What the primary hands to a worker that dies before it has taken it would never
-  // be answered and never be closed; and when many come at once, they wait twice as long in its queue.
+  // Workers accept connections themselves. A connection that the primary hands to a dying worker would never be answered
+  // nor closed; and when many come at once, they would wait twice as long in the primary's queue.
   cluster.schedulingPolicy = cluster.SCHED_NONE;
-  supervisor = createSupervisor({
-    workers: config.workers,
+  const supervisor = createSupervisor(places, {
     hangSeconds: config.hangSeconds,
     drainDeadlineMs: DRAIN_DEADLINE_MS,
     log,
@@ -244,8 +244,7 @@ async function startPrimary(
     onCrash: metrics.workerCrashed,
     onEnd: (pid) => leftPayments.workerDied(workerName(instance, pid)),
   });
-  resources.add(supervisor, (running) => running.stop());
-  return { supervisor, opsUrl };
+  return { supervisor: resources.add(supervisor, (running) => running.stop()), opsUrl };
 }
 
 /** The database that the environment names, or our own. */
@@ -292,13 +291,13 @@ function announce(opsUrl: string, shopUrl: string, log: Logger): void {
 
 `);
   } else {
-    // Whatever LOG_LEVEL says: who starts the shop waits for this line.
+    // At every LOG_LEVEL: the program that starts the shop waits for this line.
     const loud = log.child({}, { level: 'info' });
     loud.info({ shopUrl, opsUrl }, `Fake Shop is ready: ${shopUrl}, metrics at ${opsUrl}/metrics, SIGTERM stops it`);
   }
 }
 
-/** @param everywhere how this machine itself is called when the server listens on all of its addresses */
+/** @param everywhere the name to use for this machine when the server listens on all of its addresses */
 function urlOf(host: string, port: number, everywhere: string): string {
   const name = host === '0.0.0.0' || host === '::' ? everywhere : host;
   return `http://${hostInUrl(name)}:${port}`;

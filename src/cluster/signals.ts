@@ -11,11 +11,11 @@ export interface SignalHandlers {
   stop(signal: NodeJS.Signals): void;
   /** At the second: the process exits when this returns. */
   abandon(): void;
-  /** At each SIGHUP that somebody sent. */
+  /** At each SIGHUP, unless it came because the terminal was closed. */
   reload(): void;
 }
 
-/** Listens for the signals that a service is told with; for the rest of the process's life. */
+/** Handles the signals that stop and reload a service, for the rest of the process's life. */
 export function handleSignals({ stop, abandon, reload }: SignalHandlers): void {
   const startedOnTerminal = hasTerminal();
   let firstAt: number | undefined;

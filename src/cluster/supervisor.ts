@@ -1,72 +1,20 @@
-import type { RestartReason, WorkerState } from '../instrument/primary-metrics.ts';
+import type { RestartReason } from '../instrument/primary-metrics.ts';
 import type { Logger } from '../log.ts';
+import type { WorkerStatus } from '../ops/status.ts';
+import { deferred } from '../promises.ts';
 import { StartError } from '../start-error.ts';
 import { isCrash, WorkerProcess } from './worker-process.ts';
-
-/** One place of the cluster, as `/status` shows it. */
-export interface WorkerStatus {
-  /** Place number, 1 to `WORKERS`. */
-  worker: number;
-  pid: number | null;
-  state: WorkerState;
-  /** ISO 8601, of the process that holds the place now. */
-  startedAt: string | null;
-  /** How many processes held this place before. */
-  restarts: number;
-}
-
-export interface SupervisorOptions {
-  /** Places to fill. */
-  workers: number;
-  /** A worker that has not been heard of for so long hangs; it says something every second. */
-  hangSeconds: number;
-  /** A worker that is told to go has this long, in milliseconds. */
-  drainDeadlineMs: number;
-  log: Logger;
-  /** Environment of the worker that takes a place. */
-  environment(place: number): NodeJS.ProcessEnv;
-  /** A worker that held a place has ended and is replaced; called once for each, and no more when the shop stops. */
-  onRestart(reason: RestartReason): void;
-  /** A worker ended by a fault, also one that was to replace another and never did; not called when the shop stops. */
-  onCrash(): void;
-  /** A worker has ended, in any way. */
-  onEnd(pid: number): void;
-}
-
-export interface Supervisor {
-  /**
-   * Fills every place and waits until all serve, or until those that do are all that will come up for now: the log says
-   * then which places are missing, and they are tried on.
-   *
-   * @returns the port that the workers listen on
-   * @throws Error when no worker has ever come up, with the reason that the last one gave
-   */
-  start(): Promise<number>;
-  status(): WorkerStatus[];
-  /**
-   * Replaces the workers one after the other: each goes when its successor serves, and the next place's turn is when it has
-   * gone, so that there is never more than one worker too many. A call during a reload joins it.
-   *
-   * @throws Error when a successor does not come up; the workers that serve go on
-   */
-  reload(): Promise<void>;
-  /** Makes every worker say that it is not ready; all serve on, and whoever dies is replaced still. */
-  unready(): void;
-  /** Drains all workers; kills those that are not done at the deadline. */
-  stop(): Promise<void>;
-  /** Kills all workers at once. */
-  kill(): void;
-}
 
 /** A worker that dies before this age, or before it has served, died young: its successors wait longer each time. */
 const YOUNG_MS = 10_000;
 const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 10_000;
-/** After so many young deaths in a row nobody waits for a place any more, though it is filled again and again. */
+/** After so many young deaths in a row the start no longer waits for a place, though it is filled again and again. */
 const HOPELESS_DEATHS = 3;
 const TICK_MS = 1000;
 
-interface Place {
+/** A place of the cluster, which one worker after the other holds. */
+export interface Place {
   readonly number: number;
   current: WorkerProcess | null;
   restarts: number;
@@ -75,22 +23,75 @@ interface Place {
   refill: NodeJS.Timeout | null;
 }
 
-/** Keeps `workers` workers alive: whoever dies is replaced in the same place. */
-export function createSupervisor(options: SupervisorOptions): Supervisor {
-  const { log, drainDeadlineMs } = options;
-  const places = Array.from({ length: options.workers }, (_, index): Place => {
+/** Empty places, for a supervisor to fill. */
+export function createPlaces(count: number): Place[] {
+  return Array.from({ length: count }, (_, index) => {
     return { number: index + 1, current: null, restarts: 0, youngDeaths: 0, refill: null };
   });
+}
+
+export function statusOf(places: readonly Place[]): WorkerStatus[] {
+  return places.map(({ number, current, restarts }) => ({
+    worker: number,
+    pid: current?.pid ?? null,
+    state: current?.state ?? 'down',
+    startedAt: current?.startedAt.toISOString() ?? null,
+    restarts,
+  }));
+}
+
+export interface SupervisorOptions {
+  /** A worker hangs when it has been silent for this long; it says something every second. */
+  hangSeconds: number;
+  /** A worker that is told to go has this long, in milliseconds. */
+  drainDeadlineMs: number;
+  log: Logger;
+  /** Environment of the worker that takes a place. */
+  environment(place: number): NodeJS.ProcessEnv;
+  /** Called once for each worker that held a place, has ended and will be replaced; not during shutdown. */
+  onRestart(reason: RestartReason): void;
+  /** Called when a worker has ended by a fault, also one that never came to hold a place; not during shutdown. */
+  onCrash(): void;
+  /** Called when a worker has ended, in any way. */
+  onEnd(pid: number): void;
+}
+
+export interface Supervisor {
+  /**
+   * Fills every place. Resolves when all workers serve, or when each remaining place has failed three times: the log then
+   * says which, and they are still tried.
+   *
+   * @returns the port that the workers listen on
+   * @throws Error when no worker has ever served, with the reason that the last one gave
+   */
+  start(): Promise<number>;
+  /**
+   * Replaces the workers one after the other: each goes when its successor serves, and the next place follows when it has
+   * gone, so that there is never more than one worker too many. A call during a reload joins it.
+   *
+   * @throws Error when a successor does not come up; the workers that serve go on
+   */
+  reload(): Promise<void>;
+  /** Makes every worker say that it is not ready. All serve on, and a worker that dies is still replaced. */
+  unready(): void;
+  /** Drains all workers; kills those that are not done at the deadline. */
+  stop(): Promise<void>;
+  /** Kills all workers at once. */
+  kill(): void;
+}
+
+/** Keeps a worker alive in each place: one that dies is replaced. */
+export function createSupervisor(places: readonly Place[], options: SupervisorOptions): Supervisor {
+  const { log, drainDeadlineMs } = options;
   /** Also those that were replaced and still drain. */
   const alive = new Set<WorkerProcess>();
   /** Those that hold a place or held one. A successor that ends before it takes over leaves nothing to restart. */
   const holders = new WeakSet<WorkerProcess>();
+  /** `leaving`: workers are not ready, and still replaced. `stopping`: they are not replaced any more. */
+  let phase: 'starting' | 'started' | 'leaving' | 'stopping' = 'starting';
+  const started = deferred<number>();
   /** Of the shop; null until the first worker serves. */
   let port: number | null = null;
-  let leaving = false;
-  let stopping = false;
-  let started: { resolve(port: number): void; reject(error: Error): void } | null = null;
-  let stopped: (() => void) | null = null;
   let reloading: Promise<void> | null = null;
 
   function fork(place: Place): WorkerProcess {
@@ -105,13 +106,12 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       onExit({ code, signal }) {
         alive.delete(process);
         if (process.pid !== null) options.onEnd(process.pid);
-        if (!stopping) noteDeath(place, process, { code, signal });
+        if (phase !== 'stopping') noteDeath(place, process, { code, signal });
         if (place.current === process) emptied(place, process);
-        if (alive.size === 0) stopped?.();
       },
     });
     alive.add(process);
-    if (leaving) process.unready();
+    if (phase === 'leaving' || phase === 'stopping') process.unready();
     return process;
   }
 
@@ -123,10 +123,9 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     }
     if (isCrash(reason)) options.onCrash();
     if (reason === 'reload') return;
-    // Every worker would say the same: the start ends with it.
-    if (dead.failedForGood && port === null) return;
-    const failure = dead.failure ?? undefined;
-    const seen = { place: place.number, workerPid: dead.pid, ...end, reason, failure };
+    // Every worker would fail alike: the start ends with this failure, and says why.
+    if (dead.failure?.final && port === null) return;
+    const seen = { place: place.number, workerPid: dead.pid, ...end, reason, failure: dead.failure?.reason };
     if (isCrash(reason)) log.error(seen, 'worker died');
     else log.warn(seen, 'worker ended in order, though not told to by the primary');
   }
@@ -145,33 +144,29 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   /** Its worker died: fills the place again, sooner or later. */
   function emptied(place: Place, dead: WorkerProcess): void {
     place.current = null;
-    if (stopping) return;
+    if (phase === 'stopping') return;
     const young = !dead.served || dead.ageMs < YOUNG_MS;
     place.youngDeaths = young ? place.youngDeaths + 1 : 0;
     place.refill = setTimeout(fill, refillDelay(place.youngDeaths), place);
     settleStart(dead);
   }
 
-  /** Ends the start when nothing more is to be expected of it. @param dead the last worker that ended */
+  /** Ends the start when no further place will be filled soon. @param dead the last worker that ended */
   function settleStart(dead?: WorkerProcess): void {
-    if (started && port === null && dead?.failure && dead.failedForGood) {
-      started.reject(new StartError(dead.failure));
-      started = null;
-    }
+    if (phase !== 'starting') return;
     const missing = places.filter(({ current }) => current?.state !== 'serving');
-    if (!started || missing.some(({ youngDeaths }) => youngDeaths < HOPELESS_DEATHS)) return;
+    const isHopeless = port === null && dead?.failure?.final;
+    if (!isHopeless && missing.some(({ youngDeaths }) => youngDeaths < HOPELESS_DEATHS)) return;
+    phase = 'started';
     if (port === null) {
-      const reason = dead?.failure ?? 'its worker processes end before they serve; the lines above say why';
-      started.reject(new StartError(`The shop can't start: ${reason}`));
-    } else {
-      if (missing.length > 0)
-        log.warn(
-          { places: missing.map(({ number }) => number) },
-          'these places could not be filled; they are tried on',
-        );
-      started.resolve(port);
+      const reason = dead?.failure?.reason ?? 'its worker processes end before they serve; the lines above say why';
+      started.reject(new StartError(isHopeless ? reason : `The shop can't start: ${reason}`));
+      return;
     }
-    started = null;
+    if (missing.length > 0) {
+      log.warn({ places: missing.map(({ number }) => number) }, 'these places could not be filled; they are tried on');
+    }
+    started.resolve(port);
   }
 
   async function reloadPlaces(): Promise<void> {
@@ -181,7 +176,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   async function replace(place: Place): Promise<void> {
     const former = place.current;
     // An empty place is being filled with a new process anyway.
-    if (!former || leaving) return;
+    if (!former || phase === 'leaving' || phase === 'stopping') return;
     const successor = fork(place);
     if (!(await successor.comesUp))
       throw new Error(`The new worker of place ${place.number} did not come up: the old ones serve on`);
@@ -198,19 +193,8 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
 
   return {
     start() {
-      return new Promise((resolve, reject) => {
-        started = { resolve, reject };
-        for (const place of places) fill(place);
-      });
-    },
-    status() {
-      return places.map(({ number, current, restarts }) => ({
-        worker: number,
-        pid: current?.pid ?? null,
-        state: current?.state ?? 'down',
-        startedAt: current?.startedAt.toISOString() ?? null,
-        restarts,
-      }));
+      for (const place of places) fill(place);
+      return started.promise;
     },
     reload() {
       reloading ??= reloadPlaces().finally(() => {
@@ -219,20 +203,16 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       return reloading;
     },
     unready() {
-      leaving = true;
+      phase = 'leaving';
       for (const process of alive) process.unready();
     },
     async stop() {
-      leaving = true;
-      stopping = true;
+      phase = 'stopping';
       clearInterval(ticking);
       for (const { refill } of places) if (refill) clearTimeout(refill);
-      if (alive.size === 0) return;
-      const allGone = new Promise<void>((resolve) => {
-        stopped = resolve;
-      });
-      for (const process of alive) process.drain(drainDeadlineMs, 'exit');
-      await allGone;
+      const draining = [...alive];
+      for (const process of draining) process.drain(drainDeadlineMs, 'exit');
+      await Promise.all(draining.map(({ gone }) => gone));
     },
     kill() {
       for (const process of alive) process.kill();

@@ -1,14 +1,15 @@
 import cluster, { type Worker } from 'node:cluster';
 import type { RestartReason, WorkerState } from '../instrument/primary-metrics.ts';
 import type { Logger } from '../log.ts';
+import { deferred } from '../promises.ts';
 import type { PrimaryMessage, WorkerMessage } from './messages.ts';
 
 export interface WorkerProcessOptions {
   environment: NodeJS.ProcessEnv;
   log: Logger;
-  /** It listens and takes requests. */
+  /** Called when it listens and takes requests. */
   onServing(port: number): void;
-  /** It is gone; called once. */
+  /** Called once, when it has ended. */
   onExit(end: { code: number | null; signal: string | null }): void;
 }
 
@@ -17,49 +18,38 @@ const START_TICKS = 60;
 /** One process of the cluster, from its fork to its end. */
 export class WorkerProcess {
   readonly startedAt = new Date();
-  /** The wall clock may be set meanwhile. */
+  /** By the monotonic clock: the wall clock may be set meanwhile. */
   readonly #startedMs = performance.now();
   state: WorkerState = 'starting';
-  /** What it said when it failed to start. */
-  failure: string | null = null;
-  /** Whether another process would fail alike. */
-  failedForGood = false;
   /** Whether it has ever served. */
   served = false;
-  /** Resolves when it serves, or with false when it ends before. */
-  readonly comesUp: Promise<boolean>;
-  /** Resolves when it has ended. */
-  readonly gone: Promise<void>;
-  /** Null when the system refused to make a process at all. */
+  /** Why it could not start, in its own words or the system's. `final`: every other process would fail alike. */
+  failure: { readonly reason: string; readonly final: boolean } | null = null;
+  /** Null when the system refused to fork. */
   readonly #worker: Worker | null;
   readonly #log: Logger;
+  readonly #up = deferred<boolean>();
+  readonly #gone = deferred();
+  /** Why the primary makes it end; null while it ends by itself only. */
   #wanted: RestartReason | null = null;
   #silentTicks = 0;
-  /** The last thing that it was told. */
-  #told: PrimaryMessage | null = null;
+  /** The last message that was sent to it. */
+  #sent: PrimaryMessage | null = null;
 
   constructor({ environment, log, onServing, onExit }: WorkerProcessOptions) {
     this.#log = log;
-    let settle: (up: boolean) => void = () => {};
-    this.comesUp = new Promise((resolve) => {
-      settle = resolve;
-    });
-    let leave: () => void = () => {};
-    this.gone = new Promise((resolve) => {
-      leave = resolve;
-    });
 
     const ended = (code: number | null, signal: string | null): void => {
-      // A worker that was refused may say so again, when it is told something.
+      // A worker that could not be forked may report its error again at the next message.
       if (this.state === 'down') return;
       this.state = 'down';
       onExit({ code, signal });
-      settle(false);
-      leave();
+      this.#up.resolve(false);
+      this.#gone.resolve();
     };
     const refused = (error: Error): void => {
-      this.failure = error.message;
-      log.error({ err: error }, 'the system makes no process for a worker');
+      this.failure = { reason: error.message, final: false };
+      log.error({ err: error }, 'could not fork a worker');
       ended(null, null);
     };
 
@@ -68,16 +58,15 @@ export class WorkerProcess {
       this.#silentTicks = 0;
       if (message.type === 'serving') {
         this.served = true;
-        // What it was told while it loaded its code went by before anybody there listened.
-        if (this.#told) this.#tell(this.#told);
+        // A message that came while it loaded its code found no listener there.
+        if (this.#sent) this.#send(this.#sent);
         if (this.state === 'starting') this.state = 'serving';
         onServing(message.port);
-        settle(true);
+        this.#up.resolve(true);
       } else if (message.type === 'draining') {
         this.state = 'draining';
       } else if (message.type === 'failed') {
-        this.failure = message.reason;
-        this.failedForGood = message.final;
+        this.failure = message;
       }
     });
     // Without a listener, a message that can't be sent to a dying worker would end the primary.
@@ -86,6 +75,16 @@ export class WorkerProcess {
       else log.warn({ workerPid: this.pid, err: error }, 'worker could not be reached');
     });
     this.#worker?.once('exit', ended);
+  }
+
+  /** Resolves when it serves, or with false when it ends before. */
+  get comesUp(): Promise<boolean> {
+    return this.#up.promise;
+  }
+
+  /** Resolves when it has ended. */
+  get gone(): Promise<void> {
+    return this.#gone.promise;
   }
 
   get pid(): number | null {
@@ -97,15 +96,15 @@ export class WorkerProcess {
     return performance.now() - this.#startedMs;
   }
 
-  /** Why it ended: what was asked of it, or else what `exitReason` reads off its end. */
+  /** Why it ended: the reason of the primary, or else what its exit code and signal tell. */
   reasonFor(code: number | null, signal: string | null): RestartReason {
     return this.#wanted ?? exitReason(code, signal, this.served);
   }
 
-  /** Takes it out of the balancers' choice while it serves on. */
+  /** Makes it say that it is not ready, so that balancers choose others; it serves on. */
   unready(): void {
     this.state = 'draining';
-    this.#tell({ type: 'unready' });
+    this.#send({ type: 'unready' });
   }
 
   /**
@@ -116,7 +115,7 @@ export class WorkerProcess {
   drain(deadlineMs: number, reason: RestartReason): void {
     this.#wanted = reason;
     this.state = 'draining';
-    this.#tell({ type: 'drain' });
+    this.#send({ type: 'drain' });
     const deadline = setTimeout(() => {
       this.#log.warn({ workerPid: this.pid }, 'worker did not drain in time and is killed');
       this.kill();
@@ -129,10 +128,10 @@ export class WorkerProcess {
   }
 
   /**
-   * Counts the ticks in which nothing was heard. Ticks instead of time: after a pause of the primary itself, a
-   * suspended laptop for one, no worker looks hung.
+   * Counts ticks without a message, and kills it when they are too many. Ticks instead of time: after a pause of the
+   * primary itself, such as on a suspended laptop, no worker looks hung.
    *
-   * @param maxSilentTicks once it has served; before, it may be loading its code for a while
+   * @param maxSilentTicks once it has served; before, it may be busy loading its code
    */
   tick(maxSilentTicks: number): void {
     this.#silentTicks += 1;
@@ -143,17 +142,17 @@ export class WorkerProcess {
     this.kill();
   }
 
-  #tell(message: PrimaryMessage): void {
-    this.#told = message;
+  #send(message: PrimaryMessage): void {
+    this.#sent = message;
     if (this.#worker?.isConnected()) this.#worker.send(message);
   }
 }
 
 /**
- * Forks. For want of descriptors or processes, Node.js emits `error` and never `exit`; for want of memory it throws
+ * Forks. Without descriptors or processes, Node.js emits `error` and never `exit`; without memory it throws
  * (node/lib/internal/child_process.js, `spawn`).
  *
- * @param refused told of what was thrown, when the caller is done
+ * @param refused called with what was thrown, in a later turn
  */
 function fork(environment: NodeJS.ProcessEnv, refused: (error: Error) => void): Worker | null {
   try {

@@ -1,7 +1,9 @@
+import { Worker as Thread } from 'node:worker_threads';
 import { openStore, WorkerRegistry } from '@techcommerce/cluster-metrics';
 import type { Knex } from 'knex';
 import { type Config, readConfig } from '../config.ts';
 import { applicationName, connect, isDatabaseFailure } from '../db/index.ts';
+import { listen } from '../http/server.ts';
 import { watchDiskSpace } from '../instrument/disk-space.ts';
 import { instrumentKnex } from '../instrument/knex.ts';
 import { keepDefaultMetrics, sampleProcess } from '../instrument/process.ts';
@@ -10,16 +12,14 @@ import { createLog, type Logger, logFatal } from '../log.ts';
 import { openPaymentProvider } from '../payments/simulated.ts';
 import { StartError } from '../start-error.ts';
 import { createApp, createRateLimiter, loadTemplates, shopRoutes } from '../web/index.ts';
-import { listen } from './http-server.ts';
 import { type Assignment, type PrimaryMessage, readAssignment, type WorkerMessage, workerName } from './messages.ts';
-import { watchForOrphanhood } from './orphan-watch.ts';
 import { type ReleaseStack, releaseStack } from './release.ts';
 
 /** Requests in flight get this long to finish; the primary waits a little longer before it kills. */
 const DRAIN_DEADLINE_MS = 7_000;
 const HEARTBEAT_MS = 1_000;
 
-/** A worker's whole life: serves the shop until it is told to go. It ends by itself when the primary is gone. */
+/** A worker's whole life: serves the shop until it is told to go. It ends by itself when the primary has ended. */
 export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
   const config = readConfig(environment);
   const assignment = readAssignment(environment);
@@ -41,7 +41,7 @@ export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
     await resources.release();
     process.exit(0);
   }
-  // Ctrl-C and a closed terminal reach the whole process group, but when the workers stop is the primary's decision.
+  // Ctrl-C and a closed terminal reach the whole process group, but the primary decides when its workers stop.
   process.on('SIGINT', () => {});
   process.on('SIGHUP', () => {});
   process.once('SIGTERM', stop);
@@ -50,13 +50,13 @@ export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
     if (message?.type === 'drain') void stop();
   });
 
-  watchForOrphanhood();
+  endWithParent();
   setInterval(tell, HEARTBEAT_MS, { type: 'alive' }).unref();
 
   try {
     tell({ type: 'serving', port: await startWorker(config, assignment, log, resources, () => ready) });
   } catch (error) {
-    // The primary says it once for all workers.
+    // The primary logs it once for all workers.
     const final = error instanceof StartError;
     if (!final) logFatal(log, 'this worker failed to start', error);
     await resources.release();
@@ -80,7 +80,7 @@ async function startWorker(
     throw new Error('The primary hands every worker a database and session keys');
   }
   const onProblem = (error: Error) => log.error({ err: error }, 'the metrics can not be written: they stay in memory');
-  // Closed after the database: an order of someone who has hung up may still be committed, and counts.
+  // Closed after the database: an order may still be committed after its client has hung up, and is counted.
   const store = resources.add(openStore({ directory: assignment.storeDirectory, worker, onProblem }), (open) =>
     open.close(),
   );
@@ -131,8 +131,8 @@ async function startWorker(
 }
 
 /**
- * Slugs of the catalogue; none while the database is away: then too a worker takes its place, to answer that the shop is
- * coming back, and the series are there from the workers before it.
+ * Slugs of the catalogue; none while the database is away. A worker takes its place then too, to answer that the shop is
+ * coming back, and its predecessors have declared the series.
  */
 async function findProducts(database: Knex, log: Logger): Promise<string[]> {
   try {
@@ -144,7 +144,30 @@ async function findProducts(database: Knex, log: Logger): Promise<string[]> {
   }
 }
 
-/** @param told called when the message is on its way; without the primary this process ends anyway */
-function tell(message: WorkerMessage, told?: () => void): void {
-  if (process.connected) process.send?.(message, undefined, undefined, told);
+/** @param sent called when the message is on its way; without the primary this process ends anyway */
+function tell(message: WorkerMessage, sent?: () => void): void {
+  if (process.connected) process.send?.(message, undefined, undefined, sent);
+}
+
+const PARENT_CHECK_MS = 500;
+
+/** Runs in a thread of its own, because the main thread may be in an endless loop. */
+const PARENT_WATCH = `
+  const parent = process.ppid;
+  setInterval(() => {
+    if (process.ppid !== parent) process.kill(process.pid, 'SIGKILL');
+  }, ${PARENT_CHECK_MS});
+`;
+
+/**
+ * Ends this process when its parent has ended. Node.js does so too, when it sees the channel to the primary close, but
+ * a worker in an endless loop sees nothing.
+ */
+function endWithParent(): void {
+  new Thread(PARENT_WATCH, {
+    eval: true,
+    execArgv: [],
+    stdout: false,
+    resourceLimits: { maxYoungGenerationSizeMb: 2 },
+  }).unref();
 }

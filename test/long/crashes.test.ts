@@ -148,7 +148,7 @@ test('a worker that the system refuses to make is tried again, and keeps the sho
   const [first] = (await shop.status()).workers;
   limit('3');
   process.kill(first?.pid as number, 'SIGKILL');
-  const refusals = () => logOf(shop).filter(({ msg }) => msg === 'the system makes no process for a worker');
+  const refusals = () => logOf(shop).filter(({ msg }) => msg === 'could not fork a worker');
   await until('it is refused again', () => refusals().length > 1);
   limit(before.toString().trim());
 

@@ -5,7 +5,7 @@ import { Agent, get, type IncomingMessage } from 'node:http';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import { type ListenOptions, listen } from '../../src/cluster/http-server.ts';
+import { type ListenOptions, listen } from '../../src/http/server.ts';
 import { connectRaw } from '../support/raw-client.ts';
 import { until, whenDone } from '../support/wait.ts';
 

@@ -12,7 +12,7 @@ const STOREYS = [
   ['cluster'],
   ['web', 'ops'],
   ['shop'],
-  ['instrument', 'payments'],
+  ['instrument', 'payments', 'http'],
   ['db'],
   ['promises', 'build-info'],
   ['log', 'paths'],

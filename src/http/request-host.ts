@@ -24,12 +24,12 @@ export function isLoopback(address: string): boolean {
 }
 
 /**
- * Refuses a request that doesn't say clearly which host it is for (RFC 9112, section 3.2): two programs that read it,
- * as a proxy and the shop, could understand two different hosts.
+ * Refuses a request whose host is not clear (RFC 9112, section 3.2): a proxy and the shop could understand two different
+ * hosts.
  *
- * @param loopbackHost the loopback's name or address on which the server was told to listen: also refuses every other
- *   host that is not a name of the loopback. A page of another site whose name was pointed at 127.0.0.1 reaches this
- *   machine with the reader's browser, but its requests carry that site's name (DNS rebinding). Null: answers to any host
+ * @param loopbackHost the name or address of the loopback on which the server listens: also refuses every host that is not
+ *   a name of the loopback. Another site can let its name lead to 127.0.0.1, so that its page reaches this machine through
+ *   the reader's browser, but its requests carry that site's name (DNS rebinding). Null: answers to any host
  */
 export function refusalOf(request: IncomingMessage, loopbackHost: string | null): Refusal | null {
   const url = request.url ?? '';
