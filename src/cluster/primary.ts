@@ -141,10 +141,12 @@ async function startPrimary(
 ): Promise<{ supervisor: Supervisor; opsUrl: string }> {
   const startedAt = new Date().toISOString();
   const build = readBuildInfo();
-  log.info({ ...build, node: process.versions.node }, 'Fake Shop starts');
   const instance = randomUUID();
   // First, since it says what to do about a folder of another user.
-  const { connection, embedded } = await provideDatabase(config, log, resources);
+  const { connection, embedded } = await provideDatabase(config, log, resources, async function beginStart() {
+    await checkAddresses(config);
+    log.info({ ...build, node: process.versions.node }, 'Fake Shop starts');
+  });
   const sessionKeys = config.shop.sessionKeys ?? (await keptSessionKeys(config.dataDir));
   const connections =
     config.workers * (config.database.poolMax + PROVIDER_POOL_MAX) + PRIMARY_POOL_MAX + PROVIDER_POOL_MAX;
@@ -247,14 +249,19 @@ async function startPrimary(
   return { supervisor: resources.add(supervisor, (running) => running.stop()), opsUrl };
 }
 
-/** The database that the environment names, or our own. */
+/**
+ * The database that the environment names, or our own.
+ *
+ * @param beginStart ends a start that can't succeed, before anything is changed
+ */
 async function provideDatabase(
   config: Config,
   log: Logger,
   resources: ReleaseStack,
+  beginStart: () => Promise<void>,
 ): Promise<{ connection: DatabaseConnection; embedded: boolean }> {
   if (config.database.connection) {
-    await checkAddresses(config);
+    await beginStart();
     return { connection: config.database.connection, embedded: false };
   }
   const ofProvider = (config.workers + 1) * PROVIDER_POOL_MAX;
@@ -263,7 +270,7 @@ async function provideDatabase(
     dataDir: config.dataDir,
     log,
     settings: { max_connections },
-    whenClaimed: () => checkAddresses(config),
+    whenClaimed: beginStart,
   });
   try {
     const embedded = resources.add(await withProgress(log, 'the embedded PostgreSQL', starting), (open) => open.stop());
