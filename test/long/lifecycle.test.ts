@@ -249,7 +249,7 @@ test('a second start in the same folder ends with one line that names the first 
   const env = { DATA_DIR: first.dataDir, PORT: new URL(first.shopUrl).port, METRICS_PORT: new URL(first.opsUrl).port };
   const said = await failedStart(t, env);
   assert.match(said, new RegExp(`${first.dataDir} is in use by process ${first.pid}, `));
-  assert.match(said, /To start this one beside it: DATA_DIR=\S+2 PORT=\d+ METRICS_PORT=\d+ npm start$/);
+  assert.match(said, /To start this one beside it: DATA_DIR=\S.*2'? PORT=\d+ METRICS_PORT=\d+ npm start$/);
   assert.equal((await first.visitor().get('/')).status, 200);
   await first.stop();
   assert.match(first.output().split('\n').at(-1) ?? '', new RegExp(`"stopped: the data is kept in ${first.dataDir}"`));
