@@ -2,15 +2,11 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Browser } from 'playwright-core';
 import { type RunningCluster, startCluster } from '../support/cluster.ts';
-import { CUSTOMER, DECLINED_CARD } from '../support/visitor.ts';
+import { BACKPACK, CUSTOMER, DECLINED_CARD, SHIPPING_CENTS } from '../support/visitor.ts';
 import { until } from '../support/wait.ts';
 import { type DocumentSeen, fillCheckout, openWindow, startBrowser } from './window.ts';
 
-/** Id 1 in the catalogue, and the price of one in cents. */
-const BACKPACK = { slug: 'mochila-urbana', name: 'Mochila Urbana 22 L', cents: 24_990 };
-const SHIPPING_CENTS = 1_000;
-
-test('a shopper buys, and each of the seven metrics says so', async (t) => {
+test('a shopper buys in a browser, and each of the seven metrics counts it', async (t) => {
   const browser = await startBrowser(t);
   const shop = await startCluster(t, { workers: 2, database: 'embedded' });
   await t.test('with JavaScript', (t) => journey(t, browser, shop, true));
@@ -21,12 +17,12 @@ async function journey(t: TestContext, browser: Browser, shop: RunningCluster, j
   const { page, follow, documents, complaints } = await openWindow(browser, shop.shopUrl, { javaScript });
   const before = await shop.metrics();
 
-  /** Gauges are at most a second old. */
+  /** Waits for the value: gauges are up to two seconds old. */
   const cartSessionsBecome = (count: number) =>
     until(`${count} cart sessions`, async () => (await shop.metrics()).of('shop_active_cart_sessions') === count);
   const cartCount = () => page.locator('.badge').innerText();
 
-  await t.test('finds a product from the front page', async () => {
+  await t.test('the shopper finds a product from the home page', async () => {
     await page.goto('/');
     await follow(() => page.getByRole('link', { name: 'Ver todos os produtos' }).click());
     assert.equal(await page.locator('.card').count(), 12);
@@ -37,7 +33,7 @@ async function journey(t: TestContext, browser: Browser, shop: RunningCluster, j
     assert.equal(await page.locator('h1').innerText(), BACKPACK.name);
   });
 
-  await t.test('puts two of it and one of another into the cart', async () => {
+  await t.test('the shopper puts two units of it and another product into the cart', async () => {
     if (javaScript) await page.getByRole('button', { name: 'Aumentar quantidade' }).click();
     else await page.getByRole('spinbutton').fill('2');
     await follow(() => page.getByRole('button', { name: 'Adicionar ao carrinho', exact: true }).click());
@@ -50,7 +46,7 @@ async function journey(t: TestContext, browser: Browser, shop: RunningCluster, j
     await cartSessionsBecome(1);
   });
 
-  await t.test('changes the quantity and removes the other', async () => {
+  await t.test('the shopper changes the quantity and removes the other product', async () => {
     await follow(() => page.getByRole('link', { name: 'Ver carrinho' }).click());
     const backpack = page.locator('.cart__item', { hasText: BACKPACK.name });
     await follow(async () => {
@@ -67,7 +63,7 @@ async function journey(t: TestContext, browser: Browser, shop: RunningCluster, j
     assert.match(await page.locator('.totals__sum').innerText(), reais(3 * BACKPACK.cents + SHIPPING_CENTS));
   });
 
-  await t.test('a declined card keeps the cart and everything typed but the card', async () => {
+  await t.test('a declined card keeps the cart and all that was typed except the card', async () => {
     await follow(() => page.getByRole('link', { name: 'Continuar para o pagamento' }).click());
     await fillCheckout(page, { card_number: DECLINED_CARD });
     await follow(() => page.getByRole('button', { name: /Finalizar pedido/ }).click());
@@ -79,7 +75,7 @@ async function journey(t: TestContext, browser: Browser, shop: RunningCluster, j
     assert.match(await cartCount(), /^3\b/);
   });
 
-  await t.test('another card buys, and the cart is empty', async () => {
+  await t.test('another card is approved, and the cart is empty', async () => {
     await page.getByLabel('Número do cartão').fill(CUSTOMER.card_number);
     await page.getByLabel('Validade').fill('1239');
     await page.getByLabel('Código de segurança').fill(CUSTOMER.cvv);
@@ -98,7 +94,7 @@ async function journey(t: TestContext, browser: Browser, shop: RunningCluster, j
     await cartSessionsBecome(0);
   });
 
-  await t.test('the metrics counted what the browser saw', async () => {
+  await t.test('the metrics count each document that the browser received', async () => {
     const after = await shop.metrics();
     const change = after.since(before);
     for (const [request, count] of tally(documents)) {

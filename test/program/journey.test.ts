@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Exposition } from '@techcommerce/cluster-metrics/testing';
 import { type RunningCluster, startCluster } from '../support/cluster.ts';
-import { CUSTOMER, DECLINED_CARD } from '../support/visitor.ts';
+import { testDatabase } from '../support/database.ts';
+import { BACKPACK, CUSTOMER, DECLINED_CARD, hiddenFields, SHIPPING_CENTS, type Visitor } from '../support/visitor.ts';
 import { until } from '../support/wait.ts';
 
-const BACKPACK = { id: 1, slug: 'mochila-urbana' };
 const PRODUCTS = 24;
 const SEVEN = [
   'shop_cart_additions_total',
@@ -17,14 +17,14 @@ const SEVEN = [
   'shop_db_operation_duration_seconds_count',
 ];
 
-/** Does something and gives the exact change of the metrics, scraped right after the last response. */
+/** Acts, and returns the exact change of the metrics, scraped right after the last response. */
 async function changeBy(shop: RunningCluster, act: () => Promise<unknown>) {
   const before = await shop.metrics();
   await act();
   return (await shop.metrics()).since(before);
 }
 
-/** Gauges are at most a second old: waits until one says so. */
+/** Waits for the value: gauges are up to two seconds old. */
 function gaugeBecomes(shop: RunningCluster, name: string, value: number): Promise<Exposition> {
   return until(`${name} is ${value}`, async () => {
     const scrape = await shop.metrics();
@@ -32,11 +32,14 @@ function gaugeBecomes(shop: RunningCluster, name: string, value: number): Promis
   });
 }
 
-test("a customer's way through the shop moves each of the seven metrics by what happened", async (t) => {
-  const shop = await startCluster(t, { workers: 2 });
+test('a shopper buys, and each of the seven metrics counts it', async (t) => {
+  const { url, knex } = await testDatabase(t);
+  const shop = await startCluster(t, { workers: 2, database: { url } });
   const ana = shop.visitor();
+  const backpack = () => knex('products').where('id', BACKPACK.id).first();
+  const { stock } = await backpack();
 
-  await t.test('before the first visit everything is there, at 0', async () => {
+  await t.test('every series exists at 0 before the first visit', async () => {
     const scrape = await shop.metrics();
     for (const name of SEVEN) assert.ok(scrape.has(name), name);
     assert.equal(scrape.samples.filter(({ name }) => name === 'shop_cart_additions_total').length, PRODUCTS);
@@ -48,11 +51,15 @@ test("a customer's way through the shop moves each of the seven metrics by what 
     for (const state of ['active', 'idle', 'pending']) assert.ok(scrape.has('shop_db_connections', { state }), state);
   });
 
-  await t.test('browsing: the histogram counts each page under its template', async () => {
+  await t.test('the histogram counts each page under its route template', async () => {
     const change = await changeBy(shop, async () => {
-      assert.equal((await ana.get('/')).status, 200);
+      const home = await ana.get('/');
+      assert.equal(home.status, 200);
+      assert.match(home.text, /<html lang="pt-BR"/);
       assert.equal((await ana.get('/shop?q=mochila')).status, 200);
-      assert.equal((await ana.get('/detail/1')).status, 200);
+      const detail = await ana.get('/detail/1');
+      assert.equal(detail.status, 200);
+      assert.ok(detail.text.includes(BACKPACK.name));
       assert.equal((await ana.get('/detail/2')).status, 200);
     });
     const requests = (route: string) =>
@@ -66,7 +73,7 @@ test("a customer's way through the shop moves each of the seven metrics by what 
     assert.ok(change.of('shop_db_operation_duration_seconds_count', { operation: 'select', table: 'products' }) >= 4);
   });
 
-  await t.test('an empty cart is no cart session', async () => {
+  await t.test('a session with an empty cart is no cart session', async () => {
     const scrape = await gaugeBecomes(shop, 'shop_active_sessions', 1);
     assert.equal(scrape.of('shop_active_cart_sessions'), 0);
   });
@@ -78,6 +85,9 @@ test("a customer's way through the shop moves each of the seven metrics by what 
         assert.deepEqual([page.status, page.location], [302, '/detail/1']);
       }
     });
+    const cart = await ana.get('/cart');
+    assert.equal(cart.status, 200);
+    assert.ok(cart.text.includes(BACKPACK.name));
     assert.equal(change.of('shop_cart_additions_total', { product: BACKPACK.slug }), 3);
     assert.equal(change.of('shop_cart_additions_total'), 3);
     assert.equal(change.of('shop_cart_units_added_total', { product: BACKPACK.slug }), 6);
@@ -93,12 +103,19 @@ test("a customer's way through the shop moves each of the seven metrics by what 
     await bruno.get('/');
     await bruno.post('/add_to_cart/2', { quantity: 1 });
     await gaugeBecomes(shop, 'shop_active_cart_sessions', 2);
-    const [, item] = /\/remove_item\/(\d+)/.exec((await bruno.get('/cart')).text) ?? [];
-    assert.equal((await bruno.post(`/remove_item/${item}`, {})).status, 302);
+    await removeItem(bruno);
     await gaugeBecomes(shop, 'shop_active_cart_sessions', 1);
   });
 
-  await t.test('each error counts once, under its type and route', async () => {
+  await t.test('the page after an add says so once', async () => {
+    const bruno = shop.visitor();
+    const { location } = await bruno.post('/add_to_cart/1', { quantity: 1 });
+    assert.match((await bruno.get(location ?? '')).text, /Produto adicionado/);
+    assert.doesNotMatch((await bruno.get('/')).text, /Produto adicionado/);
+    await removeItem(bruno);
+  });
+
+  await t.test('each error counts once under its type and route', async () => {
     const change = await changeBy(shop, async () => {
       assert.equal((await ana.get('/no/such/page')).status, 404);
       assert.equal((await ana.get('/detail/999')).status, 404);
@@ -118,33 +135,58 @@ test("a customer's way through the shop moves each of the seven metrics by what 
     assert.equal(change.of('shop_cart_additions_total'), 0);
   });
 
-  await t.test('an order: the cart session ends, the sale is counted, the database was used', async () => {
+  await t.test('an order ends the cart session, counts the sale and takes the stock', async () => {
+    const form = await ana.get('/checkout');
+    assert.equal(form.status, 200);
+    const { cart } = hiddenFields(form);
+    assert.ok(cart);
     let confirmation = '';
     const change = await changeBy(shop, async () => {
-      const page = await ana.post('/checkout', CUSTOMER);
+      const page = await ana.post('/checkout', { ...CUSTOMER, cart });
       assert.equal(page.status, 302, page.text);
       confirmation = page.location ?? '';
-      // A repeated submit finds the order that it made.
-      assert.equal((await ana.post('/checkout', CUSTOMER)).location, confirmation);
     });
-    assert.match(confirmation, /^\/order_confirmation\/\S+$/);
-    assert.equal((await ana.get(confirmation)).status, 200);
+    assert.match(confirmation, /^\/order_confirmation\/FS-[A-Z2-7]{16}$/);
     assert.equal(change.of('shop_orders_total', { outcome: 'paid' }), 1);
     assert.equal(change.of('shop_units_sold_total', { product: BACKPACK.slug }), 6);
-    assert.equal(change.of('shop_order_value_brl_total'), (6 * 24_990 + 1_000) / 100);
+    assert.equal(change.of('shop_order_value_brl_total'), (6 * BACKPACK.cents + SHIPPING_CENTS) / 100);
     assert.equal(change.of('shop_db_operation_duration_seconds_count', { operation: 'insert', table: 'orders' }), 1);
-    assert.equal(change.of('shop_checkout_phase_duration_seconds_count', { phase: 'payment' }), 1);
+    for (const phase of ['validate', 'reserve', 'payment', 'commit']) {
+      assert.equal(change.of('shop_checkout_phase_duration_seconds_count', { phase }), 1, phase);
+    }
     assert.equal(change.of('shop_errors_total'), 0);
     await gaugeBecomes(shop, 'shop_active_cart_sessions', 0);
+
+    const page = await ana.get(confirmation);
+    assert.equal(page.status, 200);
+    assert.ok(page.text.includes(BACKPACK.name));
+    assert.equal((await backpack()).stock, stock - 6);
+    const order = await knex('orders').first();
+    assert.equal(order.subtotal_cents, 6 * BACKPACK.cents);
+    assert.equal(order.shipping_cents, SHIPPING_CENTS);
+    assert.equal(order.total_cents, 6 * BACKPACK.cents + SHIPPING_CENTS);
+    assert.deepEqual(await knex('carts').where('id', order.cart_id).pluck('status'), ['ordered']);
+  });
+
+  await t.test('a repeated submit finds its order and counts no second one', async () => {
+    const change = await changeBy(shop, async () => {
+      const { location } = await ana.post('/checkout', CUSTOMER);
+      assert.equal(location, `/order_confirmation/${(await knex('orders').first()).number}`);
+    });
+    assert.equal(change.of('shop_orders_total', { outcome: 'paid' }), 0);
+    assert.equal(change.of('shop_order_value_brl_total'), 0);
+    assert.equal(change.of('shop_checkout_phase_duration_seconds_count', { phase: 'payment' }), 0);
+    assert.equal(change.of('shop_errors_total'), 0);
   });
 
   await t.test('load raises the CPU gauge of the workers and opens database connections', async () => {
     let done = false;
     const load = Array.from({ length: 8 }, async () => {
-      while (!done) await shop.visitor().get('/shop');
+      // A connection for each request, so that both workers get some.
+      while (!done) await shop.visitor().get('/shop', { connection: 'close' });
     });
     try {
-      await until('a worker uses a fifth of a core and a connection is in use', async () => {
+      await until('worker 1 uses a fifth of a core and a connection is in use', async () => {
         const scrape = await shop.metrics();
         return (
           scrape.of('shop_cpu_usage_ratio', { worker: 1 }) > 0.2 &&
@@ -169,7 +211,7 @@ test("a customer's way through the shop moves each of the seven metrics by what 
     }
   });
 
-  await t.test('a killed worker takes nothing along', async () => {
+  await t.test('the counts of a killed worker are kept', async () => {
     const before = await shop.metrics();
     const { workers } = await shop.status();
     process.kill(workers[0]?.pid as number, 'SIGKILL');
@@ -184,3 +226,8 @@ test("a customer's way through the shop moves each of the seven metrics by what 
     assert.equal(change.of('shop_worker_restarts_total', { reason: 'signal' }), 1);
   });
 });
+
+async function removeItem(visitor: Visitor): Promise<void> {
+  const [, item] = /\/remove_item\/(\d+)/.exec((await visitor.get('/cart')).text) ?? [];
+  assert.equal((await visitor.post(`/remove_item/${item}`, {})).status, 302);
+}

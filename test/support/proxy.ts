@@ -4,30 +4,44 @@ import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { whenDone } from './wait.ts';
 
-/** A TCP proxy: a network between the shop and its database that can be as bad as networks get. */
+/** A TCP proxy before a database: a network between shop and database that a test can break. */
 export interface Proxy {
-  /** The same address, by way of the proxy. */
-  through(url: string): string;
-  /** Lets every piece of data wait from now on, in each direction. */
+  /** The database's URL through the proxy. */
+  readonly url: string;
+  /** Delays each piece of data from now on, in each direction. */
   delay(milliseconds: number): void;
-  /** Cuts all connections. New ones pass. */
+  /** Cuts all connections. New connections pass. */
   cut(): void;
-  /** Swallows everything, and says nothing, on the connections that are open now. New ones pass. */
+  /** Cuts all connections, and each new one, until {@link accept}. */
+  refuse(): void;
+  accept(): void;
+  /** Discards all data of the connections that are open now, and keeps them open. New connections pass. */
   forget(): void;
-  /** Takes connections and lets nothing pass, in either direction. */
+  /** Accepts connections but holds back all data, in both directions, until {@link unblock}. */
   block(): void;
-  /** Lets pass what waits behind {@link block}. */
   unblock(): void;
 }
 
-export async function startProxy(t: TestContext, target: { port: number }): Promise<Proxy> {
+/**
+ * Starts a proxy. It ends with the test, its connections too.
+ *
+ * @param databaseUrl the database to pass connections on to
+ * @param port to listen on; default: any free one
+ */
+export async function startProxy(t: TestContext, databaseUrl: string, port = 0): Promise<Proxy> {
+  const target = new URL(databaseUrl);
   let delayMs = 0;
+  let refusing = false;
   let passage = Promise.resolve();
   let open = () => {};
   const links = new Set<{ forgotten: boolean; ends: readonly [Socket, Socket] }>();
 
   const server = createServer((client) => {
-    const upstream = connect(target.port, '127.0.0.1');
+    if (refusing) {
+      client.destroy();
+      return;
+    }
+    const upstream = connect(Number(target.port), target.hostname);
     const link = { forgotten: false, ends: [client, upstream] as const };
     links.add(link);
 
@@ -39,7 +53,7 @@ export async function startProxy(t: TestContext, target: { port: number }): Prom
           if (!link.forgotten) to.write(data);
         }
       } catch {
-        // One end broke, so the other does.
+        // When one end breaks, the other is destroyed below.
       }
       await passage;
       if (link.forgotten) return;
@@ -50,9 +64,8 @@ export async function startProxy(t: TestContext, target: { port: number }): Prom
     void carry(client, upstream);
     void carry(upstream, client);
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(port, '127.0.0.1');
   await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
 
   function cut(): void {
     for (const { ends } of links) for (const end of ends) end.destroy();
@@ -64,16 +77,21 @@ export async function startProxy(t: TestContext, target: { port: number }): Prom
     server.close();
   });
 
+  const through = new URL(target);
+  through.port = String((server.address() as AddressInfo).port);
   return {
-    through(url) {
-      const changed = new URL(url);
-      changed.port = String(port);
-      return changed.href;
-    },
+    url: through.href,
     delay(milliseconds) {
       delayMs = milliseconds;
     },
     cut,
+    refuse() {
+      refusing = true;
+      cut();
+    },
+    accept() {
+      refusing = false;
+    },
     forget() {
       for (const link of links) link.forgotten = true;
     },

@@ -32,6 +32,11 @@ export const CUSTOMER = {
   cvv: '123',
 };
 
+/** The shop's first product, as the catalogue has it. */
+export const BACKPACK = { id: 1, slug: 'mochila-urbana', name: 'Mochila Urbana 22 L', cents: 24_990 };
+export const SHIPPING_CENTS = 1_000;
+
+/** The simulated provider declines it and approves every other valid number. */
 export const DECLINED_CARD = '4000000000000002';
 
 const DEADLINE_MS = 15_000;

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { connect as connectSocket, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import type { Knex } from 'knex';
 import { pino } from 'pino';
 import { applicationName, connect, PRIMARY, prepareDatabase } from '../../../src/db/index.ts';
 import { migrationSource } from '../../../src/db/migrations/index.ts';
 import { testDatabase } from '../../support/database.ts';
+import { startProxy } from '../../support/proxy.ts';
+import { freePort } from '../../support/system.ts';
 import { PATIENT } from '../../support/test-server.ts';
 import { until, whenDone } from '../../support/wait.ts';
 
@@ -256,31 +256,15 @@ test('waits for another that changes the schema, but not for ever', async (t) =>
 
 test('waits for a server that is still starting', async (t) => {
   const { url } = await testDatabase(t);
-  const target = new URL(url);
-  const proxy = createServer((socket) => {
-    const upstream = connectSocket(Number(target.port), target.hostname);
-    socket.pipe(upstream).pipe(socket);
-    for (const end of [socket, upstream]) end.on('error', () => {});
-  });
-  proxy.listen(0, '127.0.0.1');
-  await once(proxy, 'listening');
-  const address = proxy.address();
-  assert.ok(address && typeof address === 'object');
-  proxy.close();
-  await once(proxy, 'close');
-
   const late = new URL(url);
-  late.port = String(address.port);
-  const waiting: string[] = [];
+  late.port = String(await freePort());
+  const lines: string[] = [];
   const prepared = prepareDatabase(
     { url: late.href },
-    { log: pino({ level: 'info' }, { write: (line: string) => waiting.push(line) }) },
+    { log: pino({ level: 'info' }, { write: (line: string) => lines.push(line) }) },
   );
-  while (!waiting.some((line) => line.includes('waiting for the database'))) {
-    await Promise.race([new Promise(setImmediate), prepared]);
-  }
-  proxy.listen(address.port, '127.0.0.1');
-  whenDone(t, () => proxy.close());
+  await until('it waits', () => lines.some((line) => line.includes('waiting for the database')));
+  await startProxy(t, url, Number(late.port));
   await prepared;
 });
 

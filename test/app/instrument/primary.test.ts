@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { type AddressInfo, connect as connectTo, createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { Gauge, WorkerRegistry } from '@techcommerce/cluster-metrics';
 import { type Exposition, parseExposition } from '@techcommerce/cluster-metrics/testing';
@@ -16,6 +14,7 @@ import {
 } from '../../../src/instrument/primary-metrics.ts';
 import { parseProcStat, sampleHostCpu } from '../../../src/instrument/process.ts';
 import { fillDisk, testDatabase } from '../../support/database.ts';
+import { startProxy } from '../../support/proxy.ts';
 import { queuedMs } from '../../support/system.ts';
 import { PATIENT } from '../../support/test-server.ts';
 import { until, whenDone } from '../../support/wait.ts';
@@ -51,53 +50,6 @@ async function measuredPrimary(
   });
   whenDone(t, () => primary.stop());
   return { primary, database, places, scrape: async () => parseExposition(await registry.metrics()) };
-}
-
-/** A wire to the database that a test can cut, or hold so that it answers nothing. */
-async function wire(t: TestContext, url: string): Promise<{ url: string; cut(): void; hold(): void; mend(): void }> {
-  const target = new URL(url);
-  let state: 'open' | 'cut' | 'held' = 'open';
-  const sockets = new Set<Socket>();
-  const server = createServer((inner) => {
-    if (state === 'cut') return inner.destroy();
-    const outer = connectTo(Number(target.port), target.hostname);
-    for (const [from, to] of [
-      [inner, outer],
-      [outer, inner],
-    ] as const) {
-      sockets.add(from);
-      from.on('data', (bytes) => state === 'open' && to.write(bytes));
-      from.on('error', () => {});
-      from.on('close', () => {
-        sockets.delete(from);
-        to.destroy();
-      });
-    }
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  function dropAll(): void {
-    for (const socket of sockets) socket.destroy();
-  }
-  whenDone(t, () => {
-    dropAll();
-    server.close();
-  });
-  const through = new URL(url);
-  through.port = String((server.address() as AddressInfo).port);
-  return {
-    url: through.href,
-    cut() {
-      state = 'cut';
-      dropAll();
-    },
-    hold() {
-      state = 'held';
-    },
-    mend() {
-      state = 'open';
-      dropAll();
-    },
-  };
 }
 
 /** Puts a session into the database, with a cart of one unit if asked. */
@@ -168,14 +120,17 @@ test("PostgreSQL's own view shows each connection in its state", async (t) => {
   await Promise.all([transaction.rollback(), failed.rollback(), waiting]);
 });
 
-for (const trouble of ['cut', 'hold'] as const) {
-  test(`a database that is ${trouble === 'cut' ? 'gone' : 'silent'} makes its gauges unknown, and no scrape slow`, async (t) => {
+for (const [trouble, strike, heal] of [
+  ['gone', 'refuse', 'accept'],
+  ['silent', 'block', 'unblock'],
+] as const) {
+  test(`a database that is ${trouble} makes its gauges unknown, and no scrape slow`, async (t) => {
     const { url } = await testDatabase(t);
-    const line = await wire(t, url);
-    const { primary, scrape } = await measuredPrimary(t, line.url);
+    const proxy = await startProxy(t, url);
+    const { primary, scrape } = await measuredPrimary(t, proxy.url);
     assert.equal((await scrape()).of('shop_db_up'), 1);
 
-    line[trouble]();
+    proxy[strike]();
     const known = async () => (await scrape()).of('shop_db_up') === 1;
     const durations: number[] = [];
     // Each is sampled by itself.
@@ -191,7 +146,7 @@ for (const trouble of ['cut', 'hold'] as const) {
     assert.ok(Math.max(...durations) < SCRAPE_MS, `a scrape took ${Math.max(...durations)} ms`);
     assert.equal(primary.databaseUp(), false);
 
-    line.mend();
+    proxy[heal]();
     await until('up again', known);
     assert.equal(primary.databaseUp(), true);
     await until('and known', async () => (await scrape()).of('shop_active_sessions') === 0);

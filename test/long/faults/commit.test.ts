@@ -19,9 +19,9 @@ async function startBadCommits(t: TestContext, meanwhile: string, table: 'orders
     create function meanwhile() returns trigger language plpgsql as $$ begin ${meanwhile}; return null; end $$;
     create constraint trigger meanwhile after insert on ${table} deferrable initially deferred
     for each row execute function meanwhile()`);
-  const proxy = await startProxy(t, { port: Number(new URL(shop.url).port) });
+  const proxy = await startProxy(t, shop.url);
   const log = pino({ level: 'silent' });
-  const database = connect({ url: proxy.through(shop.url) }, { poolMax: 5, applicationName: 'test', log });
+  const database = connect(proxy, { poolMax: 5, applicationName: 'test', log });
   whenDone(t, () => database.destroy());
   const payments = testProvider();
   const worker = await shop.another({ database, payments });

@@ -9,9 +9,9 @@ import { startOwnServer } from './server.ts';
 
 async function startAll(t: TestContext) {
   const server = await startOwnServer(t);
-  const proxy = await startProxy(t, server);
+  const proxy = await startProxy(t, server.url);
   await fillShelf(server.url);
-  const shop = await startCluster(t, { workers: 2, database: { url: proxy.through(server.url) } });
+  const shop = await startCluster(t, { workers: 2, database: proxy });
   return { server, proxy, shop };
 }
 
