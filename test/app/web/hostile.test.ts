@@ -1,121 +1,41 @@
 import assert from 'node:assert/strict';
-import { request } from 'node:http';
 import { test } from 'node:test';
 import { shopRoutes } from '../../../src/web/index.ts';
-import { connectRaw } from '../../support/raw-client.ts';
+import {
+  BROKEN_REQUESTS,
+  type HostileRequest,
+  ODD_BODIES,
+  ODD_HEADERS,
+  ODD_VALUES,
+  send,
+  sendRaw,
+} from '../../support/hostile.ts';
 import { dump, startShop } from '../../support/shop.ts';
 import { CUSTOMER } from '../../support/visitor.ts';
 
-interface Attempt {
-  method: string;
-  path: string;
-  body?: string | Buffer;
-  headers?: Record<string, string>;
-}
-
-const ANSWER_MS = 20_000;
-
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' };
 
-/** What people put where a number or a word is expected. */
-const POISONS = [
-  '',
-  '-1',
-  '0',
-  '99999999999',
-  '2147483648',
-  '1e309',
-  '1.5',
-  'NaN',
-  'null',
-  'undefined',
-  '[object%20Object]',
-  '%00',
-  '1%00',
-  '%0d%0aSet-Cookie:x=1',
-  '%ff%fe',
-  '%ed%a0%80',
-  '%F0%9F%98%80',
-  '%E2%80%AE',
-  '%zz',
-  '%',
-  '%2e%2e%2f%2e%2e%2fetc%2fpasswd',
-  "1'%20or%20'1'='1",
-  '1;drop%20table%20products',
-  '%3Cscript%3Ealert(1)%3C/script%3E',
-  '$%7B7*7%7D',
-  '__proto__',
-  'constructor',
-  'a'.repeat(5000),
-  '%25'.repeat(500),
-];
-
-const ODD_BODIES: (string | Buffer)[] = [
-  '',
-  '=',
-  '&&&&',
-  'quantity',
-  'quantity=1&quantity=2',
-  'quantity[]=1',
-  'quantity[a][b][c][d][e][f][g]=1',
-  'quantity.x=1',
-  '__proto__[quantity]=1',
-  'constructor[prototype][quantity]=1',
-  '__proto__.quantity=1',
-  'quantity=%',
-  'quantity=%00',
-  'quantity=%ED%A0%80',
-  Buffer.from([0x71, 0x3d, 0xff, 0xfe, 0x00]),
-  `${'a=1&'.repeat(3000)}quantity=0`,
-  `quantity=${'9'.repeat(10_000)}`,
-  `${'['.repeat(1000)}=1`,
-  'x'.repeat(200_000),
-];
-
-const ODD_HEADERS: Record<string, string>[] = [
-  { accept: '' },
-  { accept: ';;;,,,/' },
-  { accept: 'a'.repeat(4000) },
-  { 'accept-encoding': 'gzip;q=abc, *;q=-1' },
-  { 'accept-encoding': 'identity;q=0' },
-  { 'accept-encoding': '*;q=0' },
-  { 'accept-encoding': ',' },
-  { 'accept-encoding': 'gzip;q=0, identity;q=0' },
-  { 'accept-encoding': 'constructor, __proto__' },
-  { 'accept-language': '%00' },
-  { cookie: '=;=;;;fake_shop' },
-  { cookie: 'fake_shop=e30=; fake_shop.sig=x' },
-  { cookie: `fake_shop=${Buffer.from('{"__proto__":{"id":1}}').toString('base64')}` },
-  { host: 'evil.example:99999' },
-  { host: '' },
-  { 'if-none-match': '*' },
-  { 'x-forwarded-for': '<script>' },
-  { 'x-forwarded-host': 'evil.example' },
-  { 'x-request-id': 'a b' },
-  { range: 'bytes=9-1' },
-  { 'x-http-method-override': 'DELETE' },
-];
-
-function* attempts(itemId: number): Generator<Attempt> {
-  for (const poison of POISONS) {
-    yield { method: 'GET', path: `/detail/${poison}` };
-    yield { method: 'GET', path: `/order_confirmation/${poison}` };
-    yield { method: 'GET', path: `/shop?page=${poison || '-'}&sort=${poison || '-'}` };
-    yield { method: 'GET', path: `/shop?category=${poison || '-'}` };
-    yield { method: 'GET', path: `/static/${poison}` };
-    yield { method: 'GET', path: `/${poison || 'x'}` };
-    yield { method: 'POST', path: `/add_to_cart/${poison}`, headers: FORM, body: 'quantity=1' };
-    yield { method: 'POST', path: `/update_quantity/${poison}`, headers: FORM, body: 'quantity=1' };
-    yield { method: 'POST', path: `/remove_item/${poison}`, headers: FORM };
-    yield { method: 'POST', path: '/add_to_cart/1', headers: FORM, body: `quantity=${poison}` };
-    if (poison !== '0') {
-      yield { method: 'POST', path: `/update_quantity/${itemId}`, headers: FORM, body: `quantity=${poison}` };
+/** Requests that are each wrong in one place: none of them may change anything. */
+function* attempts(itemId: number): Generator<HostileRequest> {
+  for (const value of ODD_VALUES) {
+    yield { method: 'GET', path: `/detail/${value}` };
+    yield { method: 'GET', path: `/order_confirmation/${value}` };
+    yield { method: 'GET', path: `/shop?page=${value || '-'}&sort=${value || '-'}` };
+    yield { method: 'GET', path: `/shop?category=${value || '-'}` };
+    yield { method: 'GET', path: `/static/${value}` };
+    yield { method: 'GET', path: `/${value || 'x'}` };
+    yield { method: 'POST', path: `/add_to_cart/${value}`, headers: FORM, body: 'quantity=1' };
+    yield { method: 'POST', path: `/update_quantity/${value}`, headers: FORM, body: 'quantity=1' };
+    yield { method: 'POST', path: `/remove_item/${value}`, headers: FORM };
+    yield { method: 'POST', path: '/add_to_cart/1', headers: FORM, body: `quantity=${value}` };
+    if (value !== '0') {
+      yield { method: 'POST', path: `/update_quantity/${itemId}`, headers: FORM, body: `quantity=${value}` };
     }
     for (const field of ['email', 'mobile', 'zip', 'card_number', 'expiry_date', 'cvv', 'cart']) {
-      // No cart is the open one, and some of these are good numbers of a phone.
-      if ((field === 'cart' && poison === '') || (field === 'mobile' && /^\d{8,}$/.test(poison))) continue;
+      // An empty `cart` means the open cart, and some of these values are valid telephone numbers.
+      if ((field === 'cart' && value === '') || (field === 'mobile' && /^\d{8,}$/.test(value))) continue;
       const others = Object.entries(CUSTOMER).filter(([name]) => name !== field);
-      const body = `${new URLSearchParams(others)}&${field}=${poison}`;
+      const body = `${new URLSearchParams(others)}&${field}=${value}`;
       yield { method: 'POST', path: '/checkout', headers: FORM, body };
     }
   }
@@ -143,20 +63,7 @@ function* attempts(itemId: number): Generator<Attempt> {
   }
 }
 
-function send(origin: string, cookie: string, { method, path, body, headers }: Attempt): Promise<number> {
-  return new Promise((resolve, reject) => {
-    request(origin, { method, path, headers: { cookie, ...headers } }, (response) => {
-      response.resume().on('end', () => resolve(response.statusCode ?? 0));
-    })
-      // A body beyond the limit is cut while it is still being sent.
-      .on('error', (error: NodeJS.ErrnoException) =>
-        error.code === 'ECONNRESET' || error.code === 'EPIPE' ? resolve(413) : reject(error),
-      )
-      .end(body);
-  });
-}
-
-test('hostile requests get a 4xx, change nothing, and make no series', async (t) => {
+test('hostile requests get a 4xx, change nothing and add no series', async (t) => {
   const shop = await startShop(t);
   const shopper = shop.visitor();
   const added = await shopper.post('/add_to_cart/1', { quantity: 2 });
@@ -170,7 +77,7 @@ test('hostile requests get a 4xx, change nothing, and make no series', async (t)
 
   let sent = 0;
   for (const attempt of attempts(item.id)) {
-    const status = await send(shop.origin, cookie, attempt);
+    const status = await send(shop.origin, { ...attempt, headers: { cookie, ...attempt.headers } });
     const shown = JSON.stringify(attempt).slice(0, 200);
     assert.ok(status >= 400 && status < 500, `${status} for ${shown}`);
     sent++;
@@ -186,29 +93,15 @@ test('hostile requests get a 4xx, change nothing, and make no series', async (t)
   for (const line of shop.log().trim().split('\n')) assert.ok(JSON.parse(line).level < 50, line);
 });
 
-test('requests that HTTP itself forbids end in a 400 or a closed connection, and the next one is served', async (t) => {
+test('broken HTTP gets a 4xx or ends the connection, and the next request is served', async (t) => {
   const shop = await startShop(t);
-  async function talk(text: string): Promise<string> {
-    const client = connectRaw(t, shop.origin);
-    client.socket.end(text);
-    await client.end(ANSWER_MS);
-    return client.answer();
-  }
-
-  for (const text of [
-    'GET / HTTP/1.1\r\n\r\n',
-    'NONSENSE / HTTP/1.1\r\nHost: x\r\n\r\n',
-    'GET http://[::1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n',
-    'GET nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n',
-    'OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n',
-    'POST /checkout HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n',
-    'POST /checkout HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
-    'POST /checkout HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 50\r\n\r\nab',
-    `GET / HTTP/1.1\r\nHost: x\r\nX: ${'y'.repeat(100_000)}\r\n\r\n`,
-    'GET / HTTP/1.1\r\nHost: x\r\nX-Request-Id: a\0b\r\n\r\n',
-  ]) {
-    const answer = await talk(text);
-    assert.match(answer, /^$|^HTTP\/1\.1 4\d\d /, JSON.stringify(text.slice(0, 60)));
+  for (const broken of BROKEN_REQUESTS) {
+    const data = broken();
+    assert.match(
+      await sendRaw(t, shop.origin, data),
+      /^$|^HTTP\/1\.1 4\d\d /,
+      JSON.stringify(String(data).slice(0, 60)),
+    );
   }
   assert.equal((await shop.visitor().get('/')).status, 200);
 });
