@@ -2,14 +2,31 @@ export { ClusterRegistry, type ClusterRegistryOptions, type ScrapeOptions } from
 export type { LiveWorker } from './cluster/cluster-stores.ts';
 export { createMetricsHandler, type MetricsHandler, type MetricsHandlerOptions } from './http/metrics-handler.ts';
 export type { FormatName } from './http/negotiation.ts';
-export { Counter, type CounterOptions, type CounterSeries } from './instruments/counter.ts';
-export { Gauge, type GaugeOptions, type GaugeSeries } from './instruments/gauge.ts';
-export { Histogram, type HistogramOptions, type HistogramSeries } from './instruments/histogram.ts';
-export type { LabelValues } from './instruments/series-map.ts';
-export { Summary, type SummaryOptions, type SummarySeries } from './instruments/summary.ts';
+export { Counter, type CounterConfiguration } from './instruments/counter.ts';
+export { Gauge, type GaugeConfiguration } from './instruments/gauge.ts';
+export { Histogram, type HistogramConfiguration } from './instruments/histogram.ts';
+export { Summary, type SummaryConfiguration } from './instruments/summary.ts';
+export type {
+  CollectFunction,
+  IncreaseDataWithExemplar,
+  LabelValues,
+  MetricObject,
+  MetricObjectWithValues,
+  MetricValue,
+  MetricValueWithName,
+  ObserveDataWithExemplar,
+} from './instruments/types.ts';
 export { collectDefaults } from './prom-client/default-metrics.ts';
-export { SAMPLE_INTERVAL_MS, SAMPLES_PER_SECOND, type Sampler, sampleRegularly } from './prom-client/sampler.ts';
+export type {
+  DefaultMetricsOptions,
+  Metric,
+  OpenMetricsContentType,
+  PrometheusContentType,
+  RegistryContentType,
+} from './prom-client/library.ts';
+export { SAMPLE_INTERVAL_MS, SAMPLES_PER_SECOND, type Sampler, sampleRegularly } from './prom-client/sampling.ts';
 export { type SamplingOptions, WorkerRegistry } from './prom-client/worker-registry.ts';
+export type { Aggregator } from './store/description.ts';
 export type { ProblemKind, StoreProblem } from './store/problems.ts';
 export { type OpenStoreOptions, openStore, Store } from './store/store.ts';
 export { createStoreDirectory, type StoreDirectory, type StoreDirectoryOptions } from './store/store-directory.ts';

@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as prom from 'prom-client';
-import { ClusterRegistry, Counter, Gauge, Histogram, Summary, WorkerRegistry } from '../src/index.ts';
+import {
+  ClusterRegistry,
+  Counter,
+  Gauge,
+  Histogram,
+  type RegistryContentType,
+  Summary,
+  WorkerRegistry,
+} from '../src/index.ts';
 import { parseExposition } from '../src/testing/index.ts';
 import { openCluster } from './support/stores.ts';
 
@@ -143,7 +151,7 @@ test('a registry without workers', async (t) => {
 });
 
 test('it is an AggregatorRegistry, and its content type chooses the format', async (t) => {
-  const { registry } = openCluster(t, 1);
+  const registry: ClusterRegistry<RegistryContentType> = openCluster(t, 1).registry;
   assert.ok(registry instanceof prom.AggregatorRegistry);
   registry.setContentType(prom.Registry.OPENMETRICS_CONTENT_TYPE);
   assert.match(await registry.clusterMetrics(), /# EOF\n$/);

@@ -1,17 +1,16 @@
 import cluster, { type ClusterSettings, type Worker } from 'node:cluster';
 import { dirname, resolve } from 'node:path';
 import { inspect } from 'node:util';
+import { checkForeign, isInstrument, isWorkerRegistry, type StoreRegistry } from '../instruments/checks.ts';
 import {
-  AggregatorRegistry,
-  type Metric,
-  Registry as PromRegistry,
-  type Registry,
+  type AnyMetric,
+  type CopiedRegistry,
+  library,
+  type PrometheusContentType,
   type RegistryContentType,
-} from 'prom-client';
-import { checkForeign, isInstrument, isWorkerRegistry } from '../instruments/checks.ts';
+} from '../prom-client/library.ts';
 import { type Copied, MirroredRegistry } from '../prom-client/mirror.ts';
-import { samplingWarnings } from '../prom-client/sampling-warnings.ts';
-import type { WorkerRegistry } from '../prom-client/worker-registry.ts';
+import { samplingWarnings } from '../prom-client/sampling.ts';
 import type { StoreProblem } from '../store/problems.ts';
 import type { Store } from '../store/store.ts';
 import { ClusterStores, type LiveWorker } from './cluster-stores.ts';
@@ -26,7 +25,7 @@ export interface ClusterRegistryOptions {
    * What the primary itself measures, shown beside and merged with the workers' metrics. A metric that is in several of
    * them is counted once. A registry whose store is a file of `directory` is refused: it is read as a worker's.
    */
-  registers?: readonly Registry<RegistryContentType>[];
+  registers?: readonly CopiedRegistry[];
   /**
    * What to show of the workers that live when the registry is made. `all` that they have counted since their start, by
    * default; or only what they count `from-now` on, for a metrics process that may be started anew while its workers go
@@ -41,7 +40,7 @@ export interface ClusterRegistryOptions {
 }
 
 export interface ScrapeOptions {
-  /** `Registry.PROMETHEUS_CONTENT_TYPE` or `Registry.OPENMETRICS_CONTENT_TYPE`. Default: the registry's own. */
+  /** `ClusterRegistry.PROMETHEUS_CONTENT_TYPE` or `.OPENMETRICS_CONTENT_TYPE`. Default: the registry's own. */
   contentType?: RegistryContentType;
   /** One place's living process alone: nothing of its predecessors, nothing of the primary. Default: everything. */
   worker?: string | number | undefined;
@@ -57,9 +56,11 @@ const TICK_MS = 1000;
  * It extends AggregatorRegistry only so that it fits wherever one is asked for, by type or `instanceof`: nothing of its
  * gathering is used. The price is a listener for the workers' messages that prom-client adds, and that ignores them all.
  */
-export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
+export class ClusterRegistry<
+  C extends RegistryContentType = PrometheusContentType,
+> extends library.AggregatorRegistry<C> {
   readonly #stores: ClusterStores;
-  readonly #own: readonly (WorkerRegistry | MirroredRegistry)[];
+  readonly #own: readonly (StoreRegistry | MirroredRegistry)[];
   readonly #ownStores: readonly Store[];
   readonly #self: SelfMetrics;
   readonly #tick: NodeJS.Timeout;
@@ -91,7 +92,7 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
       onProblem(problem);
     };
     this.#stores = new ClusterStores(directory, onStoreProblem, shows === 'from-now');
-    const workerStores = new Set(registers.filter(isWorkerRegistry).map(({ store }) => store));
+    const workerStores = new Set(registers.flatMap((each) => (isWorkerRegistry(each) ? [each.store] : [])));
     const isRead = (metric: object) =>
       isInstrument(metric) && (workerStores.has(metric.store) || isIn(directory, metric.store));
     const copied: Copied = new WeakMap();
@@ -116,7 +117,7 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
    * @throws {TypeError} for prom-client's Summary: quantiles that were computed already can't be merged truthfully
    * @throws {Error} when the name is taken, or for what Prometheus would reject
    */
-  override registerMetric<T extends string>(metric: Metric<T>): void {
+  override registerMetric(metric: AnyMetric): void {
     checkForeign(metric);
     super.registerMetric(metric);
   }
@@ -165,7 +166,7 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
   }
 
   #isOpenMetrics({ contentType = this.contentType }: ScrapeOptions): boolean {
-    return contentType === PromRegistry.OPENMETRICS_CONTENT_TYPE;
+    return contentType === library.Registry.OPENMETRICS_CONTENT_TYPE;
   }
 
   #joinScrape(): Promise<Scrape> {
@@ -187,7 +188,7 @@ export class ClusterRegistry extends AggregatorRegistry<RegistryContentType> {
   }
 
   /** One metric that can't be sampled must not cost the whole page: a process warning tells of it, once. */
-  async #sample(registry: WorkerRegistry | MirroredRegistry, counted: Set<object>): Promise<void> {
+  async #sample(registry: StoreRegistry | MirroredRegistry, counted: Set<object>): Promise<void> {
     try {
       await registry.sample(counted);
     } catch (error) {
@@ -235,5 +236,10 @@ function isIn(directory: string, { path }: Store): boolean {
 }
 
 function isRegistry(registry: unknown): boolean {
-  return typeof registry === 'object' && registry !== null && 'getMetricsAsArray' in registry;
+  return (
+    typeof registry === 'object' &&
+    registry !== null &&
+    'getMetricsAsArray' in registry &&
+    'getMetricsAsJSON' in registry
+  );
 }

@@ -1,5 +1,4 @@
-import type { Aggregator } from 'prom-client';
-import type { Description, DirectoryRecord, SeriesRecord } from '../store/description.ts';
+import type { Aggregator, Description, DirectoryRecord, SeriesRecord } from '../store/description.ts';
 import { slotsOf } from '../store/layout.ts';
 import type { Report } from '../store/problems.ts';
 import { SLOT, SlotTable } from '../store/slot-table.ts';

@@ -1,12 +1,29 @@
 import { inspect } from 'node:util';
-import type { Aggregator } from 'prom-client';
-import type { WorkerRegistry } from '../prom-client/worker-registry.ts';
-import type { Instrument } from './instrument.ts';
+import type { Aggregator } from '../store/description.ts';
+import type { Store } from '../store/store.ts';
 
 /*
- * What is refused where a metric is made, because Prometheus would reject the whole page for it, or because it would
- * count wrongly. Where prom-client refuses it too, with its words.
+ * Checks of a new metric. Each refuses an input for which Prometheus would reject the whole page, or which would count
+ * wrongly. Where prom-client refuses the input too, the message is prom-client's.
  */
+
+/** A WorkerRegistry, as a metric sees it. */
+export interface StoreRegistry {
+  /** Holds the values of the metrics. */
+  readonly store: Store;
+  /** Whether a timer of its own keeps it up to date. */
+  readonly isSampled: boolean;
+  registerMetric(metric: object): void;
+  getMetricsAsArray(): object[];
+  /** Brings the store up to date. */
+  sample(): Promise<void>;
+}
+
+/** One of this package's metrics, as a registry sees it. */
+export interface StoredMetric {
+  readonly store: Store;
+  collect(): Promise<void>;
+}
 
 // https://prometheus.io/docs/concepts/data_model/#metric-names-and-labels
 const METRIC_NAME = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
@@ -63,9 +80,7 @@ export function checkAggregator(aggregator: unknown): void {
 }
 
 /** @throws {TypeError} when the first of the registries has no store */
-export function checkRegisters(
-  registers: unknown,
-): asserts registers is readonly [WorkerRegistry, ...WorkerRegistry[]] {
+export function checkRegisters(registers: unknown): asserts registers is readonly [StoreRegistry, ...StoreRegistry[]] {
   if (Array.isArray(registers) && isWorkerRegistry(registers[0])) return;
   throw new TypeError(
     'registers must name a WorkerRegistry, since the values live in its store: write registers: [registry], with ' +
@@ -74,8 +89,8 @@ export function checkRegisters(
   );
 }
 
-/** By what it has, not by its class: an application may have loaded this package twice. */
-export function isWorkerRegistry(registry: unknown): registry is WorkerRegistry {
+/** Asks for its members, not for its class: an application may have loaded this package twice. */
+export function isWorkerRegistry(registry: unknown): registry is StoreRegistry {
   return isObject(registry) && 'isSampled' in registry && 'store' in registry && isStore(registry.store);
 }
 
@@ -83,12 +98,12 @@ export function isStore(store: unknown): boolean {
   return isObject(store) && 'addSeries' in store;
 }
 
-/** One of this package's metrics; by what it has, see `isWorkerRegistry`. */
-export function isInstrument(metric: object): metric is Instrument<string, unknown> {
-  return 'store' in metric && 'zero' in metric;
+/** Whether it is one of this package's metrics; asks for its members, see `isWorkerRegistry`. */
+export function isInstrument(metric: object): metric is StoredMetric {
+  return 'store' in metric && isStore(metric.store);
 }
 
-/** What prom-client's metrics have, whatever its version; `type` comes after they have been registered. */
+/** The options of a metric of prom-client or its successor, as it keeps them. `type` is set after the registration. */
 interface ForeignMetric {
   readonly name?: unknown;
   readonly type?: unknown;
@@ -100,16 +115,17 @@ interface ForeignMetric {
 }
 
 /**
- * By what it has, not by its class: an application may have loaded prom-client twice.
+ * Checks a metric of prom-client or its successor. Asks for its members, not for its class: an application may have
+ * loaded the library twice.
  *
- * @throws {TypeError} for prom-client's Summary: quantiles that were computed already can't be merged truthfully
- * @throws {Error} for what Prometheus would reject
+ * @throws {TypeError} for a Summary of theirs: quantiles that were computed already can't be merged truthfully
+ * @throws {Error} when Prometheus would reject the metric
  */
 export function checkForeign(metric: object): void {
   const { name, type, labelNames = [], buckets, percentiles, aggregator = 'sum', registers }: ForeignMetric = metric;
   if (type === 'summary' || percentiles !== undefined) {
     throw new TypeError(
-      `prom-client's Summary can't be merged: make ${name} with ours, import { Summary } from this package`,
+      `prom-client's Summary can't be merged: make ${name} with ours, import { Summary } from this package; for default metrics, call collectDefaults(registry)`,
     );
   }
   if (Array.isArray(registers) && registers.filter(isWorkerRegistry).length > 1) {

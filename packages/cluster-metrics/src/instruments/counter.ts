@@ -1,14 +1,16 @@
 import { format } from 'node:util';
 import type { LabelTuple } from '../store/description.ts';
 import { addTo } from '../store/sums.ts';
-import { Instrument, type InstrumentOptions, isLabels, type JsonValue, NO_LABELS } from './instrument.ts';
-import type { LabelValues } from './series-map.ts';
+import { Instrument, isLabels, type JsonValue, type MetricConfiguration, NO_LABELS } from './instrument.ts';
+import type { CollectFunction, IncreaseDataWithExemplar, LabelValues } from './types.ts';
 
-export type CounterOptions<T extends string> = InstrumentOptions<T>;
+export interface CounterConfiguration<T extends string> extends MetricConfiguration<T> {
+  collect?: CollectFunction<Counter<T>>;
+}
 
 /** A total that only grows, over all workers that ever lived. prom-client's Counter, without `reset` and `remove`. */
 export class Counter<T extends string = string> extends Instrument<T, number> {
-  constructor(options: CounterOptions<T>) {
+  constructor(options: CounterConfiguration<T>) {
     super(options, { type: 'counter', aggregator: 'sum' });
     this.declareUnlabelled();
   }
@@ -20,15 +22,17 @@ export class Counter<T extends string = string> extends Instrument<T, number> {
    */
   inc(labels: LabelValues<T>, value?: number): void;
   inc(value?: number): void;
-  inc(labelsOrValue?: LabelValues<T> | number | null, value?: number | null): void {
+  /** prom-client's form for exemplars, which the constructor refuses. */
+  inc(data: IncreaseDataWithExemplar<T>): void;
+  inc(labelsOrValue?: unknown, value?: number | null): void {
     if (isLabels(labelsOrValue)) this.#add(labelsOrValue, value ?? 1);
-    else this.#add(NO_LABELS, labelsOrValue ?? 1);
+    else this.#add(NO_LABELS, (labelsOrValue ?? 1) as number);
   }
 
   /** The series of these labels: an object, or the values in the order of the label names. */
-  labels(labels: LabelValues<T>): CounterSeries;
-  labels(...values: (string | number)[]): CounterSeries;
-  labels(...args: (LabelValues<T> | string | number)[]): CounterSeries {
+  labels(labels: LabelValues<T>): Counter.Internal;
+  labels(...values: (string | number)[]): Counter.Internal;
+  labels(...args: (LabelValues<T> | string | number)[]): Counter.Internal {
     const labels = this.labelsFrom(args);
     return { inc: (value) => this.#add(labels, value ?? 1) };
   }
@@ -55,7 +59,9 @@ export class Counter<T extends string = string> extends Instrument<T, number> {
   }
 }
 
-/** One series of a counter. */
-export interface CounterSeries {
-  inc(value?: number): void;
+export declare namespace Counter {
+  /** One series of a counter. */
+  interface Internal {
+    inc(value?: number): void;
+  }
 }

@@ -1,20 +1,20 @@
 import { format } from 'node:util';
-import type { Aggregator } from 'prom-client';
-import type { LabelTuple } from '../store/description.ts';
-import { Instrument, type InstrumentOptions, isLabels, type JsonValue, NO_LABELS, startTimer } from './instrument.ts';
-import type { LabelValues } from './series-map.ts';
+import type { Aggregator, LabelTuple } from '../store/description.ts';
+import { Instrument, isLabels, type JsonValue, type MetricConfiguration, NO_LABELS, startTimer } from './instrument.ts';
+import type { CollectFunction, LabelValues } from './types.ts';
 
-export interface GaugeOptions<T extends string> extends InstrumentOptions<T> {
+export interface GaugeConfiguration<T extends string> extends MetricConfiguration<T> {
+  collect?: CollectFunction<Gauge<T>>;
   /**
    * How the values of the living workers become one: `sum` (the default), `max`, `min`, `average`, `first`, or `omit`,
-   * which shows it for one worker alone only. For a gauge per worker, give it a label `worker`.
+   * which shows the gauge only where one worker is asked for. For a value per worker, use a label `worker`.
    */
   aggregator?: Aggregator;
 }
 
 /** A value that goes up and down; what a dead worker had set is gone with it. prom-client's Gauge. */
 export class Gauge<T extends string = string> extends Instrument<T, number> {
-  constructor(options: GaugeOptions<T>) {
+  constructor(options: GaugeConfiguration<T>) {
     super(options, { type: 'gauge', aggregator: options?.aggregator ?? 'sum' });
     this.declareUnlabelled();
   }
@@ -53,9 +53,9 @@ export class Gauge<T extends string = string> extends Instrument<T, number> {
   }
 
   /** The series of these labels: an object, or the values in the order of the label names. */
-  labels(labels: LabelValues<T>): GaugeSeries<T>;
-  labels(...values: (string | number)[]): GaugeSeries<T>;
-  labels(...args: (LabelValues<T> | string | number | null)[]): GaugeSeries<T> {
+  labels(labels: LabelValues<T>): Gauge.Internal<T>;
+  labels(...values: (string | number)[]): Gauge.Internal<T>;
+  labels(...args: (LabelValues<T> | string | number | null)[]): Gauge.Internal<T> {
     const labels = this.labelsFrom(args);
     return {
       set: (value) => this.#set(labels, value),
@@ -67,14 +67,14 @@ export class Gauge<T extends string = string> extends Instrument<T, number> {
   }
 
   /** The series is shown no more, until it is set again. */
-  remove(labels: LabelValues<T>): void;
-  remove(...values: (string | number)[]): void;
-  remove(...args: (LabelValues<T> | string | number)[]): void {
+  override remove(labels: LabelValues<T>): void;
+  override remove(...values: (string | number)[]): void;
+  override remove(...args: (LabelValues<T> | string | number)[]): void {
     this.#unset(this.seriesAt(this.labelsFrom(args)));
   }
 
   /** Removes every series; a gauge without labels goes to 0. */
-  reset(): void {
+  override reset(): void {
     for (const { series } of this.series.all) this.#unset(series);
     if (this.labelNames.length === 0) this.#set(NO_LABELS, 0);
   }
@@ -118,11 +118,13 @@ export class Gauge<T extends string = string> extends Instrument<T, number> {
   }
 }
 
-/** One series of a gauge. */
-export interface GaugeSeries<T extends string> {
-  set(value: number): void;
-  inc(value?: number): void;
-  dec(value?: number): void;
-  setToCurrentTime(): void;
-  startTimer(): (endLabels?: LabelValues<T>) => number;
+export declare namespace Gauge {
+  /** One series of a gauge. */
+  interface Internal<T extends string> {
+    set(value: number): void;
+    inc(value?: number): void;
+    dec(value?: number): void;
+    setToCurrentTime(): void;
+    startTimer(): (endLabels?: LabelValues<T>) => number;
+  }
 }

@@ -2,10 +2,11 @@ import { format } from 'node:util';
 import type { LabelTuple } from '../store/description.ts';
 import { addTo } from '../store/sums.ts';
 import { checkBuckets } from './checks.ts';
-import { Instrument, type InstrumentOptions, isLabels, type JsonValue, NO_LABELS, startTimer } from './instrument.ts';
-import type { LabelValues } from './series-map.ts';
+import { Instrument, isLabels, type JsonValue, type MetricConfiguration, NO_LABELS, startTimer } from './instrument.ts';
+import type { CollectFunction, LabelValues, ObserveDataWithExemplar } from './types.ts';
 
-export interface HistogramOptions<T extends string> extends InstrumentOptions<T> {
+export interface HistogramConfiguration<T extends string> extends MetricConfiguration<T> {
+  collect?: CollectFunction<Histogram<T>>;
   /** Upper bounds, ascending, without +Inf. Default: prom-client's, 5 ms to 10 s. */
   buckets?: readonly number[];
 }
@@ -17,7 +18,7 @@ export class Histogram<T extends string = string> extends Instrument<T, number> 
   readonly buckets: readonly number[];
 
   /** @throws {Error} when `le` is a label name, or the buckets are not finite and ascending */
-  constructor(options: HistogramOptions<T>) {
+  constructor(options: HistogramConfiguration<T>) {
     const given = options?.buckets ?? DEFAULT_BUCKETS;
     if ((options?.labelNames as readonly string[] | undefined)?.includes('le')) {
       throw new Error('le is a reserved label keyword');
@@ -35,27 +36,35 @@ export class Histogram<T extends string = string> extends Instrument<T, number> 
    */
   observe(labels: LabelValues<T>, value: number): void;
   observe(value: number): void;
-  observe(labelsOrValue: LabelValues<T> | number | null, value?: number): void {
+  /** prom-client's form for exemplars, which the constructor refuses. */
+  observe(data: ObserveDataWithExemplar<T>): void;
+  observe(labelsOrValue: unknown, value?: number): void {
     if (isLabels(labelsOrValue)) this.#observe(labelsOrValue, value);
     // As prom-client: labels that are missing are none, and the value follows.
     else this.#observe(NO_LABELS, labelsOrValue || labelsOrValue === 0 ? labelsOrValue : (value ?? labelsOrValue));
   }
 
   /** The returned function observes the seconds since the start, and returns them. */
+  startTimer(labels?: LabelValues<T>): (endLabels?: LabelValues<T>) => number;
+  /** prom-client's form for exemplars, which the constructor refuses. */
+  startTimer(
+    labels?: LabelValues<T>,
+    exemplarLabels?: LabelValues<T>,
+  ): (endLabels?: LabelValues<T>, exemplarLabels?: LabelValues<T>) => number;
   startTimer(labels?: LabelValues<T>): (endLabels?: LabelValues<T>) => number {
     return startTimer(labels, (all, seconds) => this.#observe(all, seconds));
   }
 
   /** The series of these labels: an object, or the values in the order of the label names. */
-  labels(labels: LabelValues<T>): HistogramSeries<T>;
-  labels(...values: (string | number)[]): HistogramSeries<T>;
-  labels(...args: (LabelValues<T> | string | number)[]): HistogramSeries<T> {
+  labels(labels: LabelValues<T>): Histogram.Internal<T>;
+  labels(...values: (string | number)[]): Histogram.Internal<T>;
+  labels(...args: (LabelValues<T> | string | number)[]): Histogram.Internal<T> {
     const labels = this.labelsFrom(args);
     return { observe: (value) => this.#observe(labels, value), startTimer: () => this.startTimer(labels) };
   }
 
-  #observe(labels: LabelValues<string>, value: number | null | undefined): void {
-    if (value == null || !Number.isFinite(value)) {
+  #observe(labels: LabelValues<string>, value: unknown): void {
+    if (typeof value !== 'number' || !Number.isFinite(value)) {
       throw new TypeError(`Value is not a valid number: ${format(value)}`);
     }
     const slot = this.seriesAt(labels);
@@ -92,8 +101,10 @@ export class Histogram<T extends string = string> extends Instrument<T, number> 
   }
 }
 
-/** One series of a histogram. */
-export interface HistogramSeries<T extends string> {
-  observe(value: number): void;
-  startTimer(): (endLabels?: LabelValues<T>) => number;
+export declare namespace Histogram {
+  /** One series of a histogram. */
+  interface Internal<T extends string> {
+    observe(value: number): void;
+    startTimer(): (endLabels?: LabelValues<T>) => number;
+  }
 }

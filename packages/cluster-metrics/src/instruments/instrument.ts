@@ -1,27 +1,31 @@
-import type { Aggregator, Metric } from 'prom-client';
-import type { WorkerRegistry } from '../prom-client/worker-registry.ts';
-import type { Description, LabelTuple } from '../store/description.ts';
+import { inspect } from 'node:util';
+import type { Aggregator, Description, LabelTuple } from '../store/description.ts';
 import type { Store } from '../store/store.ts';
-import { checkAggregator, checkLabelNames, checkName, checkRegisters } from './checks.ts';
-import { checkLabels, type LabelValues, labelArguments, SeriesMap } from './series-map.ts';
+import { checkAggregator, checkLabelNames, checkName, checkRegisters, type StoreRegistry } from './checks.ts';
+import { checkLabels, labelArguments, SeriesMap } from './series-map.ts';
+import type { CollectFunction, LabelValues, MetricObjectWithValues, MetricValueWithName } from './types.ts';
 
-/** What every instrument is made from: prom-client's words, but for `registers`, which has to be given. */
-export interface InstrumentOptions<T extends string> {
+/** The options that every metric takes: prom-client's, and `lazy`. */
+export interface MetricConfiguration<T extends string> {
   name: string;
   help: string;
   labelNames?: readonly T[];
-  /** The values live in the first registry's store. */
-  registers: readonly WorkerRegistry[];
+  /** Must name a WorkerRegistry first: the values live in its store. Optional in the types alone, as in prom-client's. */
+  registers?: readonly Pick<StoreRegistry, 'store' | 'registerMetric'>[];
+  /** How the values of several processes become one. Only a gauge may choose; every other type is summed. */
+  aggregator?: Aggregator;
+  /** Called before the values are read, or twice a second where the registry is sampled regularly. */
+  collect?: CollectFunction<never>;
+  /** Refused when it is true. */
+  enableExemplars?: boolean;
   /**
-   * Whether a change may wait for the next write, 50 ms at most, instead of being written in its turn of the event loop:
-   * for what changes several times a request, and is written with the request itself. Default false.
+   * Whether a change may wait up to 50 ms for the next write of another metric, instead of causing a write in its own
+   * turn of the event loop. For a metric that changes several times a request. Default false.
    */
   lazy?: boolean;
-  /** Called before the values are read, or twice a second where the registry is sampled regularly. */
-  collect?: () => void | Promise<void>;
 }
 
-/** One line of a metric, as in prom-client's `getMetricsAsJSON`. */
+/** One sample of a metric, in prom-client's form. */
 export interface JsonValue {
   labels: Record<string, string | number>;
   value: number;
@@ -29,7 +33,7 @@ export interface JsonValue {
   metricName?: string;
 }
 
-/** A metric as in prom-client's `getMetricsAsJSON`. */
+/** A metric with its samples, in prom-client's form. */
 export interface JsonMetric {
   name: string;
   help: string;
@@ -48,7 +52,7 @@ export abstract class Instrument<T extends string, S> {
   readonly type: Description['type'];
   readonly aggregator: Aggregator;
   readonly labelNames: readonly string[];
-  readonly #collect: (() => void | Promise<void>) | undefined;
+  readonly #collect: CollectFunction<never> | undefined;
   readonly #lazy: boolean;
   /** Where its values live. */
   readonly store: Store;
@@ -60,7 +64,7 @@ export abstract class Instrument<T extends string, S> {
    * @throws {TypeError} when `registers` names no WorkerRegistry, or exemplars are asked for
    */
   protected constructor(
-    options: InstrumentOptions<T>,
+    options: MetricConfiguration<T>,
     shape: Pick<Description, 'type' | 'aggregator' | 'buckets' | 'quantiles' | 'maxAgeSeconds'>,
   ) {
     if (typeof options !== 'object' || options === null) throw new TypeError('constructor expected a config object');
@@ -68,14 +72,20 @@ export abstract class Instrument<T extends string, S> {
     const labelNames = options.labelNames ?? [];
     checkLabelNames(labelNames);
     checkAggregator(shape.aggregator);
+    if ((options.aggregator ?? shape.aggregator) !== shape.aggregator) {
+      throw new TypeError(
+        `A ${shape.type} is summed over all workers: leave out aggregator: ${inspect(options.aggregator)}`,
+      );
+    }
     if (options.collect !== undefined && typeof options.collect !== 'function') {
       throw new Error('Optional "collect" parameter must be a function');
     }
     if ('enableExemplars' in options && options.enableExemplars) {
       throw new TypeError('Exemplars are not supported: leave out enableExemplars');
     }
-    checkRegisters(options.registers);
-    const [registry] = options.registers;
+    const { registers } = options;
+    checkRegisters(registers);
+    const [registry] = registers;
 
     this.name = options.name;
     this.help = options.help;
@@ -84,9 +94,9 @@ export abstract class Instrument<T extends string, S> {
     this.labelNames = [...labelNames];
     this.#collect = options.collect;
     this.#lazy = options.lazy ?? false;
-    // A registry takes whatever has prom-client's `name` and `get()`; its declared type names its own classes only.
-    for (const each of options.registers) each.registerMetric(this as unknown as Metric);
+    // Before it is registered: by its store a registry tells it from a metric of prom-client.
     this.store = registry.store;
+    for (const each of registers) each.registerMetric(this);
     this.metric = this.store.addMetric({
       name: this.name,
       help: this.help,
@@ -106,16 +116,30 @@ export abstract class Instrument<T extends string, S> {
     this.seriesAt(labels ?? NO_LABELS);
   }
 
+  /** @throws {Error} always, but for a gauge's: what was counted stays counted */
+  reset(): void {
+    throw new Error(`${this.name} never goes back, so it has no reset(): make a new WorkerRegistry() for each test`);
+  }
+
+  /** Leaves a series out of the page. @throws {Error} always, but for a gauge's */
+  remove(labels: LabelValues<T>): void;
+  remove(...values: (string | number)[]): void;
+  remove(): void {
+    throw new Error(`${this.name} never goes back, so it has no remove()`);
+  }
+
   /** The metric as it stands in this process, in prom-client's form. */
-  async get(): Promise<JsonMetric> {
+  async get(): Promise<MetricObjectWithValues<MetricValueWithName<T>>> {
     await this.collect();
     const values = this.series.all.flatMap(({ labels, series }) => this.valuesOf(series, labels));
-    return { name: this.name, help: this.help, type: this.type, aggregator: this.aggregator, values };
+    const { name, help, type, aggregator } = this;
+    const metric: JsonMetric = { name, help, type, aggregator, values };
+    return metric as JsonMetric & MetricObjectWithValues<MetricValueWithName<T>>;
   }
 
   /** Lets the `collect` function bring the values up to date. */
   async collect(): Promise<void> {
-    await this.#collect?.call(this);
+    await this.#collect?.call(this as never);
   }
 
   /** The series of these labels. @throws {Error} when a label does not belong to the metric */

@@ -1,8 +1,6 @@
 import { inspect } from 'node:util';
 import type { LabelTuple } from '../store/description.ts';
-
-/** Values of some or all of a metric's labels; a label that is left out is absent from the series. */
-export type LabelValues<T extends string> = Partial<Record<T, string | number>>;
+import type { LabelValues } from './types.ts';
 
 interface Level<S> {
   readonly next: Map<string | undefined, Level<S>>;

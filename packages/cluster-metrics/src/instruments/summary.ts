@@ -3,22 +3,21 @@ import { binOf, CHUNK_BINS, chunkOf, quantilesOf, totalCount } from '../store/bi
 import type { LabelTuple } from '../store/description.ts';
 import { addTo } from '../store/sums.ts';
 import { checkPercentiles } from './checks.ts';
-import {
-  Instrument,
-  type InstrumentOptions,
-  isLabels,
-  type JsonMetric,
-  type JsonValue,
-  NO_LABELS,
-  startTimer,
-} from './instrument.ts';
-import type { LabelValues } from './series-map.ts';
+import { Instrument, isLabels, type JsonValue, type MetricConfiguration, NO_LABELS, startTimer } from './instrument.ts';
+import type { CollectFunction, LabelValues, MetricObjectWithValues, MetricValueWithName } from './types.ts';
 
-export interface SummaryOptions<T extends string> extends InstrumentOptions<T> {
+export interface SummaryConfiguration<T extends string> extends MetricConfiguration<T> {
+  collect?: CollectFunction<Summary<T>>;
   /** The quantiles to show, each from 0 to 1. Default: prom-client's. */
   percentiles?: readonly number[];
   /** The quantiles are those of the last so many seconds. Default 300. */
   maxAgeSeconds?: number;
+  /** Without effect: the window slides by a sixtieth of its length. */
+  ageBuckets?: number;
+  /** Without effect: the quantiles of an empty window are NaN. */
+  pruneAgedBuckets?: boolean;
+  /** Without effect: the bins have no need to be compressed. */
+  compressCount?: number;
 }
 
 const DEFAULT_PERCENTILES = [0.01, 0.05, 0.5, 0.9, 0.95, 0.99, 0.999];
@@ -42,7 +41,7 @@ export class Summary<T extends string = string> extends Instrument<T, SummarySlo
   readonly percentiles: readonly number[];
 
   /** @throws {Error} when `quantile` is a label name, a percentile is not within 0 and 1, or the age not positive */
-  constructor(options: SummaryOptions<T>) {
+  constructor(options: SummaryConfiguration<T>) {
     const given = options?.percentiles ?? DEFAULT_PERCENTILES;
     const maxAgeSeconds = options?.maxAgeSeconds ?? DEFAULT_MAX_AGE_SECONDS;
     if ((options?.labelNames as readonly string[] | undefined)?.includes('quantile')) {
@@ -58,7 +57,7 @@ export class Summary<T extends string = string> extends Instrument<T, SummarySlo
     this.declareUnlabelled();
   }
 
-  override async get(): Promise<JsonMetric> {
+  override async get(): Promise<MetricObjectWithValues<MetricValueWithName<T>>> {
     this.store.slide();
     return super.get();
   }
@@ -81,9 +80,9 @@ export class Summary<T extends string = string> extends Instrument<T, SummarySlo
   }
 
   /** The series of these labels: an object, or the values in the order of the label names. */
-  labels(labels: LabelValues<T>): SummarySeries<T>;
-  labels(...values: (string | number)[]): SummarySeries<T>;
-  labels(...args: (LabelValues<T> | string | number)[]): SummarySeries<T> {
+  labels(labels: LabelValues<T>): Summary.Internal<T>;
+  labels(...values: (string | number)[]): Summary.Internal<T>;
+  labels(...args: (LabelValues<T> | string | number)[]): Summary.Internal<T> {
     const labels = this.labelsFrom(args);
     return { observe: (value) => this.#observe(labels, value), startTimer: () => this.startTimer(labels) };
   }
@@ -138,8 +137,10 @@ export class Summary<T extends string = string> extends Instrument<T, SummarySlo
   }
 }
 
-/** One series of a summary. */
-export interface SummarySeries<T extends string> {
-  observe(value: number): void;
-  startTimer(): (endLabels?: LabelValues<T>) => number;
+export declare namespace Summary {
+  /** One series of a summary. */
+  interface Internal<T extends string> {
+    observe(value: number): void;
+    startTimer(): (endLabels?: LabelValues<T>) => number;
+  }
 }

@@ -1,68 +1,145 @@
-import { collectDefaultMetrics, type Gauge, type Histogram, Registry } from 'prom-client';
-import { RecentDelays } from './recent-delays.ts';
+import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
+import { Gauge, type GaugeConfiguration } from '../instruments/gauge.ts';
+import { type DefaultMetricsOptions, library } from './library.ts';
+import type { LibraryMetric } from './mirror.ts';
 import type { SamplingOptions, WorkerRegistry } from './worker-registry.ts';
 
-/** What prom-client tells apart in `nodejs_gc_duration_seconds` (prom-client/lib/metrics/gc.js). */
+const SECOND = 1000;
+
+/** The values of the label `kind` of `nodejs_gc_duration_seconds`, see the metric's help. */
 const GC_KINDS = ['major', 'minor', 'incremental', 'weakcb'];
 
+/** Half of the window that the gauges of the event loop's delay cover. */
+const HALF_WINDOW_MS = 30 * SECOND;
+
+/** prom-client's default; a delay is measured from one tick of a timer to the next, so no delay is shorter. */
+const DELAY_RESOLUTION_MS = 10;
+
+type DelayGauge = Pick<GaugeConfiguration<string>, 'help'> & {
+  aggregator: 'min' | 'max' | 'average';
+  read: (delays: IntervalHistogram) => number;
+};
+
 /**
- * Gauges that promtool objects to, because of `_total`, and that say nothing new: each is the sum over the label
- * `type` of the gauge without `_total`.
+ * In the place of prom-client's gauges of these names, which begin anew at each reading. Here a reading comes twice a
+ * second, and most of what happens between two scrapes would never be seen; so these cover a window that slides.
+ *
+ * prom-client averages the percentiles over the processes, where one blocked process hardly shows and the result is no
+ * percentile; here the slowest process counts.
  */
-const REDUNDANT = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
-
-const LAG = /^nodejs_eventloop_lag_(min|max|mean|stddev|p\d+)_seconds$/;
+const DELAY_GAUGES: Record<string, DelayGauge> = {
+  min: { help: 'Shortest delay of the event loop', aggregator: 'min', read: (delays) => delays.min },
+  max: { help: 'Longest delay of the event loop', aggregator: 'max', read: (delays) => delays.max },
+  mean: { help: 'Mean delay of the event loop', aggregator: 'average', read: (delays) => delays.mean },
+  stddev: {
+    help: "Standard deviation of the event loop's delays",
+    aggregator: 'average',
+    read: (delays) => delays.stddev,
+  },
+  p50: { help: 'Median delay of the event loop', aggregator: 'max', read: (delays) => delays.percentile(50) },
+  p90: { help: '90th percentile of the event loop delays', aggregator: 'max', read: (delays) => delays.percentile(90) },
+  p99: { help: '99th percentile of the event loop delays', aggregator: 'max', read: (delays) => delays.percentile(99) },
+};
 
 /**
- * Registers prom-client's default metrics and keeps the registry's store up to date with them, see
- * `WorkerRegistry.sampleRegularly`. The event loop's lag is told otherwise, see `tellRecentLag`.
+ * Default metrics of prom-client and its successor that are left out.
+ *
+ * The first three have a counter's name and are gauges, to which promtool objects, and each is the sum of its namesake
+ * without `_total`. The last, the successor's, is a summary, whose quantiles can't be merged; the histogram
+ * `nodejs_eventloop_utilization_histogram` tells the same.
+ */
+const LEFT_OUT = [
+  'nodejs_active_handles_total',
+  'nodejs_active_requests_total',
+  'nodejs_active_resources_total',
+  'nodejs_eventloop_utilization_summary',
+];
+
+/**
+ * Registers prom-client's default metrics, and keeps the registry's store up to date with them: see
+ * `WorkerRegistry.sampleRegularly`.
  *
  * @returns stops it
  */
-export function collectDefaults(registry: WorkerRegistry, options: SamplingOptions = {}): () => void {
-  const defaults = new Registry();
-  // What it monitors itself is not used: it shall wake up the process seldom.
-  collectDefaultMetrics({ register: defaults, eventLoopMonitoringPrecision: 1000 });
-  const delays = new RecentDelays();
-  for (const metric of defaults.getMetricsAsArray() as unknown as NamedGauge[]) {
-    if (REDUNDANT.includes(metric.name)) continue;
-    const [, what] = LAG.exec(metric.name) ?? [];
-    if (what !== undefined) tellRecentLag(metric, what, delays);
-    registry.registerMetric(metric);
+export function collectDefaults(
+  registry: WorkerRegistry,
+  { onProblem, ...options }: DefaultMetricsOptions & SamplingOptions = {},
+): () => void {
+  const { prefix = '', labels = {}, eventLoopMonitoringPrecision = DELAY_RESOLUTION_MS } = options;
+  const defaults = new library.Registry();
+  // The library's own measurement of the delays is not used: it wakes the process as seldom as possible.
+  library.collectDefaultMetrics({ ...options, register: defaults, eventLoopMonitoringPrecision: SECOND });
+  const replaced = Object.keys(DELAY_GAUGES).map(delayGaugeName);
+  for (const metric of defaults.getMetricsAsArray() as unknown as LibraryMetric[]) {
+    const name = metric.name.slice(prefix.length);
+    if (!LEFT_OUT.includes(name) && !replaced.includes(name)) registry.registerMetric(metric);
   }
-  // Known beforehand, so there from the first scrape on, not from the first collection of each kind.
-  const gcDuration = registry.getSingleMetric('nodejs_gc_duration_seconds') as Histogram<'kind'> | undefined;
-  for (const kind of GC_KINDS) gcDuration?.zero({ kind });
-  const stopSampling = registry.sampleRegularly(options);
+  // Their labels are known beforehand, so these series are there from the first scrape on.
+  const gcDuration = defaults.getSingleMetric(`${prefix}nodejs_gc_duration_seconds`) as LibraryHistogram | undefined;
+  for (const kind of GC_KINDS) gcDuration?.zero({ kind, ...labels });
+
+  const delays = new RecentDelays(eventLoopMonitoringPrecision);
+  for (const [what, { help, aggregator, read }] of Object.entries(DELAY_GAUGES)) {
+    new Gauge({
+      name: `${prefix}${delayGaugeName(what)}`,
+      help: `${help}, over the last 30 to 60 seconds`,
+      aggregator,
+      labelNames: Object.keys(labels),
+      registers: [registry],
+      collect() {
+        const { histogram } = delays;
+        // Before the first measurement there is nothing to tell.
+        this.set(labels, histogram.count === 0 ? 0 : read(histogram) / 1e9);
+      },
+    });
+  }
+
+  const stopSampling = registry.sampleRegularly(onProblem && { onProblem });
   return function stopCollecting() {
     stopSampling();
     delays.stop();
   };
 }
 
-/** prom-client's metrics have their name, help and aggregator as properties, though its types don't say so. */
-type NamedGauge = Gauge & { name: string; help: string; aggregator: string };
-
-/**
- * prom-client begins anew at each reading. Here that is twice a second, and most of what happens between two scrapes
- * would never be seen; so its gauges tell of a window that slides. Percentiles it averages over the processes, where one
- * that is blocked hardly shows, and which is no percentile: of several processes, that of the slowest is told.
- *
- * @param what of the delays: a part of the gauge's name
- */
-function tellRecentLag(gauge: NamedGauge, what: string, delays: RecentDelays): void {
-  const percentile = /^p(\d+)$/.exec(what)?.[1];
-  if (percentile !== undefined) gauge.aggregator = 'max';
-  gauge.help = `${gauge.help.replace(/\.$/, '')}, over the last 30 to 60 seconds`;
-  Object.assign(gauge, {
-    collect() {
-      const { histogram } = delays;
-      const nanoseconds =
-        percentile === undefined ? histogram[what as Moment] : histogram.percentile(Number(percentile));
-      // Before the first turn there is nothing to tell.
-      gauge.set(histogram.count === 0 ? 0 : nanoseconds / 1e9);
-    },
-  });
+/** @param what a key of `DELAY_GAUGES` */
+function delayGaugeName(what: string): string {
+  return `nodejs_eventloop_lag_${what}_seconds`;
 }
 
-type Moment = 'min' | 'max' | 'mean' | 'stddev';
+interface LibraryHistogram {
+  zero(labels: Record<string, string>): void;
+}
+
+/** The delays of this process' event loop in the last 30 to 60 seconds; in a younger process, since its start. */
+class RecentDelays {
+  #older: IntervalHistogram;
+  #younger: IntervalHistogram;
+  #turnedMs = performance.now();
+
+  constructor(resolutionMs: number) {
+    this.#older = startMonitor(resolutionMs);
+    this.#younger = startMonitor(resolutionMs);
+  }
+
+  /** In nanoseconds. */
+  get histogram(): IntervalHistogram {
+    const now = performance.now();
+    if (now - this.#turnedMs >= HALF_WINDOW_MS) {
+      this.#older.reset();
+      [this.#older, this.#younger] = [this.#younger, this.#older];
+      this.#turnedMs = now;
+    }
+    return this.#older;
+  }
+
+  stop(): void {
+    this.#older.disable();
+    this.#younger.disable();
+  }
+}
+
+function startMonitor(resolutionMs: number): IntervalHistogram {
+  const monitor = monitorEventLoopDelay({ resolution: resolutionMs });
+  monitor.enable();
+  return monitor;
+}

@@ -1,16 +1,21 @@
-import type { Metric, Registry, RegistryContentType } from 'prom-client';
 import { checkForeign, checkLabelNames } from '../instruments/checks.ts';
 import type { JsonMetric, JsonValue } from '../instruments/instrument.ts';
 import { SeriesMap } from '../instruments/series-map.ts';
 import { type Description, shapeDifference } from '../store/description.ts';
 import { Store } from '../store/store.ts';
 import { addGrowth } from '../store/sums.ts';
-import { samplingWarnings } from './sampling-warnings.ts';
+import { type AnyMetric, type CopiedRegistry, withMetrics } from './library.ts';
+import { samplingWarnings } from './sampling.ts';
 
 /** The values of one series, in the order of its slots: see `slotsOf`. */
 type Values = number[];
 
-/** Of each of prom-client's metrics, by the object: the values of its series when they were last copied. */
+/** A metric of prom-client or its successor. */
+export interface LibraryMetric extends AnyMetric {
+  readonly name: string;
+}
+
+/** The values of each metric's series when they were last copied, by the metric object. */
 export type Copied = WeakMap<object, SeriesMap<Values>>;
 
 interface Mirrored {
@@ -20,7 +25,7 @@ interface Mirrored {
   readonly slots: SeriesMap<number>;
 }
 
-/** Copies prom-client's own counters, gauges and histograms into a store. */
+/** Copies counters, gauges and histograms of prom-client or its successor into a store. */
 export class Mirror {
   readonly #store: Store;
   readonly #copied: Copied;
@@ -37,9 +42,9 @@ export class Mirror {
    * @param defaultLabels what each series has, unless it has a label of that name itself
    * @throws {Error} when the metric is a summary, or what Prometheus would reject
    */
-  async copy(metric: Metric, name: string, defaultLabels: object = {}): Promise<void> {
+  async copy(metric: LibraryMetric, name: string, defaultLabels: object = {}): Promise<void> {
     checkForeign(metric);
-    const json: JsonMetric = { ...((await metric.get()) as unknown as JsonMetric), name };
+    const json: JsonMetric = { ...((await metric.get()) as JsonMetric), name };
     // A metric whose labels or buckets are not known yet has nothing to copy either.
     if (json.values.length === 0 && !this.#mirrored.has(name)) return;
     const labelNames = labelNamesOf(metric, json, {});
@@ -114,7 +119,7 @@ export class Mirror {
 export class MirroredRegistry {
   readonly store = new Store();
   readonly isSampled = false;
-  readonly #registry: Registry<RegistryContentType>;
+  readonly #registry: CopiedRegistry;
   readonly #isRead: (metric: object) => boolean;
   readonly #mirror: Mirror;
   readonly #warnOnce = samplingWarnings();
@@ -124,7 +129,7 @@ export class MirroredRegistry {
    * @param copied shared by all registries of a page, see `Mirror`
    * @throws {Error} when it holds what can't be merged, a summary, or what Prometheus would reject
    */
-  constructor(registry: Registry<RegistryContentType>, isRead: (metric: object) => boolean, copied: Copied) {
+  constructor(registry: CopiedRegistry, isRead: (metric: object) => boolean, copied: Copied) {
     this.#registry = registry;
     this.#isRead = isRead;
     this.#mirror = new Mirror(this.store, copied);
@@ -138,9 +143,9 @@ export class MirroredRegistry {
    * @param counted metrics that other registries of the page show; those of this registry are added
    */
   async sample(counted: Set<object>): Promise<void> {
-    const defaultLabels = defaultLabelsOf(this.#registry);
+    const defaultLabels = await defaultLabelsOf(this.#registry);
     const names = new Set<string>();
-    for (const metric of this.#registry.getMetricsAsArray() as unknown as NamedMetric[]) {
+    for (const metric of this.#registry.getMetricsAsArray() as LibraryMetric[]) {
       if (counted.has(metric) || this.#isRead(metric)) continue;
       counted.add(metric);
       const name = registeredName(this.#registry, metric);
@@ -191,11 +196,8 @@ function isReset(last: Values, now: Values, type: Description['type']): boolean 
   });
 }
 
-/** prom-client's metrics know their name, though its types don't say so. */
-type NamedMetric = Metric & { readonly name: string };
-
 /** prom-client takes `_total` from a counter's name when it prints it as OpenMetrics; its registry keeps the first one. */
-function registeredName(registry: Registry<RegistryContentType>, metric: NamedMetric): string {
+function registeredName(registry: CopiedRegistry, metric: LibraryMetric): string {
   const total = `${metric.name}_total`;
   return registry.getSingleMetric(total) === metric ? total : metric.name;
 }
@@ -209,13 +211,15 @@ function describe(json: JsonMetric, labelNames: readonly string[]): Description 
 
 const COPIED = ['counter', 'gauge', 'histogram'];
 
-/** prom-client's registries have them, though its types don't say so. */
-function defaultLabelsOf(registry: object): object {
-  return '_defaultLabels' in registry ? Object(registry._defaultLabels) : {};
+/** No method tells a registry's default labels, but it adds them to each series: here to one that has no labels itself. */
+async function defaultLabelsOf(registry: CopiedRegistry): Promise<object> {
+  const probe = { name: 'probe', get: () => ({ name: 'probe', values: [{ labels: {}, value: 0 }] }) };
+  const [metric] = await withMetrics(registry, [probe]).getMetricsAsJSON();
+  return metric?.values[0]?.labels ?? {};
 }
 
-/** prom-client's metrics know their label names, though its types don't say so. */
-function labelNamesOf(metric: Metric, json: JsonMetric, defaultLabels: object): readonly string[] {
+/** The names that the metric was made with, where it tells them; else those of its series. */
+function labelNamesOf(metric: LibraryMetric, json: JsonMetric, defaultLabels: object): readonly string[] {
   const own =
     'labelNames' in metric && Array.isArray(metric.labelNames)
       ? metric.labelNames.map(String)

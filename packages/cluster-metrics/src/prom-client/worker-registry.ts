@@ -1,30 +1,35 @@
 import { inspect } from 'node:util';
-import { type Metric, Registry } from 'prom-client';
-import { checkForeign, isInstrument, isStore } from '../instruments/checks.ts';
-import type { Instrument } from '../instruments/instrument.ts';
+import { checkForeign, isInstrument, isStore, type StoredMetric, type StoreRegistry } from '../instruments/checks.ts';
+import type { MetricObject } from '../instruments/types.ts';
 import { Store } from '../store/store.ts';
-import { Mirror } from './mirror.ts';
-import { sampleRegularly } from './sampler.ts';
+import {
+  type AnyMetric,
+  library,
+  type Metric,
+  type PrometheusContentType,
+  type RegistryContentType,
+  withMetrics,
+} from './library.ts';
+import { type LibraryMetric, Mirror } from './mirror.ts';
+import { sampleRegularly } from './sampling.ts';
 
 export interface SamplingOptions {
   /** Told when a `collect` function throws; that metric keeps its last values, and sampling goes on. */
   onProblem?: (problem: Error) => void;
 }
 
-/** prom-client's registries print a metric so, though its types don't say so. */
-interface Printer {
-  getMetricsAsString(metric: SampledMetric): Promise<string>;
-}
-
-type SampledMetric = Instrument<string, unknown> | Metric;
+type SampledMetric = AnyMetric & (StoredMetric | LibraryMetric);
 
 /**
- * The registry of one process: prom-client's, with a store under it.
+ * The registry of one process: prom-client's `Registry` over a store.
  *
- * Our instruments keep their values in the store. prom-client's own, such as its default metrics, are copied into it by
- * `sample()`.
+ * This package's metrics keep their values in the store. Those of prom-client, such as its default metrics, are copied
+ * into it by `sample()`.
  */
-export class WorkerRegistry extends Registry {
+export class WorkerRegistry<C extends RegistryContentType = PrometheusContentType>
+  extends library.Registry<C>
+  implements StoreRegistry
+{
   readonly store: Store;
   readonly #mirror: Mirror;
   /** In the place of prom-client's object, to which a metric may not be called `constructor`. */
@@ -48,8 +53,8 @@ export class WorkerRegistry extends Registry {
    * @throws {TypeError} for prom-client's Summary: quantiles that were computed already can't be merged truthfully
    * @throws {Error} when the name is taken, or for what Prometheus would reject
    */
-  override registerMetric<T extends string>(metric: Metric<T>): void {
-    const registered = metric as unknown as SampledMetric & { name: string };
+  override registerMetric(metric: AnyMetric): void {
+    const registered = metric as SampledMetric & { readonly name: string };
     if (!isInstrument(metric)) checkForeign(metric);
     const known = this.#metrics.get(registered.name);
     if (known !== undefined && known !== registered) {
@@ -58,8 +63,8 @@ export class WorkerRegistry extends Registry {
     this.#metrics.set(registered.name, registered);
   }
 
-  override getMetricsAsArray(): ReturnType<Registry['getMetricsAsArray']> {
-    return [...this.#metrics.values()] as unknown as ReturnType<Registry['getMetricsAsArray']>;
+  override getMetricsAsArray(): MetricObject[] {
+    return [...this.#metrics.values()] as unknown as MetricObject[];
   }
 
   override getSingleMetric<T extends string>(name: string): Metric<T> | undefined {
@@ -70,7 +75,8 @@ export class WorkerRegistry extends Registry {
   override async getSingleMetricAsString(name: string): Promise<string> {
     const metric = this.#metrics.get(name);
     if (metric === undefined) throw new Error(`There is no metric ${name} in this registry`);
-    return (this as unknown as Printer).getMetricsAsString(metric);
+    const text = await withMetrics(this, [metric]).metrics();
+    return text.replace(/\n(# EOF\n)?$/, '');
   }
 
   /**

@@ -1,4 +1,5 @@
-import type { Aggregator } from 'prom-client';
+/** How a gauge's values of several processes become one, in prom-client's words. */
+export type Aggregator = 'omit' | 'sum' | 'first' | 'min' | 'max' | 'average';
 
 export type InstrumentType = 'counter' | 'gauge' | 'histogram' | 'summary';
 

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 /** prom-client loaded once more, as where an application and a library of its each bring their own: other classes. */
 export function loadSecondPromClient(): typeof import('prom-client') {
   const require = createRequire(import.meta.url);
-  const isPromClient = (path: string) => path.includes('/node_modules/prom-client/');
+  const isPromClient = (path: string) => /[/]node_modules[/](prom-client|@prometheus-io[/]client)[/]/.test(path);
   const first = Object.entries(require.cache).filter(([path]) => isPromClient(path));
   for (const [path] of first) delete require.cache[path];
   const second = require('prom-client');

@@ -1,4 +1,4 @@
-/** Twice, so that a gauge is less than a second old also where a timer comes late. */
+/** Twice, so that a gauge is less than a second old even when a timer comes late. */
 export const SAMPLES_PER_SECOND = 2;
 export const SAMPLE_INTERVAL_MS = 1000 / SAMPLES_PER_SECOND;
 
@@ -10,9 +10,9 @@ export interface Sampler {
 }
 
 /**
- * Calls `sample` now and then regularly, one at a time; its timer keeps no process alive.
+ * Calls `sample` at once and then twice a second, one call at a time. The timer keeps no process alive.
  *
- * @param sample never throws or rejects: it knows what its failure means
+ * @param sample must not throw or reject: it has to decide itself what its failure means
  */
 export function sampleRegularly(sample: () => void | Promise<void>): Sampler {
   let underWay: Promise<void> | undefined;
@@ -34,5 +34,15 @@ export function sampleRegularly(sample: () => void | Promise<void>): Sampler {
       clearInterval(timer);
       await underWay;
     },
+  };
+}
+
+/** Emits a process warning for a metric that could not be sampled: once for each message, not at every scrape. */
+export function samplingWarnings(): (error: unknown) => void {
+  const told = new Set<string>();
+  return function warnOnce(error) {
+    const warning = `A metric could not be sampled: ${error instanceof Error ? error.message : error}`;
+    if (!told.has(warning)) process.emitWarning(warning);
+    told.add(warning);
   };
 }
