@@ -9,9 +9,9 @@ import {
   applicationName,
   connect,
   FolderInUseError,
-  keepHouse,
   PRIMARY,
   prepareDatabase,
+  startCleanup,
   startEmbeddedPostgres,
 } from '../db/index.ts';
 import { listen } from '../http/server.ts';
@@ -160,7 +160,7 @@ async function startPrimary(
     }),
     (knex) => knex.destroy(),
   );
-  resources.add(keepHouse(database, log), (stopKeepingHouse) => stopKeepingHouse());
+  resources.add(startCleanup(database, log), (stopCleanup) => stopCleanup());
   resources.add(await enterInstance(database, { sessionKeys, log }), (leave) => leave());
 
   const places = createPlaces(config.workers);

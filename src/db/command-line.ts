@@ -7,12 +7,9 @@ import { createLog } from '../log.ts';
 import { projectRoot } from '../paths.ts';
 import { clientConfig } from './connect.ts';
 import { postgresDialect } from './dialect.ts';
-import { startEmbeddedPostgres } from './embedded/index.ts';
-import { findRunningPostgres } from './embedded/running.ts';
-import { migrationsFor } from './migrations/index.ts';
+import { findRunningPostgres, startEmbeddedPostgres } from './embedded/index.ts';
 import { mayPass, refusal } from './refusals.ts';
-import { SCHEMA_DEADLINES, SCHEMA_LOCK } from './schema-lock.ts';
-import { seedSource } from './seeds.ts';
+import { migrationsFor, SCHEMA_DEADLINES, SCHEMA_LOCK, seedSource } from './schema.ts';
 
 const APPLICATION_NAME = 'fake-shop knex';
 

@@ -1,10 +1,9 @@
 export { applicationName, PRIMARY } from './application-name.ts';
+export { startCleanup } from './cleanup.ts';
 export { type ConnectOptions, connect, type Deadlines } from './connect.ts';
 export { FolderInUseError } from './embedded/claim.ts';
-export { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded/index.ts';
-export { findRunningPostgres } from './embedded/running.ts';
+export { type EmbeddedPostgres, findRunningPostgres, startEmbeddedPostgres } from './embedded/index.ts';
 export { isDatabaseFailure, isDiskFull, isEndOfPool, isLockTimeout, isUnanswered } from './failures.ts';
-export { keepHouse } from './housekeeping.ts';
 export { prepareDatabase } from './prepare.ts';
 export { labelQuery, type QueryLabels, queryLabels } from './query-labels.ts';
-export { askWritable } from './writable.ts';
+export { askWritable } from './server.ts';

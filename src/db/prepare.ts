@@ -6,12 +6,9 @@ import { withProgress } from '../promises.ts';
 import { StartError } from '../start-error.ts';
 import { applicationName } from './application-name.ts';
 import { connect } from './connect.ts';
-import { warnOfFewConnections } from './connection-limits.ts';
-import { isNewer, migrationsFor } from './migrations/index.ts';
 import { schemaRefusal } from './refusals.ts';
-import { SCHEMA_DEADLINES, SCHEMA_LOCK } from './schema-lock.ts';
-import { seedSource } from './seeds.ts';
-import { type ServerFacts, waitForServer } from './wait-for-server.ts';
+import { isNewer, migrationsFor, SCHEMA_DEADLINES, SCHEMA_LOCK, seedSource } from './schema.ts';
+import { type ServerFacts, waitForServer, warnOfFewConnections } from './server.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;

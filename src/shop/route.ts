@@ -5,7 +5,7 @@ import type { Logger } from '../log.ts';
 import type { PaymentGateway } from '../payments/gateway.ts';
 import type { SettlementReports } from '../payments/settle.ts';
 import type { Catalogue } from './catalogue/catalogue.ts';
-import type { Bulkhead } from './checkout/bulkhead.ts';
+import type { Bulkhead } from './checkout/pay.ts';
 import type { FlashCode } from './sessions/flash.ts';
 import type { Page } from './views.ts';
 

@@ -1,3 +1,5 @@
+import type { Cart } from './cart/cart.ts';
+
 /** What each page of the shop is given: the contract between the routes and `templates/`. */
 
 export interface CategoryView {
@@ -50,26 +52,9 @@ export interface DetailView {
   related: ProductCardView[];
 }
 
-export interface CartItemView {
-  id: number;
-  product: { id: number; slug: string; name: string; picture: string; stock: number };
-  quantity: number;
-  unitPriceCents: number;
-  totalCents: number;
-}
-
-export interface CartView {
-  items: CartItemView[];
-  /** Units over all items. */
-  count: number;
-  subtotalCents: number;
-  shippingCents: number;
-  totalCents: number;
-}
-
 /** `cart.pug`: `cart.items` is empty for an empty cart. */
 export interface CartPageView {
-  cart: CartView;
+  cart: Cart;
 }
 
 /** The fields of `POST /checkout`, in the order of the form. */
@@ -93,7 +78,7 @@ export type CheckoutField = (typeof CHECKOUT_FIELDS)[number];
 
 /** `checkout.pug`: also shown again, with status 422, when the form has mistakes or the card is declined. */
 export interface CheckoutPageView {
-  cart: CartView;
+  cart: Cart;
   /** What was typed before; never the card's number, expiry or CVV. */
   form: Partial<Record<CheckoutField, string>>;
   /** A message in Portuguese per wrong field; `form` for the whole. */

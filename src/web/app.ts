@@ -9,19 +9,16 @@ import { projectRoot } from '../paths.ts';
 import type { PaymentGateway } from '../payments/gateway.ts';
 import type { SettlementReports } from '../payments/settle.ts';
 import { createCatalogue } from '../shop/catalogue/catalogue.ts';
-import { createBulkhead } from '../shop/checkout/bulkhead.ts';
-import { refuseMalformedAddress } from './address.ts';
+import { createBulkhead } from '../shop/checkout/pay.ts';
 import { createAssets } from './assets.ts';
 import { compressBodies } from './compression.ts';
-import { refuseCrossSite } from './cross-site.ts';
 import { handleErrors } from './error-funnel.ts';
 import { parseForm } from './form.ts';
-import { readForwarded } from './forwarded.ts';
 import { keepDeadline, type LoadLimits, shedLoad } from './limits.ts';
 import { createPages } from './pages.ts';
-import { limitRate } from './rate-limit.ts';
-import type { RateLimiter } from './rate-limiter.ts';
-import { identifyRequest } from './request-id.ts';
+import { identifyRequest, readForwarded } from './proxies.ts';
+import { limitRate, type RateLimiter } from './rate-limit.ts';
+import { refuseCrossSite, refuseMalformedAddress } from './refusals.ts';
 import { logBrokenResponses, logRequests } from './request-log.ts';
 import { createRouter, refuseMethod } from './router.ts';
 import { secureHeaders } from './security-headers.ts';
@@ -87,7 +84,7 @@ export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestS
   const router = createRouter({
     shop: { database, metrics, catalogue, checkouts, payments, worker, reports, diskSpace, log },
     pages,
-    ground: { assets, database, metricsEndpoint, ready, readyWithoutDatabase },
+    plainRouteDeps: { assets, database, metricsEndpoint, ready, readyWithoutDatabase },
     beforeForms: [refuseCrossSite(), limitRate(rateLimiter), parseForm()],
     beforePages: [shedLoad(load), keepDeadline(deadlineMs, log), greetVisitor(database, deps.sessionKeys)],
   });

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { notFound } from '../shop/errors.ts';
-import { NO_PAGE } from './failures.ts';
+import { NO_PAGE } from './error-funnel.ts';
 import type { WebContext } from './state.ts';
 
 const YEAR_SECONDS = 365 * 24 * 60 * 60;

@@ -1,7 +1,7 @@
 import { type IncomingMessage, request } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import { forbidden, malformed, notFound, type ShopError, unavailable } from '../shop/errors.ts';
-import { NO_PAGE } from './failures.ts';
+import { NO_PAGE } from './error-funnel.ts';
 import type { WebContext } from './state.ts';
 
 /** A scrape takes milliseconds; a primary that needs longer than this is in trouble. */

@@ -1,17 +1,48 @@
 import type { Catalogue } from '../shop/catalogue/catalogue.ts';
 import { money, SHIPPING_CENTS } from '../shop/money.ts';
-import type { CategoryView } from '../shop/views.ts';
+import type { Flash } from '../shop/sessions/flash.ts';
+import type { CategoryView, Page } from '../shop/views.ts';
 import type { Assets } from './assets.ts';
 import { takeFlash } from './session.ts';
 import type { WebContext } from './state.ts';
 import type { Templates } from './templates.ts';
-import type { ErrorView, LayoutView, Page } from './views.ts';
+
+/** What `layout.pug`, and so every page, is given beside its own view. */
+export interface LayoutView {
+  /** Units in the visitor's open cart. */
+  cartCount: number;
+  /** All categories, for the navigation. */
+  categories: CategoryView[];
+  /** What a delivery costs; the same for every order. */
+  shippingCents: number;
+  /** A message to show once, or null. */
+  flash: Flash | null;
+  /** Path of this request, to mark the current place in the navigation. */
+  path: string;
+  /** The search that the page shows, for the search box; only `ShopView` has one. */
+  q?: string;
+  /** Slug of the category that the page shows, to mark it in the navigation; only `ShopView` has one. */
+  category?: string;
+  /** The request's id, shown on error pages so that support finds the log line. */
+  requestId: string;
+  /** Cents as `R$ 1.234,56`. */
+  money(cents: number): string;
+  /** Address of a file of `public/` with its version, so that browsers may keep it for ever: `asset('shop.css')`. */
+  asset(path: string): string;
+}
+
+/** `error.pug` */
+export interface ErrorView {
+  status: number;
+  heading: string;
+  message: string;
+}
 
 /** The pages that visitors see. */
 export interface Pages {
-  /** A page as HTML, for the caller to show: until it is there, its visitor may have been answered otherwise. */
+  /** A page as HTML. The caller shows it, unless the visitor has been answered with an error meanwhile. */
   render(ctx: WebContext, page: Page): Promise<string>;
-  /** The page that an error brings with it. Like the next two it asks no database, which may be the error's reason. */
+  /** The page that an error carries. Like the next two, this asks no database, because that may be what failed. */
   showAgain(ctx: WebContext, page: Page): void;
   showError(ctx: WebContext, view: ErrorView): void;
   /** An error page whose text is always the same, rendered once: a shop that is overloaded has no time for more. */
@@ -24,13 +55,12 @@ export interface PagesDeps {
   templates: Templates;
 }
 
-/** What a page tells of the request that it answers. */
+/** The part of the layout that depends on the request. */
 type Asked = Pick<LayoutView, 'cartCount' | 'path' | 'requestId' | 'flash'>;
 
 /** Stands for the request's id in a page that is rendered for many requests. */
 const ANY_REQUEST: Asked = { cartCount: 0, path: '', requestId: 'id-of-any-request', flash: null };
 
-/** Renders them with what every page is given. */
 export function createPages({ assets, catalogue, templates }: PagesDeps): Pages {
   /** By message, with the categories that they show. */
   const refusals = new Map<string, { html: string; categories: readonly CategoryView[] }>();

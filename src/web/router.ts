@@ -4,14 +4,14 @@ import type { Answer, Route, Shop } from '../shop/route.ts';
 import { businessRoutes } from '../shop/routes.ts';
 import { formOf } from './form.ts';
 import { type Pages, showHtml } from './pages.ts';
-import { type Ground, plainRoutes } from './routes.ts';
+import { type PlainRouteDeps, plainRoutes } from './routes.ts';
 import { isVisit, setFlash } from './session.ts';
 import type { RequestState, WebContext, WebMiddleware } from './state.ts';
 
 export interface RouterOptions {
   shop: Shop;
   pages: Pages;
-  ground: Ground;
+  plainRouteDeps: PlainRouteDeps;
   /** What a request for a page passes first. */
   beforePages: readonly WebMiddleware[];
   /** What a posted form passes besides, before those. */
@@ -19,14 +19,20 @@ export interface RouterOptions {
 }
 
 /** Matches requests to routes, all in one list, so that `_matchedRoute` is the template from the first guard on. */
-export function createRouter({ shop, pages, ground, beforePages, beforeForms }: RouterOptions): Router<RequestState> {
+export function createRouter({
+  shop,
+  pages,
+  plainRouteDeps,
+  beforePages,
+  beforeForms,
+}: RouterOptions): Router<RequestState> {
   const router = new Router<RequestState>();
   for (const route of businessRoutes) {
     const guards = route.method === 'POST' ? [...beforeForms, ...beforePages] : beforePages;
     router.register(route.path, [route.method], [...guards, (ctx) => answer(ctx, route, shop, pages)]);
   }
   for (const { path, handle } of plainRoutes) {
-    router.register(path, ['GET'], [(ctx) => handle(ctx, ground)]);
+    router.register(path, ['GET'], [(ctx) => handle(ctx, plainRouteDeps)]);
   }
   return router;
 }

@@ -6,7 +6,7 @@ import { showMetrics } from './metrics-proxy.ts';
 import type { WebContext } from './state.ts';
 
 /** What the addresses that have no part in the business work with. */
-export interface Ground extends Readiness {
+export interface PlainRouteDeps extends Readiness {
   readonly assets: Assets;
   readonly metricsEndpoint: URL | null;
 }
@@ -14,7 +14,7 @@ export interface Ground extends Readiness {
 /** An address that is asked for by machines: files, health, metrics. No session, no limits. */
 export interface PlainRoute {
   readonly path: string;
-  handle(ctx: WebContext, ground: Ground): void | Promise<void>;
+  handle(ctx: WebContext, plainRouteDeps: PlainRouteDeps): void | Promise<void>;
 }
 
 export const plainRoutes: readonly PlainRoute[] = [

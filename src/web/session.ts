@@ -1,14 +1,13 @@
-import { randomUUID } from 'node:crypto';
+import { createHmac, randomUUID, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import type { Knex } from 'knex';
 import type Koa from 'koa';
 import { createSession } from 'koa-session';
 import { isDiskFull } from '../db/index.ts';
 import { isUuid } from '../shop/input.ts';
-import { FLASHES, type FlashCode, isFlashCode } from '../shop/sessions/flash.ts';
+import { FLASHES, type Flash, type FlashCode, isFlashCode } from '../shop/sessions/flash.ts';
 import { storeSession, visit } from '../shop/sessions/queries.ts';
-import { chooseCookie, cookieName } from './cookie-choice.ts';
 import type { RequestState, WebContext, WebMiddleware } from './state.ts';
-import type { FlashView } from './views.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
@@ -89,7 +88,7 @@ export function setFlash(ctx: WebContext, code: FlashCode): void {
   if (isVisit(ctx)) sessionOf(ctx).flash = code;
 }
 
-export function takeFlash(ctx: WebContext): FlashView | null {
+export function takeFlash(ctx: WebContext): Flash | null {
   const session = sessionOf(ctx);
   const { flash: code } = session;
   if (code === undefined || !isVisit(ctx)) return null;
@@ -99,4 +98,64 @@ export function takeFlash(ctx: WebContext): FlashView | null {
 
 function sessionOf(ctx: WebContext): SessionData {
   return ctx.session as SessionData;
+}
+
+/** Version 1.0.0 used it alone, and its visitors keep their carts. */
+const PREFIX = 'fake_shop';
+/** More cookies than this are no browser's; each costs a signature for every key. */
+const MOST_TRIED = 50;
+
+/**
+ * Name of the session cookie. Cookies know no ports, so two shops on one host would overwrite each other's: the name
+ * tells them apart by their newest key, which all instances of one shop have in common.
+ */
+export function cookieName([newest = '']: readonly string[]): string {
+  return `${PREFIX}_${createHmac('sha256', newest).update('cookie name').digest('hex').slice(0, 8)}`;
+}
+
+/**
+ * Puts the visitor's own cookie first, where it is read: a browser may hold several of one name, set for other paths or by
+ * other hosts of the domain, and one whose name was given by an earlier key. The first whose signature verifies is it.
+ *
+ * @param own {@link cookieName} of the keys
+ * @returns whether it has to be given to the browser anew
+ */
+export function chooseCookie(request: IncomingMessage, own: string, keys: readonly string[]): boolean {
+  const header = request.headers.cookie ?? '';
+  const cookies = parseCookies(header).filter(({ name }) => name.startsWith(PREFIX));
+  const named = (name: string) => cookies.filter((cookie) => cookie.name === name);
+  const values = cookies.filter(({ name }) => !name.endsWith('.sig'));
+  const candidates = [...named(own), ...values.filter(({ name }) => name !== own)].slice(0, MOST_TRIED);
+  // As of nearly all requests: whether its signature verifies is koa-session's to find out, once.
+  if (candidates.length === 1 && candidates[0]?.name === own && named(`${own}.sig`).length <= 1) return false;
+  for (const { name, value } of candidates) {
+    const signatures = named(`${name}.sig`);
+    const key = keys.findIndex((key) =>
+      signatures.some((given) => isEqual(given.value, sign(`${name}=${value}`, key))),
+    );
+    if (key === -1) continue;
+    const renamed = `${own}=${value}`;
+    request.headers.cookie = `${renamed}; ${own}.sig=${sign(renamed, keys[0] ?? '')}; ${header}`;
+    return name !== own || key > 0;
+  }
+  return false;
+}
+
+function parseCookies(header: string): { name: string; value: string }[] {
+  return header.split(';').map((pair) => {
+    const at = pair.indexOf('=');
+    const value = pair.slice(at + 1).trim();
+    const isQuoted = value.length > 1 && value.startsWith('"') && value.endsWith('"');
+    return { name: pair.slice(0, Math.max(0, at)).trim(), value: isQuoted ? value.slice(1, -1) : value };
+  });
+}
+
+/** As Koa's cookies are signed (keygrip/index.js). */
+function sign(data: string, key: string): string {
+  return createHmac('sha1', key).update(data).digest('base64url');
+}
+
+function isEqual(given: string, expected: string): boolean {
+  const [a, b] = [Buffer.from(given), Buffer.from(expected)];
+  return a.length === b.length && timingSafeEqual(a, b);
 }

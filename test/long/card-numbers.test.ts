@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fieldsWithStrayCards } from '../../src/shop/checkout/stray-cards.ts';
+import { fieldsWithStrayCards } from '../../src/shop/checkout/form.ts';
 import { brazilianForm, seededRandom } from '../unit/brazilian-forms.ts';
 
 /** By hand: `CARD_FORMS=1000000`. */

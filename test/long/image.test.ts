@@ -3,7 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { parseExposition } from '@techcommerce/cluster-metrics/testing';
-import { migrationSource } from '../../src/db/migrations/index.ts';
+import { migrationSource } from '../../src/db/schema.ts';
 import { projectRoot } from '../../src/paths.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { temporaryFolder } from '../support/system.ts';

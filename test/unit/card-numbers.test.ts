@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { fieldsWithStrayCards } from '../../src/shop/checkout/stray-cards.ts';
+import { fieldsWithStrayCards } from '../../src/shop/checkout/form.ts';
 import { passesLuhn } from '../../src/shop/payment/card.ts';
 import { findCardNumbers, holdsCardNumber, maskCardNumbers } from '../../src/shop/payment/card-numbers.ts';
 import { CUSTOMER } from '../support/visitor.ts';

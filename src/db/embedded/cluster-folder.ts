@@ -4,8 +4,7 @@ import { chmod, chown, lchown, mkdir, readdir, readFile, rename, rm, stat, write
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { StartError } from '../../start-error.ts';
-import type { Account } from './account.ts';
-import { type Binaries, serverEnvironment } from './binaries.ts';
+import { type Account, type Binaries, serverEnvironment } from './program.ts';
 import { SUPERUSER } from './roles.ts';
 
 const run = promisify(execFile);

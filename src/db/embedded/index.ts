@@ -1,18 +1,15 @@
-import { access, constants, mkdir, realpath } from 'node:fs/promises';
+import { access, constants, mkdir, readFile, realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DatabaseConnection } from '../../config.ts';
 import type { Logger } from '../../log.ts';
 import { StartError } from '../../start-error.ts';
-import { findAccount } from './account.ts';
-import { findBinaries } from './binaries.ts';
 import { claimFolder } from './claim.ts';
 import { clusterPaths, provideCluster } from './cluster-folder.ts';
-import { ignorePgVariables } from './environment.ts';
 import { freePort } from './port.ts';
-import { stopLeftover } from './postmaster.ts';
-import { type ServerOptions, ServerStartError, serverConnection, startServer } from './server.ts';
-import type { Server } from './watcher.ts';
+import { isRunning, readPostmaster, stopLeftover } from './postmaster.ts';
+import { findAccount, findBinaries } from './program.ts';
+import { type Server, type ServerOptions, ServerStartError, serverConnection, startServer } from './server.ts';
 
 const SECOND = 1000;
 const START_ATTEMPTS = 20;
@@ -151,4 +148,22 @@ function keepRunning(
     up: () => server !== undefined,
     stop: () => (stopped ??= stop()),
   };
+}
+
+/** The way into the database that another process, as `npm start`, runs in a data folder now; `undefined` when none does. */
+export async function findRunningPostgres(dataDir: string): Promise<DatabaseConnection | undefined> {
+  const paths = clusterPaths(await realpath(resolve(dataDir)).catch(() => resolve(dataDir)));
+  const postmaster = await readPostmaster(paths.cluster);
+  if (!postmaster?.ready || !(await isRunning(paths.cluster, postmaster.pid))) return undefined;
+  ignorePgVariables();
+  return serverConnection(postmaster.port, (await readFile(paths.password, 'utf8')).trim());
+}
+
+/**
+ * Takes PostgreSQL's own variables (`PGSSLMODE`, `PGOPTIONS`, …; its manual, "Environment Variables") out of this process's
+ * environment. They are meant for another server; pg would read them for whatever the embedded one's address leaves open,
+ * here and in the workers, which inherit this environment.
+ */
+export function ignorePgVariables(): void {
+  for (const name of Object.keys(process.env)) if (/^PG[A-Z]/.test(name)) delete process.env[name];
 }

@@ -1,7 +1,6 @@
 import type { Knex } from 'knex';
 import { labelQuery } from '../../db/query-labels.ts';
-import type { CartItemView } from '../views.ts';
-import { MAX_QUANTITY } from './rules.ts';
+import { type CartItem, MAX_QUANTITY } from './cart.ts';
 
 export interface ItemRow {
   id: number;
@@ -21,7 +20,7 @@ type OpenCartRow = { cartId: string } & (ItemRow | { [Column in keyof ItemRow]: 
 export async function findOpenCart(
   database: Knex,
   sessionId: string,
-): Promise<{ cartId: string | null; items: CartItemView[] }> {
+): Promise<{ cartId: string | null; items: CartItem[] }> {
   const rows: OpenCartRow[] = await database('carts')
     .leftJoin('cart_items', 'cart_items.cart_id', 'carts.id')
     .leftJoin('products', 'products.id', 'cart_items.product_id')
@@ -121,7 +120,7 @@ function hasItem(row: OpenCartRow): row is { cartId: string } & ItemRow {
   return row.id !== null;
 }
 
-export function toItem(row: ItemRow): CartItemView {
+export function toItem(row: ItemRow): CartItem {
   return {
     id: row.id,
     product: { id: row.productId, slug: row.slug, name: row.name, picture: row.picture, stock: row.stock },

@@ -1,8 +1,8 @@
-import { conflict, notFound } from '../errors.ts';
+import { conflict, invalid, notFound } from '../errors.ts';
 import { parseId } from '../input.ts';
 import type { Answer, Route, Shop, ShopRequest } from '../route.ts';
+import { MAX_QUANTITY, sumUp } from './cart.ts';
 import { addToCart, findOpenCart, findStock, removeItem, setQuantity } from './queries.ts';
-import { MAX_QUANTITY, parseQuantity, sumUp } from './rules.ts';
 
 export const cartRoutes: readonly Route[] = [
   { method: 'POST', path: '/add_to_cart/:id', handle: add },
@@ -53,7 +53,20 @@ function parseItem(text: string | undefined): number {
   return itemId;
 }
 
-/** The same for an item that doesn't exist and for someone else's, so that nobody learns which it is. */
+/**
+ * Reads a quantity: plain decimal digits and nothing else, so neither `1e1`, `+1`, `-5` nor `1.0`.
+ *
+ * @param min 1 to add, 0 where zero removes
+ * @throws {ShopError} 422
+ */
+function parseQuantity(value: unknown, min: 0 | 1): number {
+  const quantity = typeof value === 'string' && /^(0|[1-9]\d?)$/.test(value) ? Number(value) : Number.NaN;
+  if (quantity >= min && quantity <= MAX_QUANTITY) return quantity;
+  const message = `A quantidade deve ser um número inteiro de ${min} a ${MAX_QUANTITY}.`;
+  throw invalid(message, { fields: { quantity: message } });
+}
+
+/** The same answer for an item that doesn't exist and for another visitor's, so that it reveals neither. */
 function noSuchItem() {
   return notFound('Esse item não está no seu carrinho.');
 }

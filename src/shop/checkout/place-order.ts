@@ -5,13 +5,11 @@ import { recordPayment } from '../../instrument/request-clock.ts';
 import { type Card, MAX_AMOUNT_CENTS } from '../../payments/gateway.ts';
 import { noteAnswer, startPayment } from '../../payments/ledger.ts';
 import { settle } from '../../payments/settle.ts';
-import { sumUp } from '../cart/rules.ts';
+import { type Cart, type CartItem, sumUp } from '../cart/cart.ts';
 import { unavailable } from '../errors.ts';
 import type { Shop } from '../route.ts';
-import type { CartItemView, CartView } from '../views.ts';
-import { countOrder, FAILED } from './count-order.ts';
 import type { Customer } from './form.ts';
-import { newOrderNumber } from './order-number.ts';
+import { countOrder, FAILED, newOrderNumber } from './order.ts';
 import { pay } from './pay.ts';
 import type { Phases } from './phases.ts';
 import {
@@ -38,12 +36,12 @@ export interface Purchase {
 export interface PaidOrder {
   outcome: 'paid';
   number: string;
-  cart: CartView;
+  cart: Cart;
 }
 
 export interface OutOfStock {
   outcome: 'out_of_stock';
-  lacking: CartItemView[];
+  lacking: CartItem[];
 }
 
 export type PlacedOrder =
@@ -250,9 +248,9 @@ async function payAndStore(
 
 /** Rolls the order back. */
 class JustSold extends Error {
-  readonly lacking: CartItemView[];
+  readonly lacking: CartItem[];
 
-  constructor(lacking: CartItemView[]) {
+  constructor(lacking: CartItem[]) {
     super('sold out while the payment was asked for');
     this.lacking = lacking;
   }
@@ -263,13 +261,13 @@ function givenUpMeanwhile(): Error {
   return unavailable('overload', { cause: new Error('the payment took so long that it was given up') });
 }
 
-function lacking(cart: CartView, stockOf: (item: CartItemView) => number): CartItemView[] {
+function lacking(cart: Cart, stockOf: (item: CartItem) => number): CartItem[] {
   return cart.items
     .filter((item) => stockOf(item) < item.quantity)
     .map((item) => ({ ...item, product: { ...item.product, stock: stockOf(item) } }));
 }
 
 /** @param stock by product id, as it is now */
-function lackingNow(cart: CartView, stock: ReadonlyMap<number, number>): CartItemView[] {
+function lackingNow(cart: Cart, stock: ReadonlyMap<number, number>): CartItem[] {
   return lacking(cart, ({ product }) => stock.get(product.id) ?? 0);
 }

@@ -1,7 +1,8 @@
 import type { Knex } from 'knex';
 import { labelQuery } from '../../db/query-labels.ts';
+import type { Cart, CartItem } from '../cart/cart.ts';
 import { ITEM_COLUMNS, type ItemRow, toItem } from '../cart/queries.ts';
-import type { CartItemView, CartView } from '../views.ts';
+import type { OrderConfirmationView } from '../views.ts';
 import type { Customer } from './form.ts';
 
 /** A cart as it was when its payment was started: what is paid is what is ordered, whatever changes meanwhile. */
@@ -9,7 +10,7 @@ export interface Reservation {
   /** Of the payment. */
   reference: string;
   cartId: string;
-  cart: CartView;
+  cart: Cart;
 }
 
 export interface NewOrder extends Reservation {
@@ -35,7 +36,7 @@ export async function findCart(
   database: Knex,
   sessionId: string,
   cartId: string | null,
-): Promise<{ id: string; ordered: boolean; items: CartItemView[] } | null> {
+): Promise<{ id: string; ordered: boolean; items: CartItem[] } | null> {
   const rows: CartRow[] = await database('carts')
     .leftJoin('cart_items', 'cart_items.cart_id', 'carts.id')
     .leftJoin('products', 'products.id', 'cart_items.product_id')
@@ -192,4 +193,64 @@ export async function findRecentNumber(database: Knex, sessionId: string, minute
     .orderBy('id', 'desc')
     .first('number');
   return row?.number ?? null;
+}
+
+/** An order as its confirmation shows it; null when the session has no such order. */
+export async function findOrder(
+  database: Knex,
+  sessionId: string,
+  number: string,
+): Promise<OrderConfirmationView['order'] | null> {
+  const order: OrderRow | undefined = await database('orders').where({ number, session_id: sessionId }).first();
+  if (!order) return null;
+  const items: OrderItemRow[] = await database('order_items')
+    .join('products', 'products.id', 'order_items.product_id')
+    .where('order_items.order_id', order.id)
+    .orderBy('order_items.product_id')
+    .select({
+      name: 'order_items.product_name',
+      slug: 'products.slug',
+      picture: 'products.picture',
+      quantity: 'order_items.quantity',
+      unitPriceCents: 'order_items.unit_price_cents',
+    });
+  return {
+    number: order.number,
+    createdAt: order.created_at,
+    items: items.map((item) => ({ ...item, totalCents: item.unitPriceCents * item.quantity })),
+    subtotalCents: order.subtotal_cents,
+    shippingCents: order.shipping_cents,
+    totalCents: order.total_cents,
+    customer: { name: `${order.first_name} ${order.last_name}`, email: order.email, mobile: order.mobile },
+    address: [order.address1, order.address2, `${order.city} – ${order.state}`, order.zip, order.country].filter(
+      Boolean,
+    ),
+  };
+}
+
+interface OrderRow {
+  id: number;
+  number: string;
+  created_at: Date;
+  subtotal_cents: number;
+  shipping_cents: number;
+  total_cents: number;
+  first_name: string;
+  last_name: string;
+  email: string;
+  mobile: string;
+  address1: string;
+  address2: string;
+  city: string;
+  state: string;
+  country: string;
+  zip: string;
+}
+
+interface OrderItemRow {
+  name: string;
+  slug: string;
+  picture: string;
+  quantity: number;
+  unitPriceCents: number;
 }

@@ -1,16 +1,16 @@
 import { MAX_AMOUNT_CENTS } from '../../payments/gateway.ts';
+import { type CartItem, sumUp } from '../cart/cart.ts';
 import { findOpenCart } from '../cart/queries.ts';
-import { sumUp } from '../cart/rules.ts';
 import { conflict, invalid, notFound, paymentDeclined } from '../errors.ts';
 import { isUuid } from '../input.ts';
 import { money } from '../money.ts';
 import type { Answer, Route, Shop, ShopRequest } from '../route.ts';
-import type { CartItemView, CheckoutPageView, Page } from '../views.ts';
-import { findOrder } from './find-order.ts';
+import type { CheckoutPageView, Page } from '../views.ts';
 import { parseCheckout, typedBefore } from './form.ts';
-import { ORDER_NUMBER } from './order-number.ts';
+import { ORDER_NUMBER } from './order.ts';
 import { followPhases } from './phases.ts';
 import { type PlacedOrder, type Purchase, placeOrder } from './place-order.ts';
+import { findOrder } from './queries.ts';
 
 export const checkoutRoutes: readonly Route[] = [
   { method: 'GET', path: '/checkout', handle: showForm },
@@ -96,7 +96,7 @@ async function answer(placed: PlacedOrder, request: ShopRequest, shop: Shop): Pr
   }
 }
 
-function stockLeft({ product, quantity }: CartItemView): string {
+function stockLeft({ product, quantity }: CartItem): string {
   if (product.stock === 0) return `${product.name} está esgotado`;
   return `de ${product.name} restam ${product.stock}, e você quer ${quantity}`;
 }

@@ -1,4 +1,10 @@
-/** The messages that survive a redirect. The cookie carries only the code, so its text is always ours. */
+/** A message that the next page shows once. */
+export interface Flash {
+  kind: 'success' | 'error' | 'info';
+  text: string;
+}
+
+/** The messages that survive a redirect. The cookie carries only the code, so the text is always the shop's. */
 export const FLASHES = {
   added: { kind: 'success', text: 'Produto adicionado ao carrinho.' },
   added_beyond_stock: {
@@ -8,7 +14,7 @@ export const FLASHES = {
   updated: { kind: 'success', text: 'Quantidade atualizada.' },
   removed: { kind: 'success', text: 'Produto removido do carrinho.' },
   cart_empty: { kind: 'info', text: 'Seu carrinho está vazio. Escolha um produto antes de finalizar.' },
-} as const satisfies Record<string, { kind: 'success' | 'error' | 'info'; text: string }>;
+} as const satisfies Record<string, Flash>;
 
 export type FlashCode = keyof typeof FLASHES;
 

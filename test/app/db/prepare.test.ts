@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test';
 import type { Knex } from 'knex';
 import { pino } from 'pino';
 import { applicationName, connect, PRIMARY, prepareDatabase } from '../../../src/db/index.ts';
-import { migrationSource } from '../../../src/db/migrations/index.ts';
+import { migrationSource } from '../../../src/db/schema.ts';
 import { testDatabase } from '../../support/database.ts';
 import { startProxy } from '../../support/proxy.ts';
 import { freePort } from '../../support/system.ts';

@@ -15,7 +15,7 @@ const BATCH = 500;
  *
  * @returns stops it; resolves when the statement under way has ended
  */
-export function keepHouse(database: Knex, log: Logger): () => Promise<void> {
+export function startCleanup(database: Knex, log: Logger): () => Promise<void> {
   let stopped = false;
   const options = { batch: BATCH, isStopped: () => stopped };
   const stops = [
@@ -47,7 +47,7 @@ export function keepHouse(database: Knex, log: Logger): () => Promise<void> {
     };
   }
 
-  return async function stopKeepingHouse() {
+  return async function stopCleanup() {
     stopped = true;
     await Promise.all(stops.map((stop) => stop()));
   };

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import type { Knex } from 'knex';
-import { removeEndedRateLimits, removeOldSessions } from '../../../src/db/housekeeping.ts';
+import { removeEndedRateLimits, removeOldSessions } from '../../../src/db/cleanup.ts';
 import { testDatabase } from '../../support/database.ts';
 
 async function session(knex: Knex, age: string, cart?: 'open' | 'ordered'): Promise<string> {

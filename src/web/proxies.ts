@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
+import { holdsCardNumber } from '../shop/payment/card-numbers.ts';
 import type { WebContext, WebMiddleware } from './state.ts';
 
 /** Headers in which each proxy may append what it was asked. Koa reads `X-Forwarded-For` by its own `maxIpsCount`. */
@@ -45,4 +47,31 @@ function ownerOf(text: string): string | null {
   // Makes of an IPv4 address that is written as IPv6 (::ffff:203.0.113.10) the IPv4 address.
   const parsed = ipaddr.process(address);
   return parsed instanceof ipaddr.IPv6 ? `${parsed.parts.slice(0, NETWORK_GROUPS).join(':')}::/64` : parsed.toString();
+}
+
+/** What a proxy's request ids look like; anything else could be an attempt to forge log lines. */
+const SANE = /^[\w.:-]{8,64}$/;
+
+/**
+ * Gives the request its id and tells the client. A trusted proxy's id is taken over; a stranger's is not, who could
+ * give all requests the id of somebody else's.
+ */
+export function identifyRequest(): WebMiddleware {
+  return async function identifyRequest(ctx, next) {
+    const given = ctx.app.proxy ? ctx.get('X-Request-Id') : '';
+    ctx.state.requestId = isSane(given) ? given : randomUUID();
+    ctx.set('X-Request-Id', ctx.state.requestId);
+    await next();
+  };
+}
+
+function isSane(id: string): boolean {
+  if (!SANE.test(id)) return false;
+  // Among random letters and digits a card's number is easily found, but seldom in one piece.
+  return /[a-z]/i.test(id) ? !id.split(/[^0-9a-z]+/i).some(isCardNumber) : !holdsCardNumber(id);
+}
+
+/** Whether digits are one card's number and nothing else. */
+function isCardNumber(text: string): boolean {
+  return /^\d+$/.test(text) && holdsCardNumber(text);
 }

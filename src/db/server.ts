@@ -1,9 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Knex } from 'knex';
 import pg from 'pg';
 import type { DatabaseConnection } from '../config.ts';
 import type { Logger } from '../log.ts';
 import { StartError } from '../start-error.ts';
+import { countInstances } from './application-name.ts';
 import { clientConfig, type Deadlines } from './connect.ts';
+import { labelQuery, NO_TABLE } from './query-labels.ts';
 import { mayPass, reasonOf, refusal, variableOf } from './refusals.ts';
 
 const SECOND = 1000;
@@ -105,4 +108,41 @@ async function askServer(connection: DatabaseConnection, options: WaitOptions): 
   } finally {
     void client.end().catch(() => {});
   }
+}
+
+/**
+ * Warns when all instances that run now may together want more connections than the server grants this user. Behind a
+ * pooler it says nothing: how many connections of the server a pooler uses is not known here.
+ *
+ * @param connections that this instance may hold; the others are taken to be like it
+ */
+export function warnOfFewConnections(facts: ServerFacts, connections: number, log: Logger): void {
+  if (facts.pooled) return;
+  const { maxConnections, reserved, roleLimit, databaseLimit, others } = facts;
+  const limits = [maxConnections - reserved, roleLimit, databaseLimit].filter((limit) => limit >= 0);
+  const granted = Math.min(...limits);
+  const instances = countInstances(others) + 1;
+  const wanted = instances * connections;
+  if (wanted <= granted) return;
+  log.warn(
+    { instances, wanted, granted, maxConnections, reserved, roleLimit, databaseLimit },
+    `${instances === 1 ? 'this instance' : `the ${instances} instances`} may want ${wanted} database connections, and the server grants ${granted}: lower WORKERS or DB_POOL_MAX, or raise max_connections`,
+  );
+}
+
+/**
+ * Asks whether the server takes writes, without writing: fails as a write would, with SQLSTATE 25006, on a hot standby and
+ * under `default_transaction_read_only`. So the pool replaces the connection (connect.ts).
+ */
+export async function askWritable(database: Knex): Promise<void> {
+  await labelQuery(
+    database.raw(`
+      do $$ begin
+        if current_setting('transaction_read_only')::boolean then
+          raise read_only_sql_transaction using message = 'the server takes no writes';
+        end if;
+      end $$`),
+    'select',
+    NO_TABLE,
+  );
 }
