@@ -1,24 +1,21 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { freePort } from '../../../test/support/system.ts';
 import { until } from '../../../test/support/wait.ts';
-import { parseStoreFileName } from '../src/store/layout.ts';
-import { type Exposition, parseExposition } from '../src/testing/index.ts';
+import { type RunningExample, startExample } from './support/example.ts';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const readme = readFileSync(join(root, 'packages/cluster-metrics/README.md'), 'utf8');
 
-const [example = '', koaExample = ''] = readme.match(/(?<=```js\n)[\s\S]*?(?=```)/g) ?? [];
+const [example = '', koaExample = '', testingExample = ''] = readme.match(/(?<=```js\n)[\s\S]*?(?=```)/g) ?? [];
 
 /** The first example, its worker's server replaced by a Koa application with the middleware of the second. */
 const exampleWithKoa = `import Koa from 'koa';
-${example.replace(', Counter,', ', Histogram,').replace(
+${example.replace('  Counter,', '  Histogram,').replace(
   / {2}const requests = [\s\S]*(?=\.listen\(8080\))/,
   () => `
   const labelNames = ['method', 'status_code'];
@@ -30,38 +27,17 @@ ${example.replace(', Counter,', ', Histogram,').replace(
   })`,
 )}`;
 
-/** Runs an example of the README, but for its ports. */
-async function startExample(t: TestContext, code: string) {
-  const [metricsPort, port] = [await freePort(), await freePort()];
+/** Runs an example of the README, on other ports. */
+async function start(t: TestContext, code: string): Promise<RunningExample> {
   // Inside the package, so that it finds it by its name, in the folder of what is built.
-  const file = join(root, `dist/example-${port}.mjs`);
-  writeFileSync(file, code.replace('9464', String(metricsPort)).replace('8080', String(port)));
-  const primary: ChildProcess = spawn(process.execPath, [file], { stdio: 'ignore' });
-  const stores = await until('its folder', () => storesOf(primary.pid as number));
-  t.after(async () => {
-    primary.kill('SIGKILL');
-    await once(primary, 'exit');
-    rmSync(file);
-    // The workers notice a moment later that they are alone.
-    rmSync(stores, { recursive: true, force: true, maxRetries: 10 });
-  });
-  return {
-    scrape: async (): Promise<Exposition> =>
-      parseExposition(await (await fetch(`http://127.0.0.1:${metricsPort}`)).text()),
-    request: async () => (await fetch(`http://127.0.0.1:${port}`)).text(),
-    pids: () => readdirSync(stores).flatMap((name) => parseStoreFileName(name)?.pid ?? []),
-  };
-}
-
-function storesOf(pid: number): string | undefined {
-  const parents = ['/dev/shm', tmpdir()].filter(existsSync);
-  return parents
-    .flatMap((parent) => readdirSync(parent).map((name) => join(parent, name)))
-    .find((path) => basename(path).startsWith(`example-${pid}-`));
+  const file = join(root, `dist/example-${randomUUID()}.mjs`);
+  writeFileSync(file, code.replace('9464', 'process.env.METRICS_PORT').replace('8080', 'process.env.PORT'));
+  t.after(() => rmSync(file));
+  return startExample(t, file);
 }
 
 test('the example runs: four workers, one of them killed, nothing lost', async (t) => {
-  const { scrape, request, pids } = await startExample(t, example);
+  const { scrape, request, pids } = await start(t, example);
   await until('four workers', async () => (await scrape()).has('cluster_metrics_worker_age_seconds{worker="4"}'));
   await until('an answer', request);
   for (let i = 1; i < 20; i++) assert.equal(await request(), 'hello');
@@ -77,7 +53,7 @@ test('the example runs: four workers, one of them killed, nothing lost', async (
 });
 
 test('the middleware for Koa runs: what is answered is counted, though its worker is killed', async (t) => {
-  const { scrape, request, pids } = await startExample(t, exampleWithKoa);
+  const { scrape, request, pids } = await start(t, exampleWithKoa);
   const counted = async () => (await scrape()).get('duration_seconds_count{method="GET",status_code="200"}');
   await until('an answer', request);
   for (let i = 1; i < 10; i++) assert.equal(await request(), 'hello');
@@ -86,6 +62,19 @@ test('the middleware for Koa runs: what is answered is counted, though its worke
 });
 
 test('the example is some twenty lines', () => {
-  const lines = example.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('import'));
+  const lines = example
+    .replaceAll(/^import [\s\S]*?;$/gm, '')
+    .split('\n')
+    .filter((line) => line.trim() !== '');
   assert.ok(lines.length <= 22, `${lines.length} lines`);
+});
+
+test('the example of the testing helper runs beside the first one', async (t) => {
+  const { request, port, metricsPort } = await start(t, example);
+  await until('an answer', request);
+  const file = join(root, `dist/example-${randomUUID()}.mjs`);
+  t.after(() => rmSync(file));
+  writeFileSync(file, testingExample.replace('9464', String(metricsPort)).replace('8080', String(port)));
+  const { status, stderr } = spawnSync(process.execPath, [file], { encoding: 'utf8' });
+  assert.equal(status, 0, stderr);
 });
