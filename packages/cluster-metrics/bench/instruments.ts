@@ -1,8 +1,8 @@
 import type { Registry } from 'prom-client';
 import { createStoreDirectory, WorkerRegistry as OurRegistry, openStore, type WorkerRegistry } from '../src/index.ts';
-import { defineRequest } from './fleet.ts';
-import type { Library, Loaded } from './mechanism.ts';
-import { latency } from './mix.ts';
+import { defineRequest } from '../workload/fleet.ts';
+import type { Library, Loaded } from '../workload/mechanism.ts';
+import { latency } from '../workload/mix.ts';
 
 /** Nanoseconds per call, by name of the call. */
 export type Costs = Record<string, number>;

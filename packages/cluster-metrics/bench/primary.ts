@@ -10,9 +10,9 @@ import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { ClusterRegistry, createStoreDirectory, openStore, WorkerRegistry } from '../src/index.ts';
+import { type Loaded, load, type Mechanism } from '../workload/mechanism.ts';
+import { declareMix } from '../workload/mix.ts';
 import type { Timing } from './client.ts';
-import { type Loaded, load, type Mechanism } from './mechanism.ts';
-import { declareMix } from './mix.ts';
 
 export interface Measurement {
   /** Milliseconds from the call until the text is there; medians. */

@@ -8,8 +8,8 @@ import { availableParallelism, cpus } from 'node:os';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { load, MECHANISMS, type Mechanism } from '../workload/mechanism.ts';
 import { type Costs, costsOfOurs, costsOfPeer } from './instruments.ts';
-import { load, MECHANISMS, type Mechanism } from './mechanism.ts';
 import type { Measurement } from './primary.ts';
 import { number, printTable } from './table.ts';
 

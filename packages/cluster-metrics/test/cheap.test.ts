@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as prom from 'prom-client';
-import { mergeStock, openFleet, startRequests } from '../bench/fleet.ts';
 import { Summary, WorkerRegistry } from '../src/index.ts';
+import { mergeStock, openFleet, startRequests } from '../workload/fleet.ts';
 
 const WORKERS = 64;
 const SAMPLES = 1_000;
