@@ -30,7 +30,7 @@ const ATTEMPTS = 5;
 const MEGABYTE = 2 ** 20;
 const MEMORY_BYTES = 400 * MEGABYTE;
 
-test('ten times the load that it can serve: bounded, refused quickly, and over when it is over', async (t) => {
+test('a shop with ten times the load that it can serve refuses quickly, stays bounded and recovers at once', async (t) => {
   const shop = await startCluster(t, { workers: 2 });
   const { workers } = await shop.status();
   const page = await shop.visitor().get('/');

@@ -32,7 +32,7 @@ async function session(knex: Knex, age: string, cart?: 'open' | 'ordered'): Prom
   return id;
 }
 
-test('sessions go when nobody will come back to them, with their carts; those with orders stay', async (t) => {
+test('sessions whose cookie has expired are removed with their carts, and sessions with orders stay', async (t) => {
   const { knex } = await testDatabase(t);
   await session(knex, '25 hours');
   await session(knex, '31 days', 'open');
@@ -49,7 +49,7 @@ test('sessions go when nobody will come back to them, with their carts; those wi
   assert.equal(await removeOldSessions(knex, { batch: 10 }), 0);
 });
 
-test('one round removes all that may go, in batches, past those that stay', async (t) => {
+test('one round removes all expired sessions in batches and skips those that stay', async (t) => {
   const { knex } = await testDatabase(t);
   for (let i = 0; i < 5; i++) {
     await session(knex, '400 days', 'ordered');
@@ -59,7 +59,7 @@ test('one round removes all that may go, in batches, past those that stay', asyn
   assert.equal((await knex('sessions').pluck('id')).length, 5);
 });
 
-test('a batch that can not be removed keeps no other', async (t) => {
+test('a batch that cannot be removed does not stop the other batches', async (t) => {
   const { knex } = await testDatabase(t);
   const stuck = await session(knex, '3 days');
   await session(knex, '2 days');
@@ -70,7 +70,7 @@ test('a batch that can not be removed keeps no other', async (t) => {
   assert.deepEqual(await knex('sessions').pluck('id'), [stuck]);
 });
 
-test('a visitor who comes back in this moment keeps the session', async (t) => {
+test('a visitor who comes back during the removal keeps the session', async (t) => {
   const { knex } = await testDatabase(t);
   const back = await session(knex, '2 days');
   await session(knex, '2 days');
@@ -89,7 +89,7 @@ async function rowsRead(knex: Knex): Promise<number> {
   return rows[0].read;
 }
 
-test('a round costs what it removes, however many stay, and whichever they share a moment with', async (t) => {
+test('the cost of a round depends on what it removes, not on how many sessions stay', async (t) => {
   const { knex } = await testDatabase(t);
   for (let i = 0; i < 3; i++) await session(knex, '400 days', 'ordered');
   await session(knex, '5 days', 'open');
@@ -115,7 +115,7 @@ test('a round costs what it removes, however many stay, and whichever they share
   assert.equal(ids.length, 4004);
 });
 
-test('a session with a cart is looked at again when its cookie has expired, and stays if its visitor came back', async (t) => {
+test('a session with a cart is checked again when its cookie has expired, and stays if its visitor came back', async (t) => {
   const { knex } = await testDatabase(t);
   const [gone, back, bought] = [
     await session(knex, '29 days', 'open'),
@@ -144,7 +144,7 @@ test('a session with a cart is looked at again when its cookie has expired, and 
   assert.equal(kept[1].kept_until, null);
 });
 
-test('ended windows of the rate limit go, the others stay', async (t) => {
+test('ended windows of the rate limit are removed, and the others stay', async (t) => {
   const { knex } = await testDatabase(t);
   const window = (address: string, ends: string) =>
     knex('rate_limits').insert({ address, posts: 1, window_ends_at: knex.raw('now() + ?::interval', [ends]) });

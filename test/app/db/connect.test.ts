@@ -43,7 +43,7 @@ async function failsInTime(work: () => PromiseLike<unknown>): Promise<Error & { 
   return failure;
 }
 
-test('counts and sums are numbers, and none is silently wrong', async (t) => {
+test('counts and sums are numbers, and a number beyond the safe range is an error', async (t) => {
   const { knex } = open(t, (await testDatabase(t)).connection);
   assert.deepEqual(await knex('products').count({ products: '*' }).max({ id: 'id' }).first(), { products: 24, id: 24 });
   const { rows } = await knex.raw('select sum(quantity) from (values (2), (3)) as items(quantity)');
@@ -51,7 +51,7 @@ test('counts and sums are numbers, and none is silently wrong', async (t) => {
   await assert.rejects(async () => knex.raw('select 9007199254740993::bigint'), RangeError);
 });
 
-test('connections are opened when needed, never more than allowed, and say whose they are', async (t) => {
+test("connections are opened when needed, at most as many as allowed, and carry the application's name", async (t) => {
   const database = await testDatabase(t);
   const { knex } = open(t, database.connection);
   const own = database.knex('pg_stat_activity').where({ application_name: 'connect test' }).count({ open: '*' });
@@ -63,14 +63,14 @@ test('connections are opened when needed, never more than allowed, and say whose
   assert.ok(used <= held && held <= 3, `${used} used, ${held} held`);
 });
 
-test('a slow statement is cut off by the server, and its connection serves on', async (t) => {
+test('a slow statement is cancelled by the server, and its connection stays in use', async (t) => {
   const { knex } = open(t, (await testDatabase(t)).connection, 1, { ...PATIENT, statement: 1_000 });
   const before = await backend(knex);
   assert.equal((await failsInTime(() => knex.raw('select pg_sleep(60)'))).code, '57014');
   assert.equal(await backend(knex), before);
 });
 
-test('a server that hangs is given up, and its connection is not used again', async (t) => {
+test('a query on a server that hangs is given up, and its connection is not used again', async (t) => {
   const { knex } = open(t, (await testDatabase(t)).connection, 1);
   const hung = await backend(knex);
   process.kill(hung, 'SIGSTOP');
@@ -79,7 +79,7 @@ test('a server that hangs is given up, and its connection is not used again', as
   assert.notEqual(await backend(knex), hung);
 });
 
-test('when one connection is found dead, those that have been as silent are not tried one after the other', async (t) => {
+test('a dead connection makes the pool drop the others that have been idle as long, instead of trying each', async (t) => {
   const { knex } = open(t, (await testDatabase(t)).connection, 3);
   const held = await Promise.all(Array.from({ length: 3 }, () => knex.transaction()));
   const dead = await Promise.all(held.map(backend));
@@ -95,7 +95,7 @@ test('when one connection is found dead, those that have been as silent are not 
   assert.ok(alive.every((pid) => !dead.includes(pid)));
 });
 
-test('a transaction on a server that hangs ends too', async (t) => {
+test('a transaction on a server that hangs is given up too', async (t) => {
   const { knex } = open(t, (await testDatabase(t)).connection, 1);
   await failsInTime(() =>
     knex.transaction(async (trx) => {
@@ -108,7 +108,7 @@ test('a transaction on a server that hangs ends too', async (t) => {
   assert.equal(await knex('products').where({ stock: 4321 }).first(), undefined);
 });
 
-test('waiting for a connection of a full pool has an end', async (t) => {
+test('a wait for a connection of a full pool ends at its deadline', async (t) => {
   const { knex } = open(t, (await testDatabase(t)).connection, 1);
   const held = await knex.transaction();
   assert.equal((await failsInTime(() => knex('products').first())).name, 'KnexTimeoutError');
@@ -116,7 +116,7 @@ test('waiting for a connection of a full pool has an end', async (t) => {
   assert.ok(await knex('products').first());
 });
 
-test('a late statement ends on the server too, and lets go of its locks', async (t) => {
+test('a late statement is cancelled on the server too and releases its locks', async (t) => {
   const database = await testDatabase(t);
   const { knex } = open(t, database.connection, 1, { ...PATIENT, statement: 300 });
   await knex('products').where({ id: 1 }).first();
@@ -127,7 +127,7 @@ test('a late statement ends on the server too, and lets go of its locks', async 
   await database.knex.raw("set lock_timeout = '5s'; update products set stock = 1 where id = 1");
 });
 
-test('what ends a late statement never hits the next one', async (t) => {
+test('the cancellation of a late statement never hits the next one', async (t) => {
   const statement = 20;
   const { knex } = open(t, (await testDatabase(t)).connection, 1, { ...PATIENT, statement });
   let late = 0;
@@ -161,7 +161,7 @@ test('a statement of a transaction and a forgotten transaction are ended by the 
   assert.deepEqual(rows, [{ statement_timeout: '0' }], "nothing of a transaction's stays on its connection");
 });
 
-test('a forgotten transaction gives its locks back, and its connection is replaced', async (t) => {
+test('a forgotten transaction releases its locks, and its connection is replaced', async (t) => {
   const database = await testDatabase(t);
   const { knex } = open(t, database.connection, 1, { ...PATIENT, idleInTransaction: 200 });
   const forgotten = await knex.transaction();
@@ -172,7 +172,7 @@ test('a forgotten transaction gives its locks back, and its connection is replac
   assert.deepEqual(await knex('products').where({ id: 1 }).pluck('stock'), [7]);
 });
 
-test('when the server gives no further connection, whoever comes waits for those that are there', async (t) => {
+test('a request waits for an open connection when the server gives no further one', async (t) => {
   const { url, knex: admin } = await testDatabase(t);
   const role = new URL(url).pathname.slice(1);
   await admin.raw(`create role ?? login password 'few' connection limit 2`, [role]);
@@ -221,7 +221,7 @@ test('an idle connection that the server ends is logged and replaced', async (t)
   assert.equal(warnings.length, 1, warnings.join('\n'));
 });
 
-test('a server that is not there, or never answers, fails in time', async (t) => {
+test('a query to a server that is absent or never answers fails in time', async (t) => {
   const silent = createServer((socket) => socket.resume());
   silent.listen(0, '127.0.0.1');
   await once(silent, 'listening');
@@ -233,7 +233,7 @@ test('a server that is not there, or never answers, fails in time', async (t) =>
   assert.equal((await failsInTime(() => open(t, parts).knex.raw('select 1'))).code, 'ECONNREFUSED');
 });
 
-test('a statement is prepared once on each connection, and only so many are', async (t) => {
+test('a statement is prepared once on each connection, up to a limit', async (t) => {
   const { knex } = open(t, (await testDatabase(t)).connection, 1);
   const prepared = async () => (await knex.raw('select count(*) as count from pg_prepared_statements')).rows[0].count;
   assert.equal(await prepared(), 0);
@@ -246,7 +246,7 @@ test('a statement is prepared once on each connection, and only so many are', as
   assert.equal(await prepared(), 200);
 });
 
-test('prepared statements go on when a migration changes what they return', async (t) => {
+test('prepared statements still work after a migration changes what they return', async (t) => {
   const database = await testDatabase(t);
   const { knex } = open(t, database.connection);
   const migrate = (type: string) => database.knex.raw(`alter table products alter column slug type ${type}`);
@@ -266,7 +266,7 @@ test('prepared statements go on when a migration changes what they return', asyn
   await knex.transaction(async (transaction) => assert.deepEqual(await find(transaction), product));
 });
 
-test('what breaks a connection under a statement is a failure of the database, whatever its code', async (t) => {
+test('an error that breaks the connection of a statement is a database failure, whatever its code', async (t) => {
   const { knex } = open(t, (await testDatabase(t)).connection, 1);
   let used: pg.Client | undefined;
   poolOf(knex).on('acquireSuccess', (_eventId, connection) => {
@@ -296,7 +296,7 @@ test('what breaks a connection under a statement is a failure of the database, w
   }
 });
 
-test('neither a wrong statement nor values that can not be sent or read are a failure of the database', async (t) => {
+test('a wrong statement and values that cannot be sent or read are no database failures', async (t) => {
   const { knex } = open(t, (await testDatabase(t)).connection, 1);
   const self = { toPostgres: () => self };
   for (const [sql, value] of [
@@ -310,7 +310,7 @@ test('neither a wrong statement nor values that can not be sent or read are a fa
   }
 });
 
-test('a server that has no transaction ids left for writes has failed', async (t) => {
+test('a server without transaction ids for writes is a database failure', async (t) => {
   const { knex } = open(t, (await testDatabase(t)).connection, 1);
   const refused = `do $$ begin raise program_limit_exceeded using message = 'not accepting commands'; end $$`;
   assert.ok(isDatabaseFailure(await failsInTime(() => knex.raw(refused))));

@@ -27,7 +27,7 @@ async function running(t: TestContext, knex: Knex, ...keys: string[]): Promise<s
   return warnings;
 }
 
-test('an instance whose keys are none of the others is told so, with what to set', async (t) => {
+test('an instance that shares no session key with the others logs a warning that says what to set', async (t) => {
   const { knex } = await testDatabase(t);
   assert.deepEqual(await running(t, knex, OLD), []);
   const warnings = await running(t, knex, OTHER);
@@ -38,12 +38,12 @@ test('an instance whose keys are none of the others is told so, with what to set
   for (const key of [OLD, OTHER]) assert.ok(!stored.includes(key));
 });
 
-test('instances that share any key, as while keys are changed, are not', async (t) => {
+test('instances that share a session key, as during a rotation, log no warning', async (t) => {
   const { knex } = await testDatabase(t);
   for (const keys of [[OLD], [OLD], [NEW, OLD], [OLD, NEW]]) assert.deepEqual(await running(t, knex, ...keys), []);
 });
 
-test('instances that have left, or were not heard of for long, count no more', async (t) => {
+test('instances that have left or have long been silent no longer count', async (t) => {
   const { knex } = await testDatabase(t);
   await (await start(knex, OLD)).leave();
   assert.deepEqual(await knex('instances').select(), []);
@@ -52,7 +52,7 @@ test('instances that have left, or were not heard of for long, count no more', a
   assert.deepEqual(await running(t, knex, NEW), []);
 });
 
-test('a shop whose list of instances can not be kept starts and stops as ever', async (t) => {
+test('a shop that cannot keep its list of instances starts and stops as usual', async (t) => {
   const { knex } = await testDatabase(t);
   await knex.raw('drop table instances');
   const { warnings, leave } = await start(knex, OLD);

@@ -28,7 +28,7 @@ async function emptyDatabase(t: TestContext) {
   return { connection, knex };
 }
 
-test('prepares an empty database, whoever else does so at the same time', async (t) => {
+test('several instances may prepare an empty database at the same time', async (t) => {
   const { connection, knex } = await emptyDatabase(t);
   await Promise.all(Array.from({ length: 4 }, () => prepareDatabase(connection, { log })));
   assert.deepEqual(await knex('products').count({ products: '*' }).first(), { products: 24 });
@@ -36,7 +36,7 @@ test('prepares an empty database, whoever else does so at the same time', async 
   assert.deepEqual(await knex('knex_migrations').orderBy('id').pluck('name'), names);
 });
 
-test('migrates down to nothing and up again', async (t) => {
+test('the migrations run down to an empty database and up again', async (t) => {
   const { knex } = await testDatabase(t);
   await knex.migrate.rollback({ migrationSource }, true);
   const tables = await knex('pg_tables').where({ schemaname: 'public' }).orderBy('tablename').pluck('tablename');
@@ -45,7 +45,7 @@ test('migrates down to nothing and up again', async (t) => {
   assert.deepEqual(await knex('products').select(), []);
 });
 
-test('adds what is missing and leaves what is there', async (t) => {
+test('preparing adds what is missing and leaves what exists', async (t) => {
   const { connection, knex } = await testDatabase(t);
   await knex('products').where({ id: 1 }).update({ stock: 0, price_cents: 1, name: 'Renomeada' });
   await knex('products').where({ id: 24 }).delete();
@@ -64,7 +64,7 @@ test('adds what is missing and leaves what is there', async (t) => {
   assert.equal(added?.id, id + 1);
 });
 
-test('takes up what a crashed instance left half-way', async (t) => {
+test('preparing completes what a crashed instance left half done', async (t) => {
   const { connection, knex } = await emptyDatabase(t);
   await prepareDatabase(connection, { log });
   await knex.migrate.rollback({ migrationSource }, true);
@@ -74,7 +74,7 @@ test('takes up what a crashed instance left half-way', async (t) => {
   assert.deepEqual(await knex('knex_migrations_lock').pluck('is_locked'), [0]);
 });
 
-test('serves a database that a later release has migrated, as it is', async (t) => {
+test('a database that a later release has migrated is used unchanged', async (t) => {
   const { connection, knex } = await testDatabase(t);
   await knex('knex_migrations').insert({ name: '9999-later', batch: 2, migration_time: new Date() });
   await knex('products').where({ id: 24 }).delete();
@@ -84,7 +84,7 @@ test('serves a database that a later release has migrated, as it is', async (t) 
   assert.equal(await knex('products').where({ id: 24 }).first(), undefined, 'its catalogue is that release’s');
 });
 
-test('refuses a database that no release has made like this', async (t) => {
+test('a database that no release has made like this is refused', async (t) => {
   const { connection, knex } = await testDatabase(t);
   const name = await knex('knex_migrations').max('name as last').first<{ last: string }>();
   for (const between of ['0001-a-branch', 'garbage']) {
@@ -96,7 +96,7 @@ test('refuses a database that no release has made like this', async (t) => {
   await assert.rejects(prepareDatabase(connection, { log }), /it has 9999-later and lacks \d{4}-/);
 });
 
-test('refuses an encoding in which texts go wrong, and says how to make the right database', async (t) => {
+test('an encoding that spoils texts is refused with the statement that makes the right database', async (t) => {
   const { url, knex: maker } = await testDatabase(t);
   for (const encoding of ['SQL_ASCII', 'LATIN1']) {
     const other = new URL(url);
@@ -115,7 +115,7 @@ test('refuses an encoding in which texts go wrong, and says how to make the righ
   }
 });
 
-test('a role that lacks rights is told which statement gives them', async (t) => {
+test('the error for a role without rights names the statement that grants them', async (t) => {
   const { connection, knex } = await emptyDatabase(t);
   const { asUser, asParts, role, name } = await withRole(t, connection.url, knex);
 
@@ -148,7 +148,7 @@ test('a role that lacks rights is told which statement gives them', async (t) =>
   });
 });
 
-test("another program's tables, and those that another role has made, are told, and stay as they are", async (t) => {
+test('tables of another program or another role are reported and stay unchanged', async (t) => {
   const { connection, knex } = await emptyDatabase(t);
   for (const theirs of [
     'table products (mine int)',
@@ -200,7 +200,7 @@ function isSentence({ name, message }: Error): true {
   return true;
 }
 
-test('waits for a server to take writes again', async (t) => {
+test('preparing waits until a server accepts writes again', async (t) => {
   const { url, connection, knex } = await testDatabase(t);
   const name = new URL(url).pathname.slice(1);
   await knex.raw('alter database ?? set default_transaction_read_only = on', [name]);
@@ -212,7 +212,7 @@ test('waits for a server to take writes again', async (t) => {
   await prepared;
 });
 
-test('says at the start when the server grants fewer connections than all instances may want', async (t) => {
+test('preparing warns when the server grants fewer connections than all instances may want', async (t) => {
   const { connection, knex } = await testDatabase(t);
   async function warnings(connections: number): Promise<Record<string, unknown>[]> {
     const lines: string[] = [];
@@ -237,7 +237,7 @@ test('says at the start when the server grants fewer connections than all instan
   assert.match(String(together?.msg), /the 2 instances may want/);
 });
 
-test('waits for another that changes the schema, but not for ever', async (t) => {
+test('preparing waits for another instance that changes the schema, up to a limit', async (t) => {
   const { connection, knex } = await testDatabase(t);
   const lock = await knex.transaction();
   const { rows } = await lock.raw(
@@ -254,7 +254,7 @@ test('waits for another that changes the schema, but not for ever', async (t) =>
   await waiting;
 });
 
-test('waits for a server that is still starting', async (t) => {
+test('preparing waits for a server that is still starting', async (t) => {
   const { url } = await testDatabase(t);
   const late = new URL(url);
   late.port = String(await freePort());
@@ -268,7 +268,7 @@ test('waits for a server that is still starting', async (t) => {
   await prepared;
 });
 
-test('gives up on a server that never comes, and at once where waiting does not help', async (t) => {
+test('preparing gives up on a server that never answers, and at once where waiting does not help', async (t) => {
   const { url } = await testDatabase(t);
   const nowhere = { host: '127.0.0.1', port: 1, user: 'a', password: 'secret-b', database: 'c' };
   await assert.rejects(prepareDatabase(nowhere, { log, patienceMs: 300 }), (error: Error) => {

@@ -41,7 +41,7 @@ function order(session: string, cart: string) {
   };
 }
 
-test('the catalogue is on the shelves, in its order', async (t) => {
+test('a new database holds the catalogue in its order', async (t) => {
   const { knex } = await testDatabase(t);
   const products = await knex('products').orderBy('id').select<{ id: number; slug: string }[]>('id', 'slug');
   assert.deepEqual(
@@ -63,7 +63,7 @@ test('names sort as Brazilians sort them', async (t) => {
   );
 });
 
-test('a product costs something and its stock is never below zero', async (t) => {
+test('a product has a price above zero and a stock of zero or more', async (t) => {
   const { knex } = await testDatabase(t);
   const product = knex('products').where({ id: 1 });
   await refused(product.clone().update({ stock: -1 }), CHECK, 'products_stock_not_negative');
@@ -75,7 +75,7 @@ test('a product costs something and its stock is never below zero', async (t) =>
   );
 });
 
-test('money is whole cents', async (t) => {
+test('amounts of money are whole cents', async (t) => {
   const { knex } = await testDatabase(t);
   await assert.rejects(async () => knex('products').where({ id: 1 }).update({ price_cents: '19.9' }), {
     code: '22P02',
@@ -100,7 +100,7 @@ test('a session has one open cart, and any number of ordered ones', async (t) =>
   await knex('carts').insert({ session_id: session, status: 'ordered' });
 });
 
-test('a cart makes one order, whose sum adds up', async (t) => {
+test("a cart makes one order, and the order's sums add up", async (t) => {
   const { knex } = await testDatabase(t);
   const { session, cart } = await openCart(knex);
   await refused(knex('orders').insert({ ...order(session, cart), total_cents: 5999 }), CHECK, 'orders_total_adds_up');
@@ -124,7 +124,7 @@ test('a cart makes one order, whose sum adds up', async (t) => {
   await refused(knex('order_items').insert({ ...item, quantity: 1 }), UNIQUE, 'order_items_pkey');
 });
 
-test('a session goes with its carts, but not when it has ordered', async (t) => {
+test('a session is deleted with its carts unless it has ordered', async (t) => {
   const { knex } = await testDatabase(t);
   const browsing = await openCart(knex);
   await knex('cart_items').insert({ cart_id: browsing.cart, product_id: 1, quantity: 1 });

@@ -53,7 +53,7 @@ async function operations(app: MeasuredApp, work: () => Promise<unknown>): Promi
   return counted;
 }
 
-test('each operation counts once, under the operation and table of its builder', async (t) => {
+test('each query counts once under the operation and table of its builder', async (t) => {
   const app = await measuredDatabase(t);
   const { database } = app;
   const counted = await operations(app, async () => {
@@ -143,7 +143,7 @@ test("a transaction's begin is timed until its answer, not until the next query"
   assert.ok(scrape.of(`${DURATION}_sum`, { operation: 'commit' }) < 0.9);
 });
 
-test('a query that fails counts as well', async (t) => {
+test('a failed query is counted', async (t) => {
   const app = await measuredDatabase(t);
   const { database } = app;
   await database('things').insert({ name: 'a' });
@@ -154,20 +154,20 @@ test('a query that fails counts as well', async (t) => {
   assert.deepEqual(counted, { 'insert things': 1, 'select things': 1 });
 });
 
-test('a query that was given up counts once, when its connection is given back', async (t) => {
+test('a query that was given up is counted once, when its connection is released', async (t) => {
   const app = await measuredDatabase(t);
   const sleeping = labelQuery(app.database.raw('select pg_sleep(1)'), 'select', 'things').timeout(100);
   assert.deepEqual(await operations(app, () => assert.rejects(sleeping, /timeout/)), { 'select things': 1 });
 });
 
-test("a query's seconds are the database's", async (t) => {
+test("a query's duration is the time in the database", async (t) => {
   const app = await measuredDatabase(t);
   await labelQuery(app.database.raw('select pg_sleep(0.2)'), 'select', 'things');
   const seconds = (await app.scrape()).of(`${DURATION}_sum`, { operation: 'select', table: 'things' });
   assert.ok(seconds >= 0.2 && seconds < 1, `${seconds} s`);
 });
 
-test('queries of a request that overlap are counted each, but their time once', async (t) => {
+test('overlapping queries of a request are each counted, and their time counts once', async (t) => {
   const app = await measuredDatabase(t, (database) =>
     Promise.all([1, 2, 3].map(() => labelQuery(database.raw('select pg_sleep(0.3)'), 'select', 'things'))),
   );
@@ -181,7 +181,7 @@ test('queries of a request that overlap are counted each, but their time once', 
   assert.ok(Math.abs(scrape.of(SPENT, { route: '/' }) - whole) < 1e-9);
 });
 
-test("one request's time in the database is not another's", async (t) => {
+test('the database time of one request does not count for another', async (t) => {
   const app = await measuredDatabase(t, (database) => Promise.resolve(database.raw('select pg_sleep(0.3)')));
   const slow = fetch(app.url);
   await Promise.all(Array.from({ length: 20 }, () => fetch(`${app.url}/nowhere`)));
@@ -191,7 +191,7 @@ test("one request's time in the database is not another's", async (t) => {
   assert.equal(scrape.of(SPENT, { route: 'unmatched', spent: 'db' }), 0);
 });
 
-test('an exhausted pool shows who waits, and the wait is the request time db_wait', async (t) => {
+test('an exhausted pool shows its pending requests, and their wait is the request time db_wait', async (t) => {
   const app = await measuredDatabase(t, (database) => database('things').select());
   const connections = async (state: string) => (await app.scrape()).of('shop_db_connections', { state });
   const held = await Promise.all([1, 2, 3].map(() => app.database.transaction()));
@@ -210,7 +210,7 @@ test('an exhausted pool shows who waits, and the wait is the request time db_wai
   assert.ok(wait > 0.2 && wait <= 2 * waitedSeconds, `${wait} s of ${waitedSeconds} s`);
 });
 
-test('a wait for a connection that fails is db_wait too, and no operation', async (t) => {
+test('a failed wait for a connection is db_wait too, and no operation', async (t) => {
   const app = await measuredDatabase(t, (database) => database('things').select());
   const held = await Promise.all([1, 2, 3].map(() => app.database.transaction()));
   assert.deepEqual(await operations(app, () => fetch(app.url)), {});
@@ -219,7 +219,7 @@ test('a wait for a connection that fails is db_wait too, and no operation', asyn
   for (const transaction of held) await transaction.rollback();
 });
 
-test('nothing is counted once the instruments are taken off', async (t) => {
+test('nothing is counted after the instruments are removed', async (t) => {
   const app = await measuredDatabase(t);
   const again = instrumentKnex(app.database, app.metrics);
   assert.deepEqual(await operations(app, () => app.database('things').select()), { 'select things': 2 });

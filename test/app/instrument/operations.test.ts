@@ -11,7 +11,7 @@ import { CUSTOMER, DECLINED_CARD } from '../../support/visitor.ts';
 import { whenDone } from '../../support/wait.ts';
 import { measuredWorker } from '../../support/worker-metrics.ts';
 
-test('the list of database operations is what the shop does, no more and no less', async (t) => {
+test('the list of database operations holds exactly the operations of the shop', async (t) => {
   const { connection, knex } = await testDatabase(t);
   const log = createLog({ logLevel: 'silent' }, 'test');
   const database = connect(connection, { poolMax: 3, applicationName: 'test', log });

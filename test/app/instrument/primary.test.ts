@@ -65,7 +65,7 @@ async function addSession(
   if (cart !== 'empty') await database('cart_items').insert({ cart_id: row.id, product_id: 1, quantity: 2 });
 }
 
-test('the first scrape already tells the truth', async (t) => {
+test('the first scrape has the right values', async (t) => {
   const { url, knex } = await testDatabase(t);
   await addSession(knex, { cart: 'filled' });
 
@@ -86,7 +86,7 @@ test('the first scrape already tells the truth', async (t) => {
   assert.equal(primary.databaseUp(), true);
 });
 
-test('sessions count by when they were seen, carts when open and filled', async (t) => {
+test('sessions count when they were seen recently, and cart sessions when their cart is open and not empty', async (t) => {
   const { url } = await testDatabase(t);
   const { database, scrape } = await measuredPrimary(t, url);
   await addSession(database, {});
@@ -124,7 +124,7 @@ for (const [trouble, strike, heal] of [
   ['gone', 'refuse', 'accept'],
   ['silent', 'block', 'unblock'],
 ] as const) {
-  test(`a database that is ${trouble} makes its gauges unknown, and no scrape slow`, async (t) => {
+  test(`a database that is ${trouble} makes its gauges NaN and slows no scrape`, async (t) => {
     const { url } = await testDatabase(t);
     const proxy = await startProxy(t, url);
     const { primary, scrape } = await measuredPrimary(t, proxy.url);
@@ -153,7 +153,7 @@ for (const [trouble, strike, heal] of [
   });
 }
 
-test('while the counts can not be read, they become unknown, and the database is up', async (t) => {
+test('the gauges are NaN while the counts cannot be read, and shop_db_up stays 1', async (t) => {
   const { url, knex } = await testDatabase(t);
   const lines: string[] = [];
   const { primary, scrape } = await measuredPrimary(t, url, (line) => lines.push(line));
@@ -174,7 +174,7 @@ test('while the counts can not be read, they become unknown, and the database is
   await until('two sessions', async () => (await scrape()).of('shop_active_sessions') === 2);
 });
 
-test('a database that has no room for a reading is read all the same', async (t) => {
+test('the gauges are read from a database that has no room to store the reading', async (t) => {
   const { url, knex } = await testDatabase(t);
   const { scrape } = await measuredPrimary(t, url);
   await addSession(knex, {});
@@ -188,7 +188,7 @@ test('a database that has no room for a reading is read all the same', async (t)
   assert.equal(full.of('shop_payments_unsettled'), 0);
 });
 
-test('workers show in their states, and their restarts and crashes count', async (t) => {
+test('workers are shown by state, and their restarts and crashes are counted', async (t) => {
   const { url } = await testDatabase(t);
   const { primary, places, scrape } = await measuredPrimary(t, url);
   const workers = async () => {
@@ -209,7 +209,7 @@ test('workers show in their states, and their restarts and crashes count', async
   assert.equal(scraped.of('shop_errors_total', { type: 'worker_crash', route: 'none' }), 1);
 });
 
-test('the host CPU is a part of the whole machine', async (t) => {
+test('the host CPU gauge is a share of the whole machine', async (t) => {
   const { url } = await testDatabase(t);
   const { scrape } = await measuredPrimary(t, url);
   const spinning = setInterval(() => {
@@ -221,7 +221,7 @@ test('the host CPU is a part of the whole machine', async (t) => {
   assert.ok(usage > 0 && usage <= 1, String(usage));
 });
 
-test('the host CPU is unknown before the second sample, and where the system counts nothing', async (t) => {
+test('the host CPU gauge is NaN before the second sample and where the system counts nothing', async (t) => {
   const registry = new WorkerRegistry();
   const usage = new Gauge({ name: 'usage', help: 'help', registers: [registry] });
   const shown = async () => parseExposition(await registry.metrics()).of('usage');
@@ -240,7 +240,7 @@ test('the host CPU is unknown before the second sample, and where the system cou
   await until('a share', async () => (await shown()) === 0.25);
 });
 
-test('/proc/stat: idle and I/O wait are not busy, and guest time counts once', () => {
+test('idle and I/O wait time of /proc/stat is not busy, and guest time counts once', () => {
   assert.deepEqual(parseProcStat('cpu  100 20 30 400 50 6 7 8 90 9\ncpu0 1 1 1 1\n'), { busy: 171, total: 621 });
   assert.throws(() => parseProcStat('nonsense'));
 });

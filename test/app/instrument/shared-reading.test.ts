@@ -58,7 +58,7 @@ async function anItem(knex: Knex, session: string): Promise<number> {
   return item?.id ?? 1;
 }
 
-test('the kept counts are what counting one by one gives, whatever changes and however much at once', async (t) => {
+test('the kept counts equal a full count after any changes', async (t) => {
   const { knex } = await testDatabase(t);
   const sessions = Array.from({ length: 12 }, () => randomUUID());
   await knex('sessions').insert(sessions.map((id) => ({ id })));
@@ -83,7 +83,7 @@ test('the kept counts are what counting one by one gives, whatever changes and h
   assert.deepEqual(await readSessions(knex), { active: 0, withCart: 0 });
 });
 
-test('what was there before the counts is counted', async (t) => {
+test('rows that are older than the counts are counted', async (t) => {
   const { knex } = await testDatabase(t);
   const { down, up } = await import('../../../src/db/migrations/0004-session-counts.ts');
   await knex.transaction(down);
@@ -103,7 +103,7 @@ function instances(t: TestContext, url: string, count: number): Knex[] {
   });
 }
 
-test('of many instances one takes a reading, and all have it', async (t) => {
+test('one of many instances takes a reading, and all instances have it', async (t) => {
   const { url, knex } = await testDatabase(t);
   const all = instances(t, url, 8);
   let taken = 0;
@@ -136,7 +136,7 @@ test('of many instances one takes a reading, and all have it', async (t) => {
   });
 });
 
-test('an instance that dies while it takes a reading leaves it to the next', async (t) => {
+test('an instance that dies while it takes a reading leaves it to the next instance', async (t) => {
   const { url, knex } = await testDatabase(t);
   const [dying, next] = instances(t, url, 2) as [Knex, Knex];
   const dies = takeReading(dying, 'test', async (transaction) => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { dump, startShop } from '../../support/shop.ts';
 
-test('40 concurrent adds count 40, over two workers and from the very first', async (t) => {
+test('40 concurrent adds on two workers count 40, from the first one on', async (t) => {
   const one = await startShop(t);
   const two = await one.another();
   const shopper = one.visitor();
@@ -24,7 +24,7 @@ test('40 concurrent adds count 40, over two workers and from the very first', as
   );
 });
 
-test('a cart takes 99 of a product and not one more', async (t) => {
+test('a cart holds at most 99 units of a product', async (t) => {
   const shop = await startShop(t);
   const shopper = shop.visitor();
   await shopper.post('/add_to_cart/1', { quantity: 99 });
@@ -41,7 +41,7 @@ test('a cart takes 99 of a product and not one more', async (t) => {
   assert.equal(metrics.of('shop_errors_total', { type: 'conflict', route: '/add_to_cart/:id' }), 1);
 });
 
-test('a product that is sold out can not be added', async (t) => {
+test('a product that is sold out cannot be added', async (t) => {
   const shop = await startShop(t);
   await shop.knex('products').where('id', 1).update({ stock: 0 });
   const refused = await shop.visitor().post('/add_to_cart/1', { quantity: 1 });
@@ -50,7 +50,7 @@ test('a product that is sold out can not be added', async (t) => {
   assert.equal((await shop.knex('carts')).length, 0);
 });
 
-test('more than the stock may be in a cart, and the shopper is told', async (t) => {
+test('a cart may hold more than the stock, and the page says so', async (t) => {
   const shop = await startShop(t);
   await shop.knex('products').where('id', 1).update({ stock: 2 });
   const shopper = shop.visitor();
@@ -95,7 +95,7 @@ test('a quantity that is no whole number from 1 to 99 is refused and changes not
   assert.equal(await dump(shop.knex), before);
 });
 
-test('quantities change, zero removes, and removing removes', async (t) => {
+test('a new quantity replaces the old one, and zero or a removal deletes the item', async (t) => {
   const shop = await startShop(t);
   const shopper = shop.visitor();
   await shopper.post('/add_to_cart/1', { quantity: 3 });
@@ -114,7 +114,7 @@ test('quantities change, zero removes, and removing removes', async (t) => {
   assert.equal((await shopper.post(`/remove_item/${second.id}`, {})).status, 404);
 });
 
-test('nobody reaches into the cart of someone else', async (t) => {
+test('a shopper cannot change the cart of another shopper', async (t) => {
   const shop = await startShop(t);
   const [ana, bia] = [shop.visitor(), shop.visitor()];
   await ana.post('/add_to_cart/1', { quantity: 2 });

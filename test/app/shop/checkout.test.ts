@@ -16,7 +16,7 @@ async function withCart(shop: TestShop, quantity = 1): Promise<{ shopper: Visito
   return { shopper, cart };
 }
 
-test('a declined card keeps the cart, and the form without the card', async (t) => {
+test('a declined card keeps the cart and all of the form except the card', async (t) => {
   const shop = await startShop(t);
   const { shopper, cart } = await withCart(shop, 2);
   const before = await dump(shop.knex);
@@ -66,7 +66,7 @@ for (const sendsCart of [true, false]) {
   });
 }
 
-test('ten shoppers race for the last unit: one gets it', async (t) => {
+test('one of ten shoppers who race for the last unit gets it', async (t) => {
   const one = await startShop(t);
   const two = await one.another();
   await one.knex('products').where('id', 1).update({ stock: 1 });
@@ -83,7 +83,7 @@ test('ten shoppers race for the last unit: one gets it', async (t) => {
   assert.equal((await one.knex('carts').where('status', 'open')).length, 9);
 });
 
-test('two products in opposite order never block each other', async (t) => {
+test('orders of two products in opposite order never block each other', async (t) => {
   const shop = await startShop(t);
   const buyers = await Promise.all(
     // As many as work at a time, so nobody stands in line.
@@ -98,7 +98,7 @@ test('two products in opposite order never block each other', async (t) => {
   assert.equal((await shop.knex('orders')).length, buyers.length);
 });
 
-test('what is not in stock is not sold, and nothing changes', async (t) => {
+test('an order beyond the stock is refused and changes nothing', async (t) => {
   const shop = await startShop(t);
   const { shopper, cart } = await withCart(shop, 3);
   await shop.knex('products').where('id', 1).update({ stock: 2 });
@@ -110,7 +110,7 @@ test('what is not in stock is not sold, and nothing changes', async (t) => {
   assert.equal((await shop.metrics()).of('shop_orders_total', { outcome: 'out_of_stock' }), 1);
 });
 
-test('an empty cart has nothing to order', async (t) => {
+test('an empty cart cannot be ordered', async (t) => {
   const shop = await startShop(t);
   const shopper = shop.visitor();
   assert.equal((await shopper.get('/checkout')).location, '/cart');
@@ -179,7 +179,7 @@ test('every mistake in the form is named, and nothing changes', async (t) => {
   assert.equal((await shop.metrics()).of('shop_errors_total', { type: 'validation' }), wrong.length * 2 + 2);
 });
 
-test("a card's number in any stored field is refused, and shown nowhere", async (t) => {
+test("a card's number in any stored field is refused and never shown", async (t) => {
   const shop = await startShop(t);
   const { shopper, cart } = await withCart(shop);
   const before = await dump(shop.knex);
@@ -214,7 +214,7 @@ test("a card's number in any stored field is refused, and shown nowhere", async 
   assert.equal((await shopper.post('/checkout', { ...CUSTOMER, cart })).status, 302);
 });
 
-test('plausible addresses and spellings of a card are taken', async (t) => {
+test('plausible addresses and spellings of a card are accepted', async (t) => {
   const shop = await startShop(t);
   const plausible: Record<string, string>[] = [
     { state: 'CA', zip: '12345', country: 'United States', mobile: '+1 (555) 123-4567' },
@@ -241,7 +241,7 @@ test('plausible addresses and spellings of a card are taken', async (t) => {
   assert.equal((await shop.knex('orders').orderBy('id', 'desc').first()).country, 'Brasil');
 });
 
-test('what a shopper types is shown as text', async (t) => {
+test('text that a shopper types is shown as text', async (t) => {
   const shop = await startShop(t);
   const { shopper } = await withCart(shop);
   const nasty = { first_name: '<script>alert(1)</script>', city: '"><img src=x onerror=alert(1)>' };
@@ -256,7 +256,7 @@ test('what a shopper types is shown as text', async (t) => {
   }
 });
 
-test('a payment provider that hangs or fails costs a 503 and no order, and a late approval is given back', async (t) => {
+test('a payment provider that hangs or fails causes a 503 and no order, and a late approval is cancelled', async (t) => {
   let approve: ((value: { approved: true }) => void) | undefined;
   let failing = false;
   const payments = testProvider({
@@ -296,7 +296,7 @@ test('a payment provider that hangs or fails costs a 503 and no order, and a lat
   assert.equal(metrics.of('shop_checkout_phase_duration_seconds_count', { phase: 'payment' }), 2);
 });
 
-test('while the payment provider hangs, whoever does not pay is served as usual', async (t) => {
+test('other pages are served as usual while the payment provider hangs', async (t) => {
   const payments = testProvider({ authorize: () => new Promise(() => {}) });
   const shop = await startShop(t, { payments });
   const payers = await Promise.all(Array.from({ length: 30 }, () => withCart(shop)));
@@ -328,7 +328,7 @@ test('while the payment provider hangs, whoever does not pay is served as usual'
   assert.equal((await shop.knex('carts').where('status', 'open')).length, payers.length);
 });
 
-test('a payment whose order can not be written is given back, and a failure to do so hides no other', async (t) => {
+test('a payment whose order cannot be written is cancelled, and a failed cancellation hides no other error', async (t) => {
   const payments = testProvider({ cancel: () => Promise.reject(new Error('provider down')) });
   const shop = await startShop(t, { payments });
   const { shopper } = await withCart(shop);
@@ -344,7 +344,7 @@ test('a payment whose order can not be written is given back, and a failure to d
   assert.ok(!shop.log().includes(CUSTOMER.address1));
 });
 
-test('while a payment is given back for what was sold just before, nobody waits: neither this shopper nor the next', async (t) => {
+test('neither this shopper nor the next one waits while the payment for a sold-out product is cancelled', async (t) => {
   let soldOut = true;
   let failCancel = () => {};
   const payments = testProvider({

@@ -17,7 +17,7 @@ const log = pino({ level: 'silent' });
 const setPrice = (shop: TestShop, price_cents: number) =>
   shop.knex('products').where({ id: 1 }).update({ price_cents });
 
-test('what the form does not show is not charged: another price, or more units', async (t) => {
+test('a checkout whose total the form did not show, for another price or more units, is refused and not charged', async (t) => {
   const payments = testProvider();
   const shop = await startShop(t, { payments });
   const { shopper, hidden } = await atCheckout(shop);
@@ -46,7 +46,7 @@ test('what the form does not show is not charged: another price, or more units',
   assert.equal(metrics.of('shop_orders_total'), 1, 'the form that was too old is no attempt');
 });
 
-test('a repeated submit finds its order, whatever things cost by then', async (t) => {
+test('a repeated submit finds its order, even if prices have changed', async (t) => {
   const shop = await startShop(t);
   const { shopper, hidden } = await atCheckout(shop);
   const { location } = await shopper.post('/checkout', { ...CUSTOMER, ...hidden });
@@ -54,7 +54,7 @@ test('a repeated submit finds its order, whatever things cost by then', async (t
   assert.equal((await shopper.post('/checkout', { ...CUSTOMER, ...hidden })).location, location);
 });
 
-test('any amount but the total is another total', async (t) => {
+test('every amount except the total is a wrong total', async (t) => {
   const { shopper, hidden } = await atCheckout(await startShop(t));
   for (const total of ['0', '1', '9'.repeat(16), '9'.repeat(19)]) {
     const refused = await shopper.post('/checkout', { ...CUSTOMER, ...hidden, total_cents: total });
@@ -63,7 +63,7 @@ test('any amount but the total is another total', async (t) => {
   }
 });
 
-test('a total that is no amount is refused, one that is absent is not missed', async (t) => {
+test('a total that is no amount is refused, and a missing one is accepted', async (t) => {
   const shop = await startShop(t);
   const { shopper, hidden } = await atCheckout(shop);
   const before = await dump(shop.knex);
@@ -77,7 +77,7 @@ test('a total that is no amount is refused, one that is absent is not missed', a
   assert.equal((await shopper.post('/checkout', { ...CUSTOMER, cart: hidden.cart })).status, 302);
 });
 
-test('what was reserved is charged and ordered, whatever changes while the provider answers', async (t) => {
+test('the reserved cart is charged and ordered, whatever changes while the provider answers', async (t) => {
   let shopper: Visitor | undefined;
   const payments = testProvider({
     async authorize() {
@@ -119,7 +119,7 @@ test('what was reserved is charged and ordered, whatever changes while the provi
   );
 });
 
-test('amounts go far beyond 2^31 cents, to the greatest that a payment can have', async (t) => {
+test('amounts may exceed 2^31 cents, up to the greatest that a payment can have', async (t) => {
   const payments = testProvider();
   const shop = await startShop(t, { payments });
   await setPrice(shop, 25_000_000);
@@ -142,7 +142,7 @@ test('amounts go far beyond 2^31 cents, to the greatest that a payment can have'
   assert.equal((await (await atCheckout(shop)).shopper.post('/checkout', CUSTOMER)).status, 302);
 });
 
-test('identities go beyond 2^31', async (t) => {
+test('ids may exceed 2^31', async (t) => {
   const shop = await startShop(t);
   const sequences = ['categories', 'products', 'cart_items', 'orders'].map((table) => `${table}_id_seq`);
   for (const sequence of sequences) await shop.knex.raw('select setval(?, 2147483647)', [sequence]);
@@ -166,7 +166,7 @@ test('identities go beyond 2^31', async (t) => {
   assert.deepEqual(await shop.knex('orders').pluck('id'), [2 ** 31]);
 });
 
-test('a payment is written down before the provider is asked, without its card, and ends', async (t) => {
+test('a payment is committed without its card before the provider is asked, and ends in a final state', async (t) => {
   const seen: unknown[] = [];
   const payments = testProvider({
     async authorize({ reference, card }: PaymentRequest) {
@@ -189,7 +189,7 @@ test('a payment is written down before the provider is asked, without its card, 
   assert.doesNotMatch(JSON.stringify(kept), /42424242|ANA SOUZA/);
 });
 
-test('no connection is held while the provider answers: one is enough for all, and a repeated submit waits', async (t) => {
+test('no connection is held while the provider answers, so one serves all, and a repeated submit waits', async (t) => {
   const { connection } = await testDatabase(t);
   const database = connect(connection, { poolMax: 1, applicationName: 'test', log, deadlines: PATIENT });
   whenDone(t, () => database.destroy());
@@ -212,7 +212,7 @@ test('no connection is held while the provider answers: one is enough for all, a
   assert.equal(payments.asked.length, 2);
 });
 
-test('while the disk is in doubt, orders are rehearsed, and a double submit or the last unit ends as ever', async (t) => {
+test('orders are rehearsed while the disk may be full, and a double submit and the last unit end as usual', async (t) => {
   const diskSpace = { isLacking: () => false, isInDoubt: () => true, stop() {} };
   const shop = await startShop(t, { diskSpace });
   await shop.knex('products').update({ stock: 1 });
@@ -266,7 +266,7 @@ for (const [when, settleIt] of [
     },
   ],
 ] as const) {
-  test(`a payment that a primary has settled, since ${when}, makes no order when its worker goes on`, async (t) => {
+  test(`a payment that a primary has settled, because ${when}, makes no order when its worker goes on`, async (t) => {
     let counted: number | undefined;
     const payments = testProvider({
       async authorize() {
@@ -285,7 +285,7 @@ for (const [when, settleIt] of [
   });
 }
 
-test('a payment that is given up while its worker stands still is counted once the worker is dead, unless it was', async (t) => {
+test('a payment that is given up while its worker stands still is counted when the worker is dead, unless it was already counted', async (t) => {
   const shop = await startShop(t);
   const references = ['counted before', 'counted after', 'not counted'];
   await shop.knex('payments').insert(
@@ -321,7 +321,7 @@ test('a payment that is given up while its worker stands still is counted once t
   assert.equal(failed, 1);
 });
 
-test('any number of primaries settle what is left, each payment once, and try again when the provider fails', async (t) => {
+test('any number of primaries settle each payment that is left once, and try again when the provider fails', async (t) => {
   const shop = await startShop(t);
   const references = Array.from({ length: 50 }, (_, i) => `pay_${i}`);
   const { hidden } = await atCheckout(shop);
@@ -362,7 +362,7 @@ test('any number of primaries settle what is left, each payment once, and try ag
   assert.deepEqual(failed, [0, 0, 0, 0], 'their own primary counts');
 });
 
-test('the simulated provider answers a reference once, and remembers it for all processes', async (t) => {
+test('the simulated provider decides a reference once and remembers the answer for all processes', async (t) => {
   const { connection, knex } = await testDatabase(t);
   const [one, two] = [openPaymentProvider(connection, log, PATIENT), openPaymentProvider(connection, log, PATIENT)];
   whenDone(t, () => Promise.all([one.close(), two.close()]));

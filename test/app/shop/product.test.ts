@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { products } from '../../../seeds/catalogue.ts';
 import { startShop } from '../../support/shop.ts';
 
-test('a product leads to four others on the shelf, its own category first', async (t) => {
+test('a product page shows four other products in stock, its own category first', async (t) => {
   const shop = await startShop(t);
   const plenty = 1;
   const soldOut = products.findIndex(({ stock }) => stock === 0) + 1;

@@ -12,7 +12,7 @@ function listed(html: string): number[] {
   return [...new Set([...main.matchAll(/href="\/detail\/(\d+)"/g)].map(([, id]) => Number(id)))];
 }
 
-test('the shop is searched, filtered, sorted and turned page by page', async (t) => {
+test('products can be searched, filtered, sorted and paged', async (t) => {
   const shop = await startShop(t);
   const shopper = shop.visitor();
   const all: { id: number; price_cents: number; name: string }[] = await shop.knex('products').orderBy('id');
@@ -55,7 +55,7 @@ async function shopInLocaleC(t: TestContext) {
   return { shop: await (await startShop(t)).another({ database }), database };
 }
 
-test('accents and capitals make no difference, in any locale of the database', async (t) => {
+test('accents and capitals make no difference in any locale of the database', async (t) => {
   const inC = await shopInLocaleC(t);
   const usual = await startShop(t);
   const names = ['Óculos de Zol', 'ÓCULOS DE ZOL', 'O\u0301culos de Zol', 'Øculos LÆSØ de Zol', 'Çãõ ÇÃÕ Ñandú ŁÓDŹ'];
@@ -77,7 +77,7 @@ test('accents and capitals make no difference, in any locale of the database', a
   }
 });
 
-test('what is typed is looked for, not obeyed', async (t) => {
+test('the search treats patterns and operators as plain text', async (t) => {
   const shop = await startShop(t);
   for (const q of ['%', '_', '\\', "' or 1=1 --", '<script>alert(1)</script>', '100%', '😀', 'a'.repeat(100)]) {
     const page = await shop.visitor().get(`/shop?q=${encodeURIComponent(q)}`);
@@ -87,7 +87,7 @@ test('what is typed is looked for, not obeyed', async (t) => {
   }
 });
 
-test('a search that no form sends is refused', async (t) => {
+test('a search with parameters that no form sends is refused', async (t) => {
   const shop = await startShop(t);
   const wrong: [string, number][] = [
     ['page=0', 422],
@@ -109,7 +109,7 @@ test('a search that no form sends is refused', async (t) => {
   assert.equal((await shop.visitor().get('/shop?q=&category=&sort=&page=')).status, 200);
 });
 
-test("a card's number is not looked for, and not shown", async (t) => {
+test("a card's number is neither searched for nor shown", async (t) => {
   const shop = await startShop(t);
   for (const q of ['4242 4242 4242 4242', 'fone ４２４２-４２４２-４２４２-４２４２']) {
     const page = await shop.visitor().get(`/shop?q=${encodeURIComponent(q)}`);

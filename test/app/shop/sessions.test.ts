@@ -32,7 +32,7 @@ function addOne(shop: TestShop, cookie = ''): Promise<Response> {
   return fetch(`${shop.origin}/add_to_cart/1`, { method: 'POST', redirect: 'manual', headers: { cookie }, body });
 }
 
-test('two shops on one host keep their own carts, and the instances of one shop share them', async (t) => {
+test('two shops on one host keep their own carts, and the instances of one shop share theirs', async (t) => {
   const shop = await startShop(t, { sessionKeys: ['the keys of one shop'] });
   const other = await startShop(t, { sessionKeys: ['the keys of the other'] });
   const instance = await shop.another({ sessionKeys: ['the keys of one shop'] });
@@ -50,7 +50,7 @@ test('two shops on one host keep their own carts, and the instances of one shop 
   }
 });
 
-test('of several cookies of one name, the one that the shop signed is used', async (t) => {
+test('the shop uses the cookie that it signed, of several with one name', async (t) => {
   const key = 'the key of the shop';
   const shop = await startShop(t, { sessionKeys: [key] });
   const bought = await addOne(shop);
@@ -71,7 +71,7 @@ test('of several cookies of one name, the one that the shop signed is used', asy
   }
 });
 
-test("a foreign cookie of the new name hides no cart of an earlier key's", async (t) => {
+test('a foreign cookie of the new name does not hide the cart of an earlier key', async (t) => {
   const [old, fresh] = ['the key of last year, long enough', 'the key of this year, long enough'];
   const before = await startShop(t, { sessionKeys: [old] });
   const after = await before.another({ sessionKeys: [fresh, old] });
@@ -88,7 +88,7 @@ test("a foreign cookie of the new name hides no cart of an earlier key's", async
   }
 });
 
-test('the carts of version 1.0.0 are kept, under the new name', async (t) => {
+test('the carts of version 1.0.0 are kept under the new cookie name', async (t) => {
   const key = 'the key of the shop';
   const shop = await startShop(t, { sessionKeys: [key] });
   const [id] = await shop
@@ -203,7 +203,7 @@ test('keys rotate without logging anyone out, and the old key can go afterwards'
   assert.match((await shopper.get(`${after.origin}/cart`)).text, /class="badge">3</);
 });
 
-test('a session whose row is gone is stored again', async (t) => {
+test('a session whose row was deleted is stored again', async (t) => {
   const shop = await startShop(t);
   const shopper = shop.visitor();
   await shopper.get('/');

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { startShop } from '../../support/shop.ts';
 import { CUSTOMER, DECLINED_CARD } from '../../support/visitor.ts';
 
-test("a card's number, expiry and CVV are written nowhere", async (t) => {
+test("a card's number, expiry and CVV are never written", async (t) => {
   const card = { card_number: '5105105105105100', expiry_date: '07/41', cvv: '7351' };
   const shop = await startShop(t);
   const shopper = shop.visitor();

@@ -19,7 +19,7 @@ import { until, whenDone } from '../../support/wait.ts';
 
 const JSON_PLEASE = { accept: 'application/json' };
 
-test('an error is a page in Portuguese with its id, or JSON for those who ask, and counted once', async (t) => {
+test('an error is a page in Portuguese with its id, or JSON for a client that asks for it, and is counted once', async (t) => {
   const shop = await startShop(t);
   const visitor = shop.visitor();
 
@@ -42,7 +42,7 @@ test('an error is a page in Portuguese with its id, or JSON for those who ask, a
   assert.equal(metrics.of('shop_product_views_total'), 0);
 });
 
-test("a trusted proxy's request id is taken over, unless it could forge log lines; nobody else's is", async (t) => {
+test("a trusted proxy's request id is used unless it could forge log lines, and no other client's id is", async (t) => {
   const shop = await startShop(t);
   const behindProxy = await shop.another({ options: { trustProxy: true } });
   const idFor = async (asked: string, { origin } = behindProxy) =>
@@ -54,7 +54,7 @@ test("a trusted proxy's request id is taken over, unless it could forge log line
   }
 });
 
-test('methods: HEAD is GET without a body, others are told what there is', async (t) => {
+test('HEAD is GET without a body, and a 405 names the methods of the route', async (t) => {
   const shop = await startShop(t);
   const send = (method: string, path: string) => fetch(`${shop.origin}${path}`, { method, redirect: 'manual' });
 
@@ -81,7 +81,7 @@ test('methods: HEAD is GET without a body, others are told what there is', async
   assert.equal((await send('DELETE', '/nowhere')).status, 404);
 });
 
-test('a form that is no form, or too big, is refused', async (t) => {
+test('a body that is no form or too big is refused', async (t) => {
   const shop = await startShop(t);
   const post = (headers: Record<string, string>, body: string | Uint8Array<ArrayBuffer>) =>
     fetch(`${shop.origin}/add_to_cart/1`, { method: 'POST', headers, body, redirect: 'manual' });
@@ -106,7 +106,7 @@ test('a form that is no form, or too big, is refused', async (t) => {
   assert.equal((await shop.visitor().post('/add_to_cart/1', {})).status, 422);
 });
 
-test('a post without a body is an empty form, whatever its type', async (t) => {
+test('a post without a body is an empty form, whatever its content type', async (t) => {
   const shop = await startShop(t);
   const bought = await fetch(`${shop.origin}/add_to_cart/1`, {
     method: 'POST',
@@ -127,7 +127,7 @@ test('a post without a body is an empty form, whatever its type', async (t) => {
   assert.equal((await shop.knex('cart_items')).length, 0);
 });
 
-test('a body in chunks that ends at once is an empty form, whatever its type', async (t) => {
+test('a chunked body without data is an empty form, whatever its content type', async (t) => {
   const shop = await startShop(t);
   const bought = await shop.visitor().post('/add_to_cart/1', { quantity: 1 });
   const cookie = bought.headers
@@ -163,7 +163,7 @@ test('a body in chunks that ends at once is an empty form, whatever its type', a
   assert.equal((await shop.knex('cart_items')).length, 0);
 });
 
-test('a client that hangs up before its form has come is no failure of the shop', async (t) => {
+test('a client that hangs up before its form has arrived is no failure of the shop', async (t) => {
   const shop = await startShop(t);
   const begun = 'POST /add_to_cart/1 HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n';
   const form = 'Content-Type: application/x-www-form-urlencoded\r\n';
@@ -178,7 +178,7 @@ test('a client that hangs up before its form has come is no failure of the shop'
   }
 });
 
-test('an upload that is refused is cut off, a short form keeps its connection', async (t) => {
+test('a refused upload is cut off, and a short form keeps its connection', async (t) => {
   const shop = await startShop(t);
   const endless = (type: string) =>
     new Promise<string>((resolve, reject) => {
@@ -200,7 +200,7 @@ test('an upload that is refused is cut off, a short form keeps its connection', 
   assert.equal((await visitor.post('/add_to_cart/1', { quantity: 0 })).headers.get('connection'), 'keep-alive');
 });
 
-test('an unexpected failure is a 500 that tells a stranger nothing and the log everything, once', async (t) => {
+test('an unexpected failure is a 500 that shows nothing to the client, and the log has all of it once', async (t) => {
   const shop = await startShop(t);
   await shop.knex.raw('alter table products rename column summary to blurb');
   const page = await shop.visitor().get('/');
@@ -238,7 +238,7 @@ function refusalOf(code: string): Buffer {
   return Buffer.concat([Buffer.from('E'), length, fields]);
 }
 
-test('whatever keeps the shop from the database, its pages say that it is coming back', async (t) => {
+test('a page says that the shop is coming back, whatever keeps it from the database', async (t) => {
   const shop = await startShop(t);
   const port = (answer: Buffer) => answering(t, answer);
   for (const [what, url] of [
@@ -262,7 +262,7 @@ test('whatever keeps the shop from the database, its pages say that it is coming
   }
 });
 
-test('a worker with its hands full refuses at once, and health checks still pass', async (t) => {
+test('a worker with too many requests in flight refuses more at once, and its health checks still pass', async (t) => {
   const shop = await startShop(t, { options: { load: { maxInFlight: 1, lateCount: 10, lateMs: 1_000 } } });
   const visitor = shop.visitor();
   await visitor.get('/');
@@ -275,7 +275,7 @@ test('a worker with its hands full refuses at once, and health checks still pass
   assert.equal((await visitor.get('/shop')).status, 200);
 });
 
-test('a worker that has fallen behind refuses what is new, until it has caught up', async (t) => {
+test('a worker that has fallen behind refuses new requests until it has caught up', async (t) => {
   const load = { maxInFlight: 250, lateCount: 3, lateMs: 200 };
   const shop = await startShop(t, { deadlines: PATIENT, options: { load, deadlineMs: 30_000 } });
   const visitor = shop.visitor();
@@ -299,7 +299,7 @@ test('a worker that has fallen behind refuses what is new, until it has caught u
   assert.equal((await visitor.get('/contact')).status, 200);
 });
 
-test('a page that is ready after its deadline leaves the 503 alone that was sent instead', async (t) => {
+test('a page that is ready after its deadline does not touch the 503 that was sent instead', async (t) => {
   const lines: string[] = [];
   let release = () => {};
   const log = pino(
@@ -328,7 +328,7 @@ test('a page that is ready after its deadline leaves the 503 alone that was sent
   assert.ok(!lines.join('').includes('after its deadline'), 'what succeeds late is no failure');
 });
 
-test('a page that is late for another reason is no error of the database, and what it fails of then is logged once', async (t) => {
+test('a page that is late for another reason is no database error, and its later failure is logged once', async (t) => {
   let answerPayment = () => {};
   const payments = testProvider({
     authorize: () =>
@@ -366,7 +366,7 @@ test('a page that is late for another reason is no error of the database, and wh
   assert.match((await shopper.post('/checkout', CUSTOMER)).location ?? '', /^\/order_confirmation\//);
 });
 
-test('a form with mistakes is shown again without what the database tells of every page', async (t) => {
+test('a form with mistakes is shown again without the queries of a complete page', async (t) => {
   const shop = await startShop(t);
   const shopper = shop.visitor();
   await shopper.post('/add_to_cart/1', { quantity: 1 });
@@ -376,7 +376,7 @@ test('a form with mistakes is shown again without what the database tells of eve
   assert.match(page.text, /name="zip".*<\/html>/s);
 });
 
-test('one log line per request, without query, cookies or body', async (t) => {
+test('the log has one line for each request, without query, cookies and body', async (t) => {
   const shop = await startShop(t);
   const visitor = shop.visitor();
   await visitor.get('/shop?q=segredo');

@@ -4,7 +4,7 @@ import { type IncomingMessage, request } from 'node:http';
 import { test } from 'node:test';
 import { dump, startShop } from '../../support/shop.ts';
 
-test('a form posted by another site is refused, one of our own or of no browser passes', async (t) => {
+test('a form from another site is refused, and a form from our own site or from no browser passes', async (t) => {
   const shop = await startShop(t);
   const host = new URL(shop.origin).host;
   const visitor = shop.visitor();
@@ -100,7 +100,7 @@ test("a form's origin that differs from the host is explained, on the page and i
   assert.doesNotMatch(text, /proxy/, 'a browser knows its sites better than a proxy');
 });
 
-test('strict headers on every answer; HSTS and secure cookies only behind TLS', async (t) => {
+test('every answer has strict headers, and HSTS and secure cookies only behind TLS', async (t) => {
   const shop = await startShop(t);
   const behindTls = await shop.another({ options: { trustProxy: true } });
   for (const path of ['/', '/nowhere', '/livez', '/static/shop.css']) {

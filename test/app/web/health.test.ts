@@ -21,7 +21,7 @@ async function serveMetrics(t: TestContext, listener: RequestListener): Promise<
   return new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/metrics`);
 }
 
-test('ready follows the worker, live does not', async (t) => {
+test("/readyz follows the worker's state, and /livez does not", async (t) => {
   let ready = false;
   const shop = await startShop(t, { ready: () => ready });
   const visitor = shop.visitor();
@@ -32,7 +32,7 @@ test('ready follows the worker, live does not', async (t) => {
   assert.equal((await shop.metrics()).of('shop_errors_total'), 0);
 });
 
-test('without a database, pages are a quick 503 that says when to come back, and the worker lives on', async (t) => {
+test('pages without a database are a quick 503 with Retry-After, and the worker lives on', async (t) => {
   const shop = await startShop(t);
   const log = pino({ level: 'silent' });
   const closedPort = new URL(await serveMetrics(t, () => {})).port;
@@ -70,7 +70,7 @@ test('a worker that is ready without a database is not ready while it starts or 
   assert.equal((await shop.visitor().get('/readyz')).status, 503);
 });
 
-test('a database that is slow, or cuts its connections, costs 503 and nothing else', async (t) => {
+test('a database that is slow or cuts its connections causes 503 and nothing else', async (t) => {
   const shop = await startShop(t);
   const visitor = shop.visitor();
   await visitor.post('/add_to_cart/1', { quantity: 1 });
@@ -93,7 +93,7 @@ test('a database that is slow, or cuts its connections, costs 503 and nothing el
   assert.ok(statuses.every((status) => status === 200 || status === 503));
 });
 
-test('an exhausted pool is a 503 in time, and the metrics say that the wait was for a connection', async (t) => {
+test('an exhausted pool causes a 503 in time, and the metrics show a wait for a connection', async (t) => {
   const shop = await startShop(t);
   const log = pino({ level: 'silent' });
   const database = connect({ url: shop.url }, { poolMax: 1, applicationName: 'test', log });
@@ -114,7 +114,7 @@ test('an exhausted pool is a 503 in time, and the metrics say that the wait was 
   assert.ok(waited > 1, String(waited));
 });
 
-test("the primary's metrics come through byte for byte", async (t) => {
+test("the shop passes on the primary's metrics byte for byte", async (t) => {
   const body = gzipSync('shop_workers{state="serving"} 2\n'.repeat(200));
   const endpoint = await serveMetrics(t, (request, response) => {
     const { authorization, accept } = request.headers;
@@ -152,7 +152,7 @@ test("the primary's metrics come through byte for byte", async (t) => {
   assert.equal(metrics.of('shop_errors_total'), 1);
 });
 
-test('metrics that are off are not found, and a primary that hangs is a 503', async (t) => {
+test('/metrics is a 404 when it is switched off, and a 503 when the primary hangs', async (t) => {
   const shop = await startShop(t);
   assert.equal((await shop.visitor().get('/metrics')).status, 404);
   const hanging = await shop.another({ metricsEndpoint: await serveMetrics(t, () => {}) });

@@ -33,7 +33,7 @@ function linesOf(shop: RunningCluster, wanted: (line: Line) => boolean): Promise
   });
 }
 
-test('every request is one line with the id that its page shows, and the cause of a failure is on it', async (t) => {
+test('every request is one line with the id that its page shows and with the cause of its failure', async (t) => {
   const { knex, connection } = await testDatabase(t);
   const shop = await startCluster(t, { workers: 2, database: connection });
   const visitor = shop.visitor();
@@ -72,7 +72,7 @@ test('every request is one line with the id that its page shows, and the cause o
   assert.equal(mentions.length, 1, mentions.join('\n'));
 });
 
-test('what a request says forges no line and moves no cursor', async (t) => {
+test('text of a request neither forges a log line nor moves the cursor', async (t) => {
   const shop = await startCluster(t, { workers: 1, env: { TRUST_PROXY: 'true' } });
   const paths = [
     '/\x9b31mred',
@@ -102,7 +102,7 @@ test('what a request says forges no line and moves no cursor', async (t) => {
   for (const { level } of lines) assert.equal(level, INFO);
 });
 
-test('who has gone before the answer is a 499, as in the metrics, and no failure of the database that a stop cuts off', async (t) => {
+test('a client that has gone before the answer is a 499, as in the metrics, and no failure of a database that a stop cuts off', async (t) => {
   const { knex, connection } = await testDatabase(t);
   const shop = await startCluster(t, { workers: 1, database: connection, env: { DB_POOL_MAX: '1' } });
   const before = await shop.metrics();
@@ -178,7 +178,7 @@ test("card numbers and e-mail addresses in a request's address are not logged", 
   );
 });
 
-test('pictures and styles are logged below info, unless they are missing', async (t) => {
+test('pictures and style sheets are logged below info unless they are missing', async (t) => {
   const shop = await startShop(t);
   const visitor = shop.visitor();
   const page = await visitor.get('/');
@@ -196,7 +196,7 @@ test('pictures and styles are logged below info, unless they are missing', async
   assert.deepEqual(told, ['/', '/static/nothing.css']);
 });
 
-test('what a client does wrong with an upload is one line, below error and without a stack', async (t) => {
+test("a client's mistake in an upload is one line, below error and without a stack", async (t) => {
   const shop = await startShop(t, {
     http: { requestTimeout: 1_000, headersTimeout: 1_000, connectionsCheckingInterval: 100 },
   });

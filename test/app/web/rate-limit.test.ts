@@ -39,7 +39,7 @@ async function instance(t: TestContext, of: TestShop, { proxies = 0, poolMax = 1
   return { shop, post, log: () => lines.join('') };
 }
 
-test('too many posts of one address are told to wait, pages are not', async (t) => {
+test('an address that posts too often gets 429, and still gets pages', async (t) => {
   const { shop, post } = await instance(t, await startShop(t), { posts: 3 });
   for (let i = 0; i < 3; i++) assert.equal((await post(`10.0.0.${i}`)).status, 302);
 
@@ -57,7 +57,7 @@ test('too many posts of one address are told to wait, pages are not', async (t) 
   assert.equal(metrics.of('shop_errors_total', { type: 'overload' }), 0);
 });
 
-test('a page asks for no count, a post for one, and a post that is known to be too many for none', async (t) => {
+test('a page asks for no count, a post asks for one, and a post beyond a known limit asks for none', async (t) => {
   const { shop, post } = await instance(t, await startShop(t), { posts: 2 });
   const counts = async () => (await shop.metrics()).of('shop_db_operation_duration_seconds_count', COUNTING);
   for (const path of ['/', '/shop', '/detail/1', '/cart']) await shop.visitor().get(path);
@@ -68,7 +68,7 @@ test('a page asks for no count, a post for one, and a post that is known to be t
   }
 });
 
-test('of many posts at once over several instances, exactly as many as allowed pass', async (t) => {
+test('exactly as many posts as allowed pass when many arrive at once on several instances', async (t) => {
   const of = await startShop(t);
   const log = pino({ level: 'silent' });
   function limiter(poolMax: number) {
@@ -83,7 +83,7 @@ test('of many posts at once over several instances, exactly as many as allowed p
   assert.ok((await limiter(1).count('10.0.0.1')) > 0);
 });
 
-test('while the counts do not answer, each worker keeps the limit by itself, and no post waits for long', async (t) => {
+test('each worker keeps the limit by itself while the counts do not answer, and no post waits for long', async (t) => {
   const of = await startShop(t);
   const { post, log } = await instance(t, of, { posts: 3, proxies: 1, deadlineMs: 500 });
   const hold = await of.knex.transaction();
@@ -103,7 +103,7 @@ test('while the counts do not answer, each worker keeps the limit by itself, and
   });
 });
 
-test('without its table or its database, no client passes unlimited', async (t) => {
+test('the limit holds without its table and without its database', async (t) => {
   const of = await startShop(t);
   const { post } = await instance(t, of, { posts: 3 });
   await of.knex.raw('drop table rate_limits');
@@ -116,7 +116,7 @@ async function statuses(post: () => Promise<{ status: number }>, times: number):
   return found;
 }
 
-test('a window ends, for this worker and for the others', async (t) => {
+test('a window ends for this worker and for the other workers', async (t) => {
   const of = await startShop(t);
   const { post } = await instance(t, of, { posts: 1, windowSeconds: 1 });
   assert.equal((await post()).status, 302);
@@ -129,7 +129,7 @@ test('a window ends, for this worker and for the others', async (t) => {
   }
 });
 
-test('a clock that is set, here or at the database, closes the shop to no client and makes no one wait longer', async (t) => {
+test('a clock that is set, here or at the database, refuses no client and makes no client wait longer', async (t) => {
   const of = await startShop(t);
   const first = await instance(t, of, { posts: 1 });
   assert.equal((await first.post()).status, 302);
@@ -149,7 +149,7 @@ test('a clock that is set, here or at the database, closes the shop to no client
   assert.match(refused.retryAfter ?? '', /^([1-9]|[1-5]\d|60)$/);
 });
 
-test('a port, a notation or a zone makes no new client; what is no address is the proxy', async (t) => {
+test('a port, another notation or a zone makes no new client, and text that is no address counts for the proxy', async (t) => {
   const { post } = await instance(t, await startShop(t), { posts: 1, proxies: 1 });
   for (const [first, ...same] of [
     ['203.0.113.10', '203.0.113.10:50001', '203.0.113.10:50002', '::ffff:203.0.113.10', '[::ffff:cb00:710a]:443'],
@@ -165,7 +165,7 @@ test('a port, a notation or a zone makes no new client; what is no address is th
   assert.equal((await post()).status, 429, 'no header, after unknown');
 });
 
-test('with so many proxies, the client is that many entries from the right, or the leftmost of fewer', async (t) => {
+test('the client is as many entries from the right as there are proxies, or the leftmost of fewer', async (t) => {
   const of = await startShop(t);
   const { post, shop } = await instance(t, of, { posts: 1, proxies: 2 });
   assert.equal((await post('6.6.6.6, 10.0.0.1, 172.16.0.1')).status, 302);

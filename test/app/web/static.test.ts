@@ -29,7 +29,7 @@ function raw(
   });
 }
 
-test('a file keeps for ever under its version, a minute without, and is not sent twice', async (t) => {
+test('a file with a version is cached for ever, one without a version for a minute, and neither is sent twice', async (t) => {
   const shop = await startShop(t);
   const page = await shop.visitor().get('/');
   const url = /href="(\/static\/shop\.css\?v=[\da-f]+)"/.exec(page.text)?.[1];
@@ -50,7 +50,7 @@ test('a file keeps for ever under its version, a minute without, and is not sent
   }
 });
 
-test('every file that a page asks for is there', async (t) => {
+test('every file that a page refers to exists', async (t) => {
   const shop = await startShop(t);
   const visitor = shop.visitor();
   await visitor.post('/add_to_cart/1', { quantity: 1 });
@@ -92,7 +92,7 @@ test('no path leads out of the public folder', async (t) => {
   }
 });
 
-test('a file that changes on disk, or goes, is served as it was hashed', async (t) => {
+test('a file that changes on disk or is deleted is served as it was when it was hashed', async (t) => {
   const root = await mkdtemp(join(tmpdir(), 'fake-shop-public-'));
   whenDone(t, () => rm(root, { recursive: true }));
   for (const name of ['changed.css', 'gone.css']) await writeFile(join(root, name), 'old');
@@ -125,7 +125,7 @@ test('a file that changes on disk, or goes, is served as it was hashed', async (
   assert.equal((await ask('/static/late.css')).ok, false);
 });
 
-test('pages are compressed for those who can read it', async (t) => {
+test('pages are compressed for clients that accept it', async (t) => {
   const shop = await startShop(t);
   const page = await fetch(`${shop.origin}/`, { headers: { 'accept-encoding': 'gzip' } });
   assert.equal(page.headers.get('content-encoding'), 'gzip');
