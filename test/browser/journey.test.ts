@@ -9,8 +9,8 @@ import { type DocumentSeen, fillCheckout, openWindow, startBrowser } from './win
 test('a shopper buys in a browser, and each of the seven metrics counts it', async (t) => {
   const browser = await startBrowser(t);
   const shop = await startCluster(t, { workers: 2, database: 'embedded' });
-  await t.test('with JavaScript', (t) => journey(t, browser, shop, true));
-  await t.test('without JavaScript', (t) => journey(t, browser, shop, false));
+  await t.test('a journey with JavaScript', (t) => journey(t, browser, shop, true));
+  await t.test('a journey without JavaScript', (t) => journey(t, browser, shop, false));
 });
 
 async function journey(t: TestContext, browser: Browser, shop: RunningCluster, javaScript: boolean) {

@@ -49,7 +49,7 @@ async function order({ page, follow }: Window, wrong: Partial<typeof CUSTOMER> =
   await follow(() => page.getByRole('button', { name: /Finalizar pedido/ }).click());
 }
 
-test('every page is accessible, fits a phone and says nothing in the console', async (t) => {
+test('every page is accessible, fits a phone and writes nothing to the console', async (t) => {
   const browser = await startBrowser(t);
   const shop = await startCluster(t, { workers: 2, database: 'embedded' });
 

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { startCluster } from '../support/cluster.ts';
 import { fillCheckout, openWindow, startBrowser, type Window } from './window.ts';
 
-test('two browsers at once never touch each other’s cart or order', async (t) => {
+test("two browsers at the same time never touch each other's cart or order", async (t) => {
   const shop = await startCluster(t, { workers: 2, database: 'embedded' });
   const [ana, bruno] = (await Promise.all([1, 2].map(async () => openWindow(await startBrowser(t), shop.shopUrl)))) as [
     Window,
@@ -12,7 +12,7 @@ test('two browsers at once never touch each other’s cart or order', async (t) 
   const both = <T>(act: (window: Window, isAna: boolean) => Promise<T>) =>
     Promise.all([act(ana, true), act(bruno, false)]);
 
-  await t.test('each sees what it has added itself', async () => {
+  await t.test('each browser sees the products that it has added', async () => {
     await both(async (window, isAna) => {
       for (const id of isAna ? [1, 2, 3] : [4, 1]) await add(window, id);
       await window.page.goto('/cart');
@@ -25,7 +25,7 @@ test('two browsers at once never touch each other’s cart or order', async (t) 
     );
   });
 
-  await t.test('the other one’s items answer that they do not exist', async () => {
+  await t.test('the items of the other browser do not exist', async () => {
     const [hers] = await both(itemIds);
     const { page, follow } = bruno;
     for (const action of ['update_quantity', 'remove_item']) {
@@ -44,7 +44,7 @@ test('two browsers at once never touch each other’s cart or order', async (t) 
     assert.match(await ana.page.locator('.badge').innerText(), /^3\b/);
   });
 
-  await t.test('orders placed at the same moment stay apart', async () => {
+  await t.test('orders that are placed at the same moment stay apart', async () => {
     await both(async ({ page, follow }, isAna) => {
       await page.goto('/checkout');
       await fillCheckout(page, { first_name: isAna ? 'Ana' : 'Bruno' });

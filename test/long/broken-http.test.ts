@@ -144,7 +144,7 @@ const ATTACKS: Attack[] = [
 /** A limit cuts, not a timeout. */
 const CUT_MS = 8_000;
 
-test('what is broken or endless is cut at once, and nobody else notices', async (t) => {
+test('a broken or endless request is cut at once, and other clients do not notice', async (t) => {
   const shop = await startCluster(t, { workers: 2 });
   const { workers } = await shop.status();
   const bystanders = startLoad(t, () => shop.shopUrl, '/detail/1', 4);
@@ -172,7 +172,7 @@ test('what is broken or endless is cut at once, and nobody else notices', async 
   assertQuiet(shop.output());
 });
 
-test('a hundred such clients at a time do no harm', async (t) => {
+test('a hundred clients with broken requests at a time do no harm', async (t) => {
   const shop = await startCluster(t, { workers: 2 });
   const { workers } = await shop.status();
   const before = await shop.metrics();
@@ -194,7 +194,7 @@ test('a hundred such clients at a time do no harm', async (t) => {
   assert.deepEqual((await shop.status()).workers, workers);
 });
 
-test('whoever is refused while still sending reads the answer, not a reset', async (t) => {
+test('a client that is refused while it still sends reads the answer, not a reset', async (t) => {
   const shop = await startCluster(t, { workers: 1 });
   for (const [request, status] of [
     ['POST /checkout', 413],

@@ -33,7 +33,7 @@ async function run(
 const FOR_TESTS = '--with-tests';
 const DONE = { code: 0, said: '' };
 
-test('the build is made once, put in place in one step, and leaves nothing of what was removed', async (t) => {
+test('the build runs once, is put in place in one step, and keeps no removed file', async (t) => {
   const folder = await copyProject(t);
   await installPackages(folder);
   const builds = () => readdir(join(folder, '.builds'));
@@ -79,7 +79,7 @@ test('the build is made once, put in place in one step, and leaves nothing of wh
   assert.ok(existsSync(join(folder, 'dist/src/main.js')), 'the last good build stays');
 });
 
-test('the build knows its git commit, also when only that has changed', async (t) => {
+test('the build has its git commit, even when only the commit has changed', async (t) => {
   const folder = await copyProject(t);
   await installPackages(folder);
   await cp(join(projectRoot, '.gitignore'), join(folder, '.gitignore'));
@@ -120,7 +120,7 @@ test('a folder that an older version built in place is replaced', async (t) => {
   assert.ok(existsSync(join(folder, 'dist/src/main.js')) && !existsSync(join(folder, 'dist/src/stale.js')));
 });
 
-test('npm start builds where npm is told to ignore scripts, and without npm', async (t) => {
+test('npm start builds when npm ignores scripts, and so does the command without npm', async (t) => {
   const commands = [['npm', 'start', '--silent']];
   if (Number(process.versions.node.split('.')[0]) >= 22) commands.push([process.execPath, '--run', 'start']);
   for (const command of commands) {
@@ -133,7 +133,7 @@ test('npm start builds where npm is told to ignore scripts, and without npm', as
   }
 });
 
-test('without packages, or with those of another version, it says which command helps', async (t) => {
+test('a build without packages or with other versions names the command that helps', async (t) => {
   const folder = await copyProject(t);
   for (const options of [[], [FOR_TESTS]]) {
     const { code, said } = await build(folder, ...options);
@@ -146,7 +146,7 @@ test('without packages, or with those of another version, it says which command 
   assert.match((await build(folder)).said, /^[^\n]*koa is 1\.0\.0 instead of [\d.]+\): run "npm ci" first\.\n$/);
 });
 
-test('after a production install it names the command that builds, and serves what was built before', async (t) => {
+test('a start after a production install names the command that builds, or serves an earlier build', async (t) => {
   const folder = await copyProject(t);
   const development = ['typescript', 'tsx', 'playwright-core'];
   await installPackages(folder, development);

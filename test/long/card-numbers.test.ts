@@ -6,7 +6,7 @@ import { brazilianForm, seededRandom } from '../unit/brazilian-forms.ts';
 /** By hand: `CARD_FORMS=1000000`. */
 const FORMS = Number(process.env.CARD_FORMS ?? 200_000);
 
-test(`of ${FORMS} forms that Brazilians fill in, fewer than one in 10,000 is taken for a card`, () => {
+test(`fewer than one in 10,000 of ${FORMS} Brazilian forms is taken for a card`, () => {
   const random = seededRandom(1);
   let refused = 0;
   for (let i = 0; i < FORMS; i++) if (fieldsWithStrayCards(brazilianForm(random)).size > 0) refused++;

@@ -19,7 +19,7 @@ async function knexCommand(command: string, env: NodeJS.ProcessEnv): Promise<str
   return stdout;
 }
 
-test('migrates, rolls back and seeds the database of the environment', async (t) => {
+test('npx knex migrates, rolls back and seeds the database of the environment', async (t) => {
   const { url, knex } = await testDatabase(t);
   const env = { DATABASE_URL: url, NODE_ENV: 'production' };
   assert.match(await knexCommand('migrate:status', env), /[1-9]\d* Completed.*0001-shop.*No Pending/s);
@@ -31,7 +31,7 @@ test('migrates, rolls back and seeds the database of the environment', async (t)
   assert.deepEqual(await knex('products').count({ products: '*' }).first(), { products: 24 });
 });
 
-test('uses the embedded database that is running, and starts it for itself when none is', async (t) => {
+test('npx knex uses the running embedded database or starts it', async (t) => {
   const folder = await temporaryFolder(t);
   const env = { DATA_DIR: folder };
   assert.match(await knexCommand('migrate:latest', env), /Batch 1 run: \d+ migrations/);
@@ -42,7 +42,7 @@ test('uses the embedded database that is running, and starts it for itself when 
   await shop.end('SIGTERM');
 });
 
-test('says what is wrong with the environment', async () => {
+test('npx knex reports mistakes in the environment', async () => {
   await assert.rejects(knexCommand('migrate:status', { DATABASE_URL: 'mysql://somewhere' }), {
     message: /DATABASE_URL must look like postgres:/,
   });

@@ -101,7 +101,7 @@ function failing(condition: string, script: string): Record<string, string> {
     if (${condition}) { ${script} }`);
 }
 
-test('a place that can not be filled slows down, is told of, and keeps nobody else from being ready', async (t) => {
+test('a place whose workers keep failing is retried more slowly and logged, and the other workers become ready', async (t) => {
   const shop = await startCluster(t, { env: failing('place === 1', 'process.exit(7)') });
   const [, other] = (await shop.status()).workers;
   const missing = logOf(shop).filter(({ places }) => places);
@@ -126,7 +126,7 @@ test('a place that can not be filled slows down, is told of, and keeps nobody el
   assert.equal((await shop.visitor().get('/')).status, 200);
 });
 
-test('a shop that has served once is never given up, however often its only worker dies', async (t) => {
+test('a shop that has served once keeps restarting its only worker, however often it dies', async (t) => {
   const dieYoung = `
     const send = process.send.bind(process);
     process.send = (message, ...rest) => {
@@ -140,7 +140,7 @@ test('a shop that has served once is never given up, however often its only work
   assert.ok((await shop.metrics()).of('shop_worker_restarts_total', { reason: 'exception' }) > HOPELESS_DEATHS);
 });
 
-test('a worker that the system refuses to make is tried again, and keeps the shop neither from serving nor from its end', async (t) => {
+test('a failed fork is retried, and the shop meanwhile serves and can stop', async (t) => {
   const shop = await startCluster(t);
   const limit = (descriptors: string) =>
     execFileSync('prlimit', ['--pid', String(shop.pid), `--nofile=${descriptors}:`]).toString();
@@ -188,7 +188,7 @@ async function shopWithFailingSuccessor(t: TestContext) {
   };
 }
 
-test('a successor that fails to start in a reload is a crash, but no restart', async (t) => {
+test('a successor that fails to start during a reload is counted as a crash and not as a restart', async (t) => {
   const { shop, reload, fail } = await shopWithFailingSuccessor(t);
   const before = await shop.status();
   await reload();
@@ -202,7 +202,7 @@ test('a successor that fails to start in a reload is a crash, but no restart', a
   assert.ok(!before.workers.some(({ pid }) => pid === died?.workerPid), 'the line names the successor');
 });
 
-test('a worker that dies while its successor fails to start is one restart', async (t) => {
+test('a worker that dies while its successor fails to start counts as one restart', async (t) => {
   const { shop, reload, fail } = await shopWithFailingSuccessor(t);
   const [former, other] = (await shop.status()).workers;
   await reload();

@@ -27,7 +27,7 @@ async function contactPage(shop: string): Promise<string> {
   return (await fetch(`${shop}/contact`)).text();
 }
 
-test('npm run dev restarts the shop in order after each change, outlives a mistake, and Ctrl-C ends all of it', async (t) => {
+test('npm run dev restarts the shop in order after each change, survives a mistake, and ends at Ctrl-C', async (t) => {
   const { folder, edit } = await developedCopy(t);
   const terminal = await openTerminal(t, 'npm run dev', { folder });
   const first = await terminal.ready();

@@ -10,7 +10,7 @@ const DRAIN_DEADLINE_MS = 7_000;
 const KILL_DEADLINE_MS = 8_000;
 const SLACK_MS = 5_000;
 
-test('at the deadline an unfinished upload is cut and a worker that does not drain is killed', async (t) => {
+test('an unfinished upload is cut and a worker that does not drain is killed at the deadline', async (t) => {
   const shop = await startCluster(t, { env: { WORKER_HANG_SECONDS: '60' } });
   const family = await shop.processes();
   const [stuck] = (await shop.status()).workers;

@@ -13,7 +13,7 @@ import { type BuiltImage, followDockerfile } from './dockerfile.ts';
 
 const REVISION = '0123456789abcdef0123456789abcdef01234567';
 
-test('what the Dockerfile copies and installs is enough to migrate an external database and serve the shop from it', async (t) => {
+test("the Dockerfile's files and packages are enough to migrate an external database and serve the shop", async (t) => {
   const image = await followDockerfile(projectRoot, await temporaryFolder(t), { REVISION });
   const database = await testDatabase(t);
   const { url } = database;

@@ -5,6 +5,6 @@ import { proveNothingIsLost } from '../program/laws/survival.ts';
 /** By hand: `DEATHS=150`. */
 const DEATHS = Number(process.env.DEATHS ?? 40);
 
-test(`${DEATHS} deaths: no total goes back and nothing is lost or counted twice`, async (t) => {
+test(`${DEATHS} deaths decrease no total and lose or double no count`, async (t) => {
   await proveNothingIsLost(t, { workers: 8, clients: 8, deaths: DEATHS, reloadAfter: Math.ceil(DEATHS / 2) });
 });

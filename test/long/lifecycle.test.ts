@@ -46,7 +46,7 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGKILL'] as const) {
   });
 }
 
-test('a worker in an endless loop does not outlive a killed primary', async (t) => {
+test('a worker in an endless loop exits after its primary was killed', async (t) => {
   const loopAtSignal = `data:text/javascript,${encodeURIComponent("process.on('SIGUSR2', () => { for (;;); })")}`;
   const shop = await startCluster(t, { env: { NODE_OPTIONS: `--import=${loopAtSignal}` } });
   const family = await shop.processes();
@@ -130,7 +130,7 @@ test('a request in flight finishes when the shop stops', async (t) => {
   assert.deepEqual(await end, { code: 0, signal: null });
 });
 
-test('what is committed after its client has hung up counts, though its worker leaves', async (t) => {
+test('an order that is committed after its client has hung up is counted, even if its worker exits', async (t) => {
   const { url, knex } = await testDatabase(t);
   const shop = await startCluster(t, { workers: 1, database: { url } });
   const before = await shop.metrics();
@@ -196,7 +196,7 @@ async function failedStart(t: TestContext, env: Record<string, string>): Promise
   return msg;
 }
 
-test('an address that can not be had ends the start with one line: which, whose variable, and what to try', async (t) => {
+test('an address that cannot be used ends the start with one line that names it, its variable and a remedy', async (t) => {
   const port = await occupied(t);
   const metricsPort = await occupied(t);
   const taken = await failedStart(t, { PORT: String(port) });
@@ -230,7 +230,7 @@ test('an address that can not be had ends the start with one line: which, whose 
   );
 });
 
-test('a port that is given back within the patience is taken', async (t) => {
+test('a port that becomes free within the wait is used', async (t) => {
   const { port, close } = await squat();
   whenDone(t, close);
   const shop = { host: '127.0.0.1', port };
@@ -244,7 +244,7 @@ test('a port that is given back within the patience is taken', async (t) => {
   await checked;
 });
 
-test('a second start in the same folder ends with one line that names the first and starts beside it', async (t) => {
+test('a second start in the same folder ends with one line that names the first and how to start beside it', async (t) => {
   const first = await startCluster(t, { database: 'embedded', workers: 1 });
   const env = { DATA_DIR: first.dataDir, PORT: new URL(first.shopUrl).port, METRICS_PORT: new URL(first.opsUrl).port };
   const said = await failedStart(t, env);
@@ -255,7 +255,7 @@ test('a second start in the same folder ends with one line that names the first 
   assert.match(first.output().split('\n').at(-1) ?? '', new RegExp(`"stopped: the data is kept in ${first.dataDir}"`));
 });
 
-test('a database that takes long is told every few seconds, and a signal ends the start at once', async (t) => {
+test('a slow database is reported every few seconds, and a signal ends the start at once', async (t) => {
   // Takes connections and says nothing.
   const { port, close } = await squat();
   whenDone(t, close);
@@ -273,14 +273,14 @@ test('a database that takes long is told every few seconds, and a signal ends th
   assert.match(output(), /stopping before the shop is ready.*\n.*"stopped: all processes of the shop have ended"/);
 });
 
-test('a folder that can not be made ends the start with advice', async () => {
+test('a folder that cannot be created ends the start with advice', async () => {
   const { child, output } = spawnShop({ PORT: '0', METRICS_PORT: '0', DATA_DIR: '/dev/null/data' });
   const [code] = await once(child, 'close');
   assert.equal(code, 1);
   assert.match(output(), /\/dev\/null\/data can't be used as a folder .* set DATA_DIR to another one/);
 });
 
-test('the addresses are told whatever LOG_LEVEL is', async (t) => {
+test('the addresses are logged at every LOG_LEVEL', async (t) => {
   const shop = await startCluster(t, { workers: 1, env: { LOG_LEVEL: 'silent' } });
   assert.equal(shop.output().split('\n').length, 1);
 });

@@ -16,7 +16,7 @@ const PAUSE_MS = 20;
 const HANGING_SECONDS = 2;
 const HEALTHY_SECONDS = 1.5;
 
-test('a stopped and a busy worker neither fail nor slow a scrape, and show their last values', async (t) => {
+test('a stopped and a busy worker neither fail nor slow a scrape, and their last values are shown', async (t) => {
   const shop = await startFrailShop(t, { workers: 3, env: { WORKER_HANG_SECONDS: '3600' } });
   const primaryScraper = keepAliveScraper(`${shop.opsUrl}/metrics`);
   const shopScraper = keepAliveScraper(`${shop.shopUrl}/metrics`);
@@ -80,7 +80,7 @@ test('a stopped and a busy worker neither fail nor slow a scrape, and show their
   );
 });
 
-test('workers that hang are replaced after WORKER_HANG_SECONDS, and keep what they counted', async (t) => {
+test('hanging workers are replaced after WORKER_HANG_SECONDS, and their counts are kept', async (t) => {
   const shop = await startFrailShop(t, { workers: 3, env: { WORKER_HANG_SECONDS: '2' } });
   const requests = await askEveryWorker(shop);
   const watch = watchTotals(t, shop.opsUrl);

@@ -35,7 +35,7 @@ async function startInNetwork(t: TestContext, make: string, env: Record<string, 
 }
 
 for (const { what, make, says } of NETWORKS) {
-  test(`with ${what}, the start ends with a sentence that says what to do`, async (t) => {
+  test(`the start with ${what} ends with a sentence that says what to do`, async (t) => {
     const { closed, output } = await startInNetwork(t, make, {});
     assert.deepEqual(await closed, [1, null], output());
     assert.match(output(), says);
@@ -44,14 +44,14 @@ for (const { what, make, says } of NETWORKS) {
 
 const ELSEWHERE = { DATABASE_URL: 'postgres://u:p@127.0.0.1:5432/x' };
 
-test('with a loopback that is down and a database elsewhere, a signal ends the wait for it', async (t) => {
+test('a signal ends the wait for an external database while the loopback is down', async (t) => {
   const { child, closed, output } = await startInNetwork(t, DOWN.make, ELSEWHERE);
   await until('it waits for its database', () => output().includes('waiting for the database'));
   child.kill('SIGTERM');
   assert.deepEqual(await closed, [0, null], output());
 });
 
-test('with a loopback without 127.0.0.1 and a database elsewhere, the start ends with the same sentence', async (t) => {
+test('the start with an external database and no 127.0.0.1 ends with the same sentence', async (t) => {
   const { closed, output } = await startInNetwork(t, WITHOUT_ADDRESS.make, ELSEWHERE);
   assert.deepEqual(await closed, [1, null], output());
   assert.match(output(), WITHOUT_ADDRESS.says);

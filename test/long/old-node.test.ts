@@ -15,7 +15,7 @@ const COMMANDS = [
   ['node', '--enable-source-maps', 'dist/src/main.js'],
 ] as const;
 
-test('an old Node.js gets one sentence before anything starts, whatever the command', () => {
+test('an old Node.js gets one sentence before anything starts, for every command', () => {
   assert.ok(programs.length > 0, 'OLD_NODES must name the programs of Node.js 18 and 20.11, see .ci/run');
   for (const program of programs) {
     const env = { ...process.env, PATH: `${dirname(program)}${delimiter}${process.env.PATH}` };

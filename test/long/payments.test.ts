@@ -20,7 +20,7 @@ const LONGEST_PAUSE_MS = 60;
 
 type Kill = 'worker' | 'frozen worker' | 'primary';
 
-test(`${ROUNDS} kills at any moment: each payment has its one order or is given back`, async (t) => {
+test(`each payment has one order or is cancelled after ${ROUNDS} kills at any moment`, async (t) => {
   const database = await testDatabase(t);
   await fillShelf(database.url);
   // Their own: with PORT=0, a shop whose workers have all died at once gets another port.

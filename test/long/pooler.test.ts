@@ -17,7 +17,7 @@ const log = pino({ level: 'silent' });
 const BUYERS = 5;
 
 for (const mode of ['session', 'transaction'] as const) {
-  test(`behind pgbouncer in ${mode} mode, instances start side by side, sell, and leave no lock`, async (t) => {
+  test(`instances behind pgbouncer in ${mode} mode start side by side, sell and leave no lock`, async (t) => {
     const { url, knex } = await testDatabase(t);
     const through = { url: await startPgbouncer(t, url, mode) };
     const warned: string[] = [];
@@ -57,7 +57,7 @@ for (const mode of ['session', 'transaction'] as const) {
     await until('no lock is left', async () => (await advisory).length === 0);
   });
 
-  test(`behind pgbouncer in ${mode} mode, deadlines hold, on the server too`, async (t) => {
+  test(`deadlines hold behind pgbouncer in ${mode} mode, on the server too`, async (t) => {
     const { url, knex } = await testDatabase(t);
     const through = { url: await startPgbouncer(t, url, mode) };
     const statement = 100;
@@ -90,7 +90,7 @@ for (const mode of ['session', 'transaction'] as const) {
   });
 }
 
-test('what pgbouncer refuses ends the start at once and names the variable; what passes is waited for', async (t) => {
+test('a refusal of pgbouncer ends the start at once and names the variable, and a passing fault is waited for', async (t) => {
   const { url } = await testDatabase(t);
   const through = await startPgbouncer(t, url, 'transaction');
   const wrong: Array<[Partial<URL>, RegExp]> = [

@@ -43,7 +43,7 @@ for (const [what, fault] of [
   });
 }
 
-test('an error while the shop stops does not keep it from stopping, and is seen in its exit code', async (t) => {
+test('an error while the shop stops does not keep it from stopping and shows in the exit code', async (t) => {
   const shop = await startCluster(t, {
     workers: 1,
     env: faultOfPrimary(`process.kill(process.pid, 'SIGTERM'); setImmediate(() => { throw new Error('the fault'); })`),
@@ -51,7 +51,7 @@ test('an error while the shop stops does not keep it from stopping, and is seen 
   assert.equal((await shop.stop('SIGUSR2')).code, 1);
 });
 
-test('why it does not start, or ends, is told at every level of the log', async (t) => {
+test('the reason why the shop does not start or ends is logged at every log level', async (t) => {
   const env = {
     PORT: '0',
     METRICS_PORT: '0',

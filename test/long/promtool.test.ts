@@ -11,7 +11,7 @@ function promtool(text: string): string {
   return stdout + stderr;
 }
 
-test('promtool has nothing to say, neither at the start nor after a journey with errors', async (t) => {
+test('promtool finds no fault at the start and after a journey with errors', async (t) => {
   const shop = await startCluster(t, { workers: 2 });
   assert.equal(promtool((await shop.metrics()).text), '');
 

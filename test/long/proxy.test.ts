@@ -66,7 +66,7 @@ async function startNginx(t: TestContext, shopUrl: string, headers: string): Pro
 const KEEP_ALIVE_MS = 1_000;
 const LANES = 40;
 
-test('behind a proxy that keeps connections longer, no post is lost when their time is up', async (t) => {
+test('no post is lost behind a proxy that keeps idle connections longer than the shop', async (t) => {
   const shop = await startCluster(t, { workers: 2, env: { KEEP_ALIVE_SECONDS: String(KEEP_ALIVE_MS / 1000) } });
   const proxy = await startNginx(t, shop.shopUrl, 'proxy_set_header Host $http_host;');
   const visitor = createVisitor(proxy);
@@ -92,7 +92,7 @@ test('behind a proxy that keeps connections longer, no post is lost when their t
   assert.deepEqual([...statuses.keys()], [404]);
 });
 
-test("behind nginx's default Host, a form is refused with what to set, and passes when that is set", async (t) => {
+test("a form behind nginx's default Host is refused with the setting that is needed, and passes with it", async (t) => {
   const shop = await startCluster(t, { workers: 1 });
   const trusting = await startCluster(t, { workers: 1, env: { TRUST_PROXY: 'true' } });
   const post = async (proxy: string) => createVisitor(proxy).post('/add_to_cart/1', { quantity: 1 }, { origin: proxy });

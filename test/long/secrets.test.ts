@@ -33,7 +33,7 @@ const attempts: Attempt[] = [
   ...CVVS.invalid.map((cvv) => ({ fields: { card_number: '5105105105105101', cvv, email: 'wrong' }, status: 422 })),
 ];
 
-test('neither cards nor secrets are in the database, the logs, the metrics, the status or on a page', async (t) => {
+test('no card and no secret is in the database, the logs, the metrics, the status or a page', async (t) => {
   const { knex, connection } = await testDatabase(t);
   const shop = await startCluster(t, {
     workers: 2,
@@ -109,7 +109,7 @@ test('neither cards nor secrets are in the database, the logs, the metrics, the 
   }
 });
 
-test('a start that fails tells why without the password', async (t) => {
+test('a failed start tells the reason without the password', async (t) => {
   const { url } = await testDatabase(t);
   const wrong = new URL(url);
   wrong.password = 'a-secret-that-is-wrong';

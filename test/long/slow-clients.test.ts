@@ -85,7 +85,7 @@ const UNREAD_LIMIT_MS = 31 * SECOND;
 /** Of the others' pages; on a busy machine some may take too long for reasons of their own. */
 const MUST_SUCCEED = 0.99;
 
-test('who is slow is cut by a limit, and nobody else notices', { concurrency: true }, async (t) => {
+test('a slow client is cut by a limit, and other clients do not notice', { concurrency: true }, async (t) => {
   const shop = await startCluster(t, { workers: 2, env: { KEEP_ALIVE_SECONDS: String(KEEP_ALIVE_SECONDS) } });
   const before = await shop.metrics();
   const { workers } = await shop.status();
@@ -93,7 +93,7 @@ test('who is slow is cut by a limit, and nobody else notices', { concurrency: tr
 
   await Promise.all([
     ...SLOW.map((slowness) => t.test(`who ${slowness.what}`, (t) => suffer(t, shop, slowness))),
-    t.test('who takes no answer', (t) => takeNothing(t, shop)),
+    t.test('a client that takes no answer', (t) => takeNothing(t, shop)),
   ]);
 
   const statuses = await stopBystanders(t, bystanders);

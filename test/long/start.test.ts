@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { projectRoot } from '../../src/paths.ts';
 import { CTRL_C, openTerminal, type Terminal } from './terminal.ts';
 
-test('npm start at a terminal: it tells its addresses, serves, and Ctrl-C stops all that it started', async (t) => {
+test('npm start at a terminal prints its addresses and serves, and Ctrl-C stops all that it started', async (t) => {
   const first = await openTerminal(t, 'npm start', { folder: projectRoot });
   const { shop, metrics } = await first.ready();
   const page = await get(shop);

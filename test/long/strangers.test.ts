@@ -11,7 +11,7 @@ const OLD_KEY = 'the key of last year long enough';
 const NEW_KEY = 'the key of this year long enough';
 const LIMIT = 25;
 
-test('on the running shop, strangers get nowhere', async (t) => {
+test('the running shop refuses strangers', async (t) => {
   const { knex, connection } = await testDatabase(t);
   const env = { SESSION_KEYS: OLD_KEY, TRUST_PROXY: 'true', RATE_LIMIT: String(LIMIT) };
   const shop = await startCluster(t, { workers: 2, database: connection, env });
@@ -26,7 +26,7 @@ test('on the running shop, strangers get nowhere', async (t) => {
   const { id: item } = await knex('cart_items').where('quantity', 3).first();
   const { id: session } = await knex('sessions').first();
 
-  await t.test("someone else's item and order are not there", async () => {
+  await t.test("another shopper's item and order do not exist", async () => {
     const stranger = shop.visitor();
     await stranger.post('/add_to_cart/1', { quantity: 1 }, from('10.0.0.2'));
     const before = await dump(knex);
@@ -46,7 +46,7 @@ test('on the running shop, strangers get nowhere', async (t) => {
     assert.equal(await dump(knex), before);
   });
 
-  await t.test('order numbers are not guessed', async () => {
+  await t.test('order numbers cannot be guessed', async () => {
     const guesser = shop.visitor();
     const number = bought.location?.split('/').at(-1) as string;
     const near = [...number].map(
@@ -94,7 +94,7 @@ test('on the running shop, strangers get nowhere', async (t) => {
     }
   });
 
-  await t.test("another site's forms are refused, and its frames stay empty", async () => {
+  await t.test('forms of another site are refused, and its frames stay empty', async () => {
     const before = await dump(knex);
     for (const headers of [
       { 'sec-fetch-site': 'cross-site' },
@@ -123,7 +123,7 @@ test('on the running shop, strangers get nowhere', async (t) => {
     for (const line of fresh.headers.getSetCookie()) assert.match(line, /; secure.*; httponly|; httponly.*; secure/i);
   });
 
-  await t.test('of many posts exactly as many as allowed pass, whichever workers they reach', async () => {
+  await t.test('exactly as many posts as allowed pass, whichever workers they reach', async () => {
     const route = '/add_to_cart/:id';
     const before = await Promise.all([1, 2].map((worker) => shop.metrics(`?worker=${worker}`)));
     const post = () =>
@@ -149,7 +149,7 @@ test('on the running shop, strangers get nowhere', async (t) => {
     assert.equal((await shop.visitor().post('/add_to_cart/1', { quantity: 1 }, from('10.0.0.6'))).status, 302);
   });
 
-  await t.test('a primary that stands still lets no address pass unlimited', async () => {
+  await t.test('the limit of posts holds while the primary stands still', async () => {
     process.kill(shop.pid, 'SIGSTOP');
     try {
       const post = () => shop.visitor().post('/add_to_cart/1', { quantity: 1 }, from('10.0.0.7'));
@@ -164,7 +164,7 @@ test('on the running shop, strangers get nowhere', async (t) => {
     }
   });
 
-  await t.test('a new key logs nobody out, and the old one can go afterwards', async (t) => {
+  await t.test('a new session key logs nobody out, and the old key can be removed afterwards', async (t) => {
     await shop.stop();
     const between = await startCluster(t, {
       database: connection,

@@ -24,7 +24,7 @@ async function countWorkers({ pid }: RunningCluster): Promise<number> {
   return children.trim().split(' ').length;
 }
 
-test('SIGHUP replaces every worker and fails no request, keep-alive connections included', async (t) => {
+test('SIGHUP replaces every worker without a failed request, on kept connections too', async (t) => {
   const shop = await startCluster(t, { workers: 2 });
   const before = await shop.status();
   const scrapeBefore = await shop.metrics();
@@ -70,7 +70,7 @@ test('a worker that hangs is replaced', async (t) => {
   assert.equal((await shop.metrics()).of('shop_worker_restarts_total', { reason: 'hang' }), 1);
 });
 
-test('a primary that was paused itself takes no worker for hung', async (t) => {
+test('a primary that was paused itself takes no worker for a hanging one', async (t) => {
   const shop = await startCluster(t, { workers: 2, env: { WORKER_HANG_SECONDS: '2' } });
   process.kill(shop.pid, 'SIGSTOP');
   await new Promise((resolve) => setTimeout(resolve, 4000));
@@ -83,7 +83,7 @@ test('a primary that was paused itself takes no worker for hung', async (t) => {
   assert.deepEqual((await shop.status()).workers, seen.workers);
 });
 
-test('a worker that dies while the balancer is still looking elsewhere is replaced, counted, and not ready', async (t) => {
+test('a worker that dies during DRAIN_DELAY_SECONDS is replaced, counted and not ready', async (t) => {
   const shop = await startCluster(t, { env: { DRAIN_DELAY_SECONDS: '600' } });
   const before = await shop.metrics();
   const [worker] = (await shop.status()).workers;

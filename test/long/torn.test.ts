@@ -58,7 +58,7 @@ const INTRUDERS: { what: string; kind: string; put(folder: string, store: string
   },
 ];
 
-test('whatever happens to the store files, every scrape succeeds and no count is lost', async (t) => {
+test('every scrape succeeds and no count is lost, whatever happens to the store files', async (t) => {
   // A file's problems count once per kind, so each damage has a worker of its own; one more stays whole.
   const whole = DAMAGES.length + 1;
   const shop = await startCluster(t, { workers: whole });
@@ -106,12 +106,12 @@ test('whatever happens to the store files, every scrape succeeds and no count is
     });
   }
 
-  await t.test("a worker's file may be read by nobody", async () => {
+  await t.test("a worker's file has lost all its rights", async () => {
     chmodSync(join(folder, storeOf(folder, whole)), 0);
     await nothingIsLost();
   });
 
-  await t.test('the whole folder is deleted, and the workers whose files were damaged die', async () => {
+  await t.test('the folder is deleted and the workers whose files were damaged die', async () => {
     const before = await problems('unreadable');
     rmSync(folder, { recursive: true });
     await until('it is counted', async () => (await problems('unreadable')) === before + 1);
@@ -134,7 +134,7 @@ test('whatever happens to the store files, every scrape succeeds and no count is
   assert.deepEqual((await watch.stop()).decreases, []);
 });
 
-test('instances on one machine see nothing of each other, and one clears what a killed one left', async (t) => {
+test("instances on one machine do not read each other's stores, and one removes those of a killed instance", async (t) => {
   const { url } = await testDatabase(t);
   const [first, second] = await Promise.all([startOn(t, url), startOn(t, url)]);
   const firstFolder = storeFolder(first.pid);

@@ -32,7 +32,7 @@ function series(text: string, contentType: string): string[] {
   return samples.map(({ series }) => series).filter((series) => !series.startsWith('nodejs_active_'));
 }
 
-test('the primary and the shop answer /metrics alike', async (t) => {
+test('the primary and the shop give the same answer to /metrics', async (t) => {
   const shop = await startCluster(t, { workers: 2 });
   await shop.visitor().get('/');
 
@@ -59,7 +59,7 @@ test('the primary and the shop answer /metrics alike', async (t) => {
     });
   }
 
-  await t.test('gzip when accepted, and only then', async () => {
+  await t.test('/metrics is compressed with gzip only when the client accepts it', async () => {
     for (const url of [shop.shopUrl, shop.opsUrl]) {
       for (const accept of ['*/*', PROMETHEUS_ACCEPT]) {
         const zipped = await readRaw(`${url}/metrics`, { accept, 'accept-encoding': 'gzip' });
@@ -74,7 +74,7 @@ test('the primary and the shop answer /metrics alike', async (t) => {
     }
   });
 
-  await t.test('?worker=N shows one worker alone, a wrong N is told so', async () => {
+  await t.test('?worker=N shows one worker alone, and a wrong N is an error', async () => {
     const one = await shop.metrics('?worker=1');
     assert.ok(one.has('shop_cpu_usage_ratio', { worker: 1 }));
     assert.ok(!one.has('shop_cpu_usage_ratio', { worker: 2 }));
@@ -102,7 +102,7 @@ test('the primary and the shop answer /metrics alike', async (t) => {
     assert.deepEqual(status.database, { embedded: false, up: true });
   });
 
-  await t.test('health, the page for people, and nothing else', async () => {
+  await t.test('the primary serves health checks and a page for people, and nothing of the shop', async () => {
     for (const url of [shop.shopUrl, shop.opsUrl]) {
       assert.equal((await get(`${url}/livez`)).status, 200);
       assert.equal((await get(`${url}/readyz`)).status, 200);
@@ -115,7 +115,7 @@ test('the primary and the shop answer /metrics alike', async (t) => {
   });
 });
 
-test('with a token, /metrics and /status want it on both ports', async (t) => {
+test('/metrics and /status require the token on both ports', async (t) => {
   const token = 'scrape-me.please';
   const shop = await startCluster(t, { workers: 1, env: { METRICS_TOKEN: token } });
   for (const url of [`${shop.opsUrl}/metrics`, `${shop.shopUrl}/metrics`, `${shop.opsUrl}/status`]) {
@@ -131,7 +131,7 @@ test('with a token, /metrics and /status want it on both ports', async (t) => {
   assert.doesNotMatch(await (await get(`${shop.opsUrl}/`)).text(), new RegExp(String(shop.pid)));
 });
 
-test('on the loopback, the primary answers to its names only, and no page of another site shows what it says', async (t) => {
+test('a primary on the loopback answers to its own names only, and pages of other sites cannot read it', async (t) => {
   const shop = await startCluster(t, { workers: 1 });
   const ask = async (path: string, host: string) => {
     const asked = request(`${shop.opsUrl}${path}`, { headers: { host }, setHost: false }).end();
@@ -151,7 +151,7 @@ test('on the loopback, the primary answers to its names only, and no page of ano
   }
 });
 
-test('METRICS_ON_SHOP_PORT=false closes the address on the shop’s port', async (t) => {
+test("METRICS_ON_SHOP_PORT=false makes /metrics a 404 on the shop's port", async (t) => {
   const shop: RunningCluster = await startCluster(t, { workers: 1, env: { METRICS_ON_SHOP_PORT: 'false' } });
   assert.equal((await get(`${shop.shopUrl}/metrics`)).status, 404);
   await until('the primary still answers', async () => (await get(`${shop.opsUrl}/metrics`)).ok);
@@ -160,7 +160,7 @@ test('METRICS_ON_SHOP_PORT=false closes the address on the shop’s port', async
 const ownName = hostname();
 const { address } = await lookup(ownName, 4).catch(() => ({ address: '' }));
 
-test("the primary answers by the machine's own name on the loopback, and the shop's port by way of it", {
+test("a primary on the machine's own name answers to it, and so does the shop's /metrics", {
   skip: address.startsWith('127.') ? false : `the name ${ownName} is not the loopback here`,
 }, async (t) => {
   const shop = await startCluster(t, { workers: 1, env: { METRICS_HOST: ownName } });

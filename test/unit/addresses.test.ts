@@ -7,7 +7,7 @@ import { readConfig } from '../../src/config.ts';
 import { freePort } from '../support/system.ts';
 import { whenDone } from '../support/wait.ts';
 
-test('where no port is free above the one that is taken, the system is asked for one', async (t) => {
+test('the system chooses the port when no port is free above the one that is taken', async (t) => {
   const last = createServer();
   const taken = await new Promise<boolean>((resolve) => {
     last.once('error', () => resolve(true));
@@ -22,7 +22,7 @@ test('where no port is free above the one that is taken, the system is asked for
   );
 });
 
-test('one address under two names is told, and not taken for another program', async () => {
+test("one address under two names is reported as such and not as another program's", async () => {
   const port = String(await freePort());
   const check = (HOST: string, METRICS_HOST: string) =>
     checkAddresses(readConfig({ PORT: port, METRICS_PORT: port, HOST, METRICS_HOST }), 0);

@@ -65,7 +65,7 @@ const spelling = fc
     ).join('');
   });
 
-test("every issuer's numbers are found, in any digits, with anything between them", () => {
+test("numbers of every issuer are found in any script's digits, with any marks between them", () => {
   fc.assert(
     fc.property(cardNumber, spelling, (number, spell) => {
       const text = `cartão ${spell(number)} válido`;
@@ -117,7 +117,7 @@ test('a number is found that runs on from one field to the next', () => {
   );
 });
 
-test('where words stand between the digits, the groups of a card are found', () => {
+test('the groups of a card number are found when words stand between them', () => {
   for (const text of [
     'cartão 4242 e depois 4242 mais 4242 fim 4242',
     '3782 vírgula 822463 vírgula 10005',
@@ -145,7 +145,7 @@ test('a card that is written like a telephone number, a CPF, a CEP or a list is 
   }
 });
 
-test('real addresses, telephones and documents are no card numbers', () => {
+test('real addresses, telephone numbers and documents are not taken for card numbers', () => {
   for (const text of [
     'entre os números 1000 2000 3000 4001',
     'Rua 25 de Março, 1203 apto 45 bloco 4',
@@ -162,13 +162,13 @@ test('real addresses, telephones and documents are no card numbers', () => {
   }
 });
 
-test('a CPF behind a house number is none', () => {
+test('a CPF after a house number is not taken for a card number', () => {
   const form = { ...CUSTOMER, address1: 'Rua das Flores, 42', address2: '65327586553' };
   assert.ok(holdsCardNumber(`${form.address1}\n${form.address2}`));
   assert.deepEqual(fieldsWithStrayCards(form), new Set());
 });
 
-test('few of the forms that Brazilians fill in are taken for a card', () => {
+test('few Brazilian forms are taken for a card', () => {
   const random = seededRandom(2024);
   const refused: string[] = [];
   for (let i = 0; i < FORMS; i++) {

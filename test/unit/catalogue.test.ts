@@ -7,7 +7,7 @@ import { projectRoot } from '../../src/paths.ts';
 
 const LARGEST_PICTURE_BYTES = 8_000;
 
-test('24 products stand in 6 categories, four in each', () => {
+test('24 products are in 6 categories, four in each', () => {
   assert.equal(categories.length, 6);
   assert.equal(products.length, 24);
   for (const { slug } of categories) {
@@ -27,14 +27,14 @@ test('no two products or categories share a slug, a name or a picture', () => {
   }
 });
 
-test('the front page has six featured products, one of each category, all on the shelf', () => {
+test('the home page has six featured products in stock, one of each category', () => {
   const featured = products.filter((product) => product.featured);
   assert.equal(new Set(featured.map((product) => product.category)).size, 6);
   assert.equal(featured.length, 6);
   for (const product of featured) assert.ok(product.stock > 0, product.slug);
 });
 
-test('the shelf shows every state: plenty, scarce and sold out', () => {
+test('the catalogue has products in plenty, scarce and sold out', () => {
   assert.deepEqual(
     products
       .map((product) => product.stock)
@@ -46,13 +46,13 @@ test('the shelf shows every state: plenty, scarce and sold out', () => {
 
 for (const product of products) {
   describe(product.slug, () => {
-    test('can be sold', () => {
+    test('the product can be sold', () => {
       assert.match(product.slug, /^[a-z0-9]+(-[a-z0-9]+)*$/);
       assert.ok(Number.isSafeInteger(product.priceCents) && product.priceCents > 0);
       assert.ok(Number.isSafeInteger(product.stock) && product.stock >= 0);
     });
 
-    test('is described in one sentence and in two or three paragraphs', () => {
+    test('the product is described in one sentence and in two or three paragraphs', () => {
       for (const text of [product.name, product.summary, product.description]) {
         assert.ok(text.length > 0);
         assert.equal(text, text.trim());
@@ -64,7 +64,7 @@ for (const product of products) {
       for (const paragraph of paragraphs) assert.match(paragraph, /^\p{Lu}[^\n]+\.$/u);
     });
 
-    test('has a small picture that stands alone', () => {
+    test('the product has a small picture without references to other files', () => {
       assert.equal(product.picture, `products/${product.slug}.svg`);
       const file = join(projectRoot, 'public', product.picture);
       const picture = readFileSync(file, 'utf8');

@@ -23,7 +23,7 @@ test('an empty value counts as unset', () => {
   assert.equal(readConfig({ PORT: '', DATABASE_URL: '' }).shop.port, 5000);
 });
 
-test('proxies in front are none, one, or so many', () => {
+test('TRUST_PROXY means no proxy, one proxy or a number of proxies', () => {
   const proxies = (value: string) => readConfig({ TRUST_PROXY: value }).shop.trustProxy;
   assert.deepEqual(['', 'false', 'true', '0', '1', '2', '32'].map(proxies), [0, 0, 1, 0, 1, 2, 32]);
 });
@@ -40,7 +40,7 @@ test('a database is named by its URL or by its parts', () => {
   });
 });
 
-test('a URL is read as pg reads it, and a stray % or space in it is what it seems to be', () => {
+test('a URL is read as pg reads it, and a stray % or space is taken literally', () => {
   const readings: Array<[string, object]> = [
     ['postgres://u:p@/db?host=/socket&port=1', { host: '/socket', port: 1, user: 'u', password: 'p', database: 'db' }],
     ['postgres://%2Fsocket/db', { host: '/socket', database: 'db' }],
@@ -69,7 +69,7 @@ test('a URL is read as pg reads it, and a stray % or space in it is what it seem
   }
 });
 
-test('the folder of a socket is a host', () => {
+test('the folder of a socket is accepted as a host', () => {
   assert.deepEqual(readConfig({ DB_HOST: '/var/run/postgresql', DB_PASSWORD: '50%' }).database.connection, {
     host: '/var/run/postgresql',
     port: 5432,
@@ -79,7 +79,7 @@ test('the folder of a socket is a host', () => {
   });
 });
 
-test("Kubernetes' links to services are left aside, and a warning says how to get rid of them", () => {
+test('variables that Kubernetes sets for services are ignored, and a warning says how to avoid them', () => {
   const links = { PORT: 'tcp://10.0.0.1:80', METRICS_PORT: 'tcp://[fd00::1]:9464', DB_PORT: 'tcp://10.96.12.3:5432' };
   const others = { DB_SERVICE_HOST: '10.96.12.3', DB_PORT_5432_TCP_PORT: '5432' };
   for (const database of [{}, { DATABASE_URL: 'postgres://db/shop' }, { DB_HOST: 'db' }]) {
@@ -94,7 +94,7 @@ test("Kubernetes' links to services are left aside, and a warning says how to ge
   assert.deepEqual(readConfig({ PORT: '80' }).warnings, []);
 });
 
-test('a link of Docker is left aside, its name of the two containers too', () => {
+test('variables that Docker sets for a link are ignored, its name included', () => {
   const link = { DB_PORT: 'tcp://172.17.0.2:5432', DB_NAME: '/shop/db', DB_ENV_PG_MAJOR: '18' };
   const alone = readConfig(link);
   assert.equal(alone.database.connection, null);
@@ -109,7 +109,7 @@ test('a link of Docker is left aside, its name of the two containers too', () =>
   assert.deepEqual(readConfig({ DB_HOST: 'db', DB_NAME: 'db' }).warnings, []);
 });
 
-test('a password that hides where the account ends is refused, and none of it shown', () => {
+test('a password that hides the end of the account is refused and not shown', () => {
   const urls = ['/', '?', '#'].flatMap((mark) => [
     `postgres://postgres:8713${mark}secret@postgres/db`,
     `postgres://postgres:8713${mark}secret@postgres`,
@@ -131,7 +131,7 @@ test('a password that hides where the account ends is refused, and none of it sh
   }
 });
 
-test('a bad address of the database names its variable and never its password', () => {
+test('the error for a bad database address names its variable and never the password', () => {
   const bad = ['postgres://u:secret#1@h/db', 'postgres://u:secret@h:99999/db', 'mysql://u:secret@h/db', 'secret@h/db'];
   bad.push('postgres://u:secret@h/db?sslrootcert=/not/there.pem');
   for (const DATABASE_URL of bad) {
@@ -189,14 +189,14 @@ for (const [what, environment, message] of MISTAKES) {
   });
 }
 
-test('what would be a mistake elsewhere is none', () => {
+test('unusual values that are valid are accepted', () => {
   const sameButFree = { PORT: '0', METRICS_PORT: '0' };
   const twoAddresses = { PORT: '80', HOST: '10.0.0.1', METRICS_PORT: '80', METRICS_HOST: '10.0.0.2' };
   const somebodyElsesServer = { WORKERS: '500', DB_POOL_MAX: '1000', DATABASE_URL: 'postgres://db/shop' };
   for (const environment of [sameButFree, twoAddresses, somebodyElsesServer]) readConfig(environment);
 });
 
-test('every mistake is listed at once, then exit 1', async () => {
+test('every mistake is listed at once before exit 1', async () => {
   const { child, output } = spawnShop({ PORT: 'http', WORKERS: '-1', LOG_LEVEL: 'loud', DB_PORT: '1' });
   const [code] = await once(child, 'close');
 

@@ -7,7 +7,7 @@ import { projectRoot } from '../../src/paths.ts';
 
 const lines = (path: string) => readFileSync(join(projectRoot, path), 'utf8').split('\n');
 
-test('the image is built from files that are there and that the build may see', () => {
+test('the image is built from files that exist and that .dockerignore admits', () => {
   const visible = lines('.dockerignore').flatMap((line) => (line.startsWith('!') ? line.slice(1) : []));
   const sources = lines('Dockerfile')
     .filter((line) => /^COPY (?!--from)/.test(line))

@@ -17,7 +17,7 @@ function cycle(): Error {
   return error;
 }
 
-test('an error is told with what caused it, each once, however they hang together', () => {
+test('an error is described with its causes, each once, even in a circle', () => {
   const refused = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
   const { type, message, code, stack } = describeError(
     new TypeError('no page', { cause: new AggregateError([refused, new Error('no route')], 'no address answers') }),
@@ -36,7 +36,7 @@ test('an error is told with what caused it, each once, however they hang togethe
   for (const error of deep) assert.ok(describeError(error).stack.length < 200_000);
 });
 
-test('an error that can not be read is told as such', () => {
+test('an error that cannot be read is described as unreadable', () => {
   const trap = Object.defineProperty(new Error('x'), 'message', {
     get() {
       throw new Error('no');
@@ -48,13 +48,13 @@ test('an error that can not be read is told as such', () => {
   for (const error of [trap, revoked.proxy, odd]) assert.equal(typeof describeError(error).message, 'string');
 });
 
-test('whatever is thrown can be told', () => {
+test('any thrown value can be described', () => {
   for (const thrown of [undefined, null, 'text', 7n, Symbol('it'), {}, Object.create(null), [], () => {}]) {
     assert.equal(typeof describeError(thrown).message, 'string');
   }
 });
 
-test('what PostgreSQL says of a whole row is not told', () => {
+test("PostgreSQL's detail of a whole row is left out", () => {
   const error = new pg.DatabaseError('violates check constraint', 10, 'error');
   error.detail = 'Failing row contains (Ana, Rua das Flores).';
   error.code = '23514';

@@ -20,7 +20,7 @@ async function serve(t: TestContext, options: Partial<ListenOptions> = {}) {
   return { port: server.port, origin: `http://127.0.0.1:${server.port}` };
 }
 
-test('a connection is closed after 100 requests, and told so before, so that the next goes to a worker with time', async (t) => {
+test('a connection is closed after 100 requests with a notice in the last answer, so that the next may reach another worker', async (t) => {
   const { port } = await serve(t);
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   whenDone(t, () => agent.destroy());
@@ -40,7 +40,7 @@ test('a connection is closed after 100 requests, and told so before, so that the
   assert.equal(ports.size, 2);
 });
 
-test('an idle connection is kept as long as its client is told, and closed soon after', async (t) => {
+test('an idle connection is kept for as long as its client is told and closed soon after', async (t) => {
   assert.match(await firstAnswer(t, {}), /^Keep-Alive: timeout=75/im);
   const text = await firstAnswer(t, { keepAliveSeconds: 2 });
   assert.match(text, /^Keep-Alive: timeout=2\b/im);
@@ -59,7 +59,7 @@ test('an idle connection is kept as long as its client is told, and closed soon 
   }
 });
 
-test('a request that is sent when the time of its idle connection is up is answered', async (t) => {
+test('a request is answered when it is sent just as its idle connection is about to be closed', async (t) => {
   const { origin } = await serve(t, { keepAliveSeconds: 1 });
   const clients = Array.from({ length: 20 }, () => connectRaw(t, origin));
   const ask = (client: (typeof clients)[number]) => client.send('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
@@ -75,7 +75,7 @@ test('a request that is sent when the time of its idle connection is up is answe
   await until('all have two answers', () => clients.every((client) => client.answer().split(' 200 OK').length === 3));
 });
 
-test('a request that arrived while the process was busy is answered, though its time is up', async (t) => {
+test('a request that arrived while the process was busy is answered, even after the idle time', async (t) => {
   const { port } = await serve(t, { keepAliveSeconds: 1 });
   const flags = new Int32Array(new SharedArrayBuffer(8));
   const client = new Worker(new URL('./late-client.mjs', import.meta.url), { workerData: { port, flags } });
@@ -97,7 +97,7 @@ test('a request that arrived while the process was busy is answered, though its 
   assert.deepEqual(said.at(-1), { answers: 2 });
 });
 
-test('a request that has begun is not cut when its idle connection would be', async (t) => {
+test('a request that has begun is not cut at the end of the idle time', async (t) => {
   const { origin } = await serve(t, { keepAliveSeconds: 1 });
   const client = connectRaw(t, origin);
   await client.send('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
@@ -140,13 +140,13 @@ async function statusOf(t: TestContext, origin: string, request: string): Promis
   return client.answer();
 }
 
-test('a request that does not say clearly which host it is for is refused', async (t) => {
+test('a request with an ambiguous host is refused', async (t) => {
   const { origin } = await serve(t);
   for (const [what, request] of BROKEN) assert.match(await statusOf(t, origin, request), /^HTTP\/1\.1 400 /, what);
   for (const [what, request] of SOUND) assert.match(await statusOf(t, origin, request), /^HTTP\/1\.1 200 /, what);
 });
 
-test('on the loopback, a server may answer to its names only', async (t) => {
+test('a server on the loopback may answer to its own names only', async (t) => {
   const { origin } = await serve(t, { refuseForeignHosts: true });
   const ask = (host: string) => statusOf(t, origin, `GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
   for (const host of [
@@ -172,7 +172,7 @@ test('on the loopback, a server may answer to its names only', async (t) => {
   assert.match(everywhere, /^HTTP\/1\.1 200 /);
 });
 
-test('on the loopback, a server answers to the name that it was told to listen on', async (t) => {
+test('a server on the loopback answers to the name that it listens on', async (t) => {
   const { lookup } = dns;
   t.mock.method(dns, 'lookup', (name: string, ...rest: unknown[]) =>
     Reflect.apply(lookup, dns, [name.toLowerCase() === 'shop-machine.lan' ? '127.0.0.1' : name, ...rest]),

@@ -81,7 +81,7 @@ test('the defaults in the tables are those of the configuration', () => {
   }
 });
 
-test('the seven metrics are named, with a way to see each move', () => {
+test('the seven metrics are named with a way to see each of them change', () => {
   for (const readme of Object.values(readmes)) {
     for (const metric of SEVEN_METRICS) {
       const row = tableRows(readme).find(([, name = '']) => name === `\`${metric}\``);
@@ -95,7 +95,7 @@ test('the seven metrics are named, with a way to see each move', () => {
   }
 });
 
-test('links inside the project lead somewhere', () => {
+test('links inside the project have targets', () => {
   for (const page of markdownPages()) {
     for (const [, target = ''] of read(page).matchAll(/\]\(([^)\s]+)\)/g)) {
       if (target.startsWith('http')) continue;
@@ -126,7 +126,7 @@ function anchorOf(heading: string): string {
     .replaceAll(' ', '-');
 }
 
-test('every request of the commands to the shop keeps its cookie, so that it makes no new visitor each time', () => {
+test('every curl command of the pages keeps the cookie, so that it is one visitor', () => {
   for (const readme of Object.values(readmes)) {
     const requests = commands(readme)
       .flatMap((block) => block.split('\n'))

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { releaseStack } from '../../src/cluster/release.ts';
 
-test('resources are released in reverse, one after the other, and one that fails does not keep the rest', async () => {
+test('resources are released in reverse order, one after the other, and a failure does not stop the rest', async () => {
   const told: string[] = [];
   const resources = releaseStack((error) => told.push((error as Error).message));
   for (const name of ['logs', 'database', 'pool', 'server']) {

@@ -7,7 +7,7 @@ import { projectRoot } from '../../src/paths.ts';
 
 const read = (path: string) => readFileSync(join(projectRoot, path), 'utf8');
 
-test('versions of Node.js that lack what the shop uses get one sentence with the version that is needed', () => {
+test('a Node.js that is too old gets one sentence with the version that is needed', () => {
   for (const version of ['0.10.48', '8.17.0', '18.20.8', '20.0.0', '20.11.1', '21.3.0']) {
     const sentence = requirements.complaint(version, 'linux') ?? '';
     assert.match(sentence, /^Fake Shop needs Node\.js 20\.12 or newer, and this is Node\.js [\d.]+: .*nvm install 24/);
@@ -19,7 +19,7 @@ test('versions of Node.js that lack what the shop uses get one sentence with the
   }
 });
 
-test('Windows itself gets one sentence that names WSL 2 and Docker', () => {
+test('Windows without WSL gets one sentence that names WSL 2 and Docker', () => {
   assert.match(requirements.complaint('24.0.0', 'win32') ?? '', /^[^\n]*WSL 2[^\n]*Docker[^\n]*$/);
 });
 
@@ -40,7 +40,7 @@ test('npm, nvm, the image, the hosted checks and the documents name the same ver
   }
 });
 
-test('starting and testing check and build first, by themselves', () => {
+test('npm start and npm test check the requirements and build first', () => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
   for (const [name, command] of Object.entries(scripts)) {
     // But for `exec`, which comes after the check, any shell knows these words.

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { keptSessionKeys } from '../../src/cluster/session-keys.ts';
 import { temporaryFolder } from '../support/system.ts';
 
-test('keys are made once, kept for this user alone, and the same at the next start', async (t) => {
+test('keys are generated once, readable by this user alone, and the same at the next start', async (t) => {
   const parent = await temporaryFolder(t);
   for (let round = 0; round < 30; round++) {
     const folder = join(parent, `new-${round}`);
@@ -18,7 +18,7 @@ test('keys are made once, kept for this user alone, and the same at the next sta
   }
 });
 
-test('keys that are there are only read: the folder may be read-only, full, or without hard links', async (t) => {
+test('existing keys are only read, so the folder may be read-only, full or without hard links', async (t) => {
   const folder = await temporaryFolder(t);
   const keys = await keptSessionKeys(folder);
   await utimes(folder, 1, 1);
@@ -26,7 +26,7 @@ test('keys that are there are only read: the folder may be read-only, full, or w
   assert.equal((await stat(folder)).mtimeMs, 1000, 'a draft, also one that is gone again, changes the time');
 });
 
-test('a damaged file is told with its name and the remedy, and stays as it is', async (t) => {
+test('a damaged key file is reported with its name and the remedy, and stays unchanged', async (t) => {
   const folder = await temporaryFolder(t);
   const file = join(folder, 'session-keys');
   const whole = 'a-key-of-enough-characters';
@@ -51,7 +51,7 @@ test('a damaged file is told with its name and the remedy, and stays as it is', 
   assert.deepEqual(await keptSessionKeys(folder), [whole, 'an-older-key-than-that']);
 });
 
-test('a place that can hold no file is told with the variables that help', async (t) => {
+test('a folder that cannot hold the key file is reported with the variables that help', async (t) => {
   const folder = await temporaryFolder(t);
   await assert.rejects(
     keptSessionKeys('/dev/null/data'),

@@ -19,7 +19,7 @@ async function send(app: MeasuredApp, method: string, path: string, headers = {}
   return { body: Buffer.concat(await response.toArray()) };
 }
 
-test('three requests count three, by method, route template and status', async (t) => {
+test('three requests count three by method, route template and status', async (t) => {
   const app = await measuredApp(t, {
     '/detail/:id'(ctx) {
       if (ctx.method === 'POST') ctx.redirect('/');
@@ -39,7 +39,7 @@ test('three requests count three, by method, route template and status', async (
   assert.equal(change.of(`${DURATION}_count`, { method: 'GET', route: 'unmatched', status_code: 404 }), 1);
 });
 
-test('every response is counted before its client has it', async (t) => {
+test('every response is counted before its client receives it', async (t) => {
   const app = await measuredApp(t, {
     '/'(ctx) {
       ctx.body = 'home';
@@ -67,7 +67,7 @@ test('the duration of a request falls into the bucket of its seconds', async (t)
   assert.ok(seconds >= 0.119 && seconds < 5, `${seconds} s`);
 });
 
-test('the size of a response is what was sent', async (t) => {
+test('the size of a response is the number of bytes that were sent', async (t) => {
   const text = 'á'.repeat(1000);
   const bodies = { text, buffer: Buffer.alloc(3000), json: { text }, missing: undefined, stream: null };
   const app = await measuredApp(t, {
@@ -111,7 +111,7 @@ test('the size of a compressed response is its compressed size', async (t) => {
   assert.equal(scrape.of(`${SIZE}_count`), 1);
 });
 
-test('a thousand paths and methods make no series of their own', async (t) => {
+test('a thousand paths and methods add no series', async (t) => {
   const app = await measuredApp(t, {
     '/detail/:id'(ctx) {
       ctx.body = 'product';
@@ -135,7 +135,7 @@ test('a thousand paths and methods make no series of their own', async (t) => {
   assert.deepEqual([...seen].sort(), ['DELETE', 'GET', 'OPTIONS', 'POST', 'TRACE', '_OTHER']);
 });
 
-test('requests in flight are seen, and are none when clients have hung up', async (t) => {
+test('requests in flight are counted, and the count is 0 after the clients have hung up', async (t) => {
   const gate = new EventEmitter();
   const responses: ServerResponse[] = [];
   const app = await measuredApp(t, {
@@ -161,7 +161,7 @@ test('requests in flight are seen, and are none when clients have hung up', asyn
   assert.equal(scrape.of(`${DURATION}_count`, { route: '/slow', status_code: 200 }), 1);
 });
 
-test('an error that nobody handles is counted with the status that Koa answers', async (t) => {
+test('an unhandled error is counted with the status that Koa answers', async (t) => {
   const app = await measuredApp(t, {
     '/'() {
       throw new Error('oops');

@@ -11,7 +11,7 @@ import {
 import { until, whenDone } from '../support/wait.ts';
 import { measuredWorker, PRODUCTS, ROUTES } from '../support/worker-metrics.ts';
 
-test('every series that is known beforehand is there at 0', async () => {
+test('every series that is known beforehand exists at 0', async () => {
   const scrape = await measuredWorker().scrape();
   const known: Array<[name: string, labels: Record<string, string>]> = [
     ['shop_order_value_brl_total', {}],
@@ -49,7 +49,7 @@ test('every series that is known beforehand is there at 0', async () => {
   assert.equal(scrape.of('shop_db_connections_max'), 3);
 });
 
-test('a crash is no error of a worker: the primary counts it', async () => {
+test('a worker does not count its crash as an error, because the primary does', async () => {
   assert.equal((await measuredWorker().scrape()).has('shop_errors_total', { type: 'worker_crash' }), false);
 });
 
@@ -62,7 +62,7 @@ test('an error counts once, by type and route', async () => {
   assert.equal(change.of('shop_errors_total', { type: 'not_found', route: '/detail/:id' }), 1);
 });
 
-test('the quantiles, buckets and units are the promised ones', async () => {
+test('quantiles, buckets and units are those of the contract', async () => {
   const { text } = await measuredWorker().scrape();
   const values = (pattern: RegExp) => [...new Set([...text.matchAll(pattern)].map(([, value]) => value))];
   assert.deepEqual(values(/^shop_db_operation_duration_seconds\{.*quantile="([^"]+)"/gm), [
@@ -81,7 +81,7 @@ test('the quantiles, buckets and units are the promised ones', async () => {
   }
 });
 
-test("names and types follow Prometheus' rules", async () => {
+test("metric names and types follow Prometheus' rules", async () => {
   const { text } = await measuredWorker().scrape();
   // As promtool checks them: https://github.com/prometheus/client_golang/tree/main/prometheus/testutil/promlint
   for (const [, name = '', type] of text.matchAll(/^# TYPE (\S+) (\S+)$/gm)) {
@@ -95,7 +95,7 @@ test("names and types follow Prometheus' rules", async () => {
   }
 });
 
-test('an idle process shows nearly no core in use, a busy one what the system says of it', async (t) => {
+test("the CPU gauge is near 0 for an idle process, and the system's value for a busy one", async (t) => {
   const worker = measuredWorker();
   const sampler = sampleProcess(worker.metrics.cpuUsage, '1');
   whenDone(t, () => sampler.stop());

@@ -52,7 +52,7 @@ test('root runs the database in a folder that only root can enter', { skip }, as
   assert.equal(await owner(folder), 0);
 });
 
-test('root runs it as nobody where user namespaces are forbidden, in any folder', { skip }, async (t) => {
+test('root runs the database as nobody in any folder where user namespaces are forbidden', { skip }, async (t) => {
   const folder = await temporaryFolder(t, homedir());
   const first = await startOwner(t, folder, { env: await without(t, 'unshare') });
   await keep(first.connection);
@@ -65,7 +65,7 @@ test('root runs it as nobody where user namespaces are forbidden, in any folder'
   assert.equal(await owner(folder), NOBODY, 'files that can be used as they are stay as they are');
 });
 
-test('the files follow when root needs another way than before', { skip }, async (t) => {
+test('the files change owner when root needs another way than before', { skip }, async (t) => {
   const folder = await temporaryFolder(t);
   const first = await startOwner(t, folder);
   await keep(first.connection);
@@ -80,7 +80,7 @@ test('the files follow when root needs another way than before', { skip }, async
   await third.end('SIGTERM');
 });
 
-test('root is told what to do where no way works', { skip }, async (t) => {
+test('root gets advice where no way works', { skip }, async (t) => {
   const folder = await temporaryFolder(t);
   await assert.rejects(startOwner(t, folder, { env: await without(t, 'unshare', 'setpriv') }), (error: Error) => {
     assert.match(error.message, /as a normal user, or set DATABASE_URL/);
@@ -90,7 +90,7 @@ test('root is told what to do where no way works', { skip }, async (t) => {
   });
 });
 
-test('a normal user needs nothing, and is told when root was there before', { skip }, async (t) => {
+test('a normal user needs nothing and gets an error for files of root', { skip }, async (t) => {
   const folder = await temporaryFolder(t);
   await chown(folder, NOBODY, NOBODY);
   // Nobody may read the project, wherever it is; to the program this is a normal user.
@@ -113,7 +113,7 @@ test('a normal user needs nothing, and is told when root was there before', { sk
   }
 });
 
-test('a user without a name runs it where user namespaces are allowed, and is told what to do elsewhere', {
+test('a user without a name runs the database where user namespaces are allowed and gets advice elsewhere', {
   skip,
 }, async (t) => {
   const folder = await temporaryFolder(t);

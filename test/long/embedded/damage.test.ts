@@ -13,7 +13,7 @@ function isShort(error: Error): true {
 
 const NULS = '\0'.repeat(32);
 
-test('damaged files are told at once, each with its name and the remedy, and work again when they are back', async (t) => {
+test('damaged files are reported at once with name and remedy, and the database works again with the right ones', async (t) => {
   const folder = await temporaryFolder(t);
   const first = await startEmbedded(t, folder);
   await keep(first.connection);
@@ -51,7 +51,7 @@ test('damaged files are told at once, each with its name and the remedy, and wor
   }
 });
 
-test("what PostgreSQL can't start with is told in one sentence: its words, the folder and the remedy", async (t) => {
+test('a start that PostgreSQL refuses is reported in one sentence with its message, the folder and the remedy', async (t) => {
   const folder = await temporaryFolder(t);
   const first = await startEmbedded(t, folder);
   await keep(first.connection);
@@ -100,7 +100,7 @@ test("what PostgreSQL can't start with is told in one sentence: its words, the f
   assert.ok((await readdir(cluster)).includes('PG_VERSION'));
 });
 
-test("what the system lacks is no damage of the database's files", async (t) => {
+test("a lack of memory is not reported as damage of the database's files", async (t) => {
   const folder = await temporaryFolder(t);
   await (await startEmbedded(t, folder)).stop();
   // Huge pages are never promised beyond what there is, whatever the system's overcommit policy.
@@ -111,14 +111,14 @@ test("what the system lacks is no damage of the database's files", async (t) => 
   });
 });
 
-test('a folder that a copy has opened to others works again', async (t) => {
+test('a folder whose rights a copy has opened works again', async (t) => {
   const folder = await temporaryFolder(t);
   await (await startEmbedded(t, folder)).stop();
   await chmod(join(folder, 'postgres'), 0o755);
   await (await startEmbedded(t, folder)).stop();
 });
 
-test('a server that lets nobody in ends the start at once, with its words and the file', async (t) => {
+test('a server that refuses the shop ends the start at once with its message and the file', async (t) => {
   const folder = await temporaryFolder(t);
   await (await startEmbedded(t, folder)).stop();
   await writeFile(join(folder, 'postgres', 'pg_hba.conf'), 'host all all all reject\n');
@@ -137,7 +137,7 @@ test('a server whose postmaster.pid was damaged is stopped before the next is st
   await assertKept((await startEmbedded(t, folder)).connection);
 });
 
-test('folders that hold no whole database are told before anything is made', async (t) => {
+test('a folder without a whole database is reported before anything is created', async (t) => {
   const folder = await temporaryFolder(t);
   await mkdir(join(folder, 'postgres'));
   await startEmbedded(t, folder).then((postgres) => postgres.stop());

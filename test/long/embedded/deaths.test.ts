@@ -17,7 +17,7 @@ import {
 import { temporaryFolder } from '../../support/system.ts';
 import { until, whenDone } from '../../support/wait.ts';
 
-test('a server that is killed comes back by itself, where it was, with its data', async (t) => {
+test('a killed server restarts by itself on the same port with its data', async (t) => {
   const folder = await temporaryFolder(t);
   const postgres = await startEmbedded(t, folder);
   await keep(postgres.connection);
@@ -29,7 +29,7 @@ test('a server that is killed comes back by itself, where it was, with its data'
   }
 });
 
-test('a server whose watchers are killed comes back by itself too', async (t) => {
+test('a server whose watchers are killed restarts by itself', async (t) => {
   const folder = await temporaryFolder(t);
   const postgres = await startEmbedded(t, folder);
   await keep(postgres.connection);
@@ -39,7 +39,7 @@ test('a server whose watchers are killed comes back by itself too', async (t) =>
   await assertKept(postgres.connection);
 });
 
-test('stopping while the server is being started again leaves nothing', async (t) => {
+test('a stop during a restart leaves no process behind', async (t) => {
   const folder = await temporaryFolder(t);
   const postgres = await startEmbedded(t, folder);
   process.kill(await postmasterPid(folder), 'SIGKILL');
@@ -48,7 +48,7 @@ test('stopping while the server is being started again leaves nothing', async (t
   assert.deepEqual(await processesIn(folder), []);
 });
 
-test('when its owner is killed, the database ends by itself, and the next owner has its data at once', async (t) => {
+test('a database whose owner is killed ends by itself, and the next owner has its data at once', async (t) => {
   const folder = await temporaryFolder(t);
   const owner = await startOwner(t, folder);
   await keep(owner.connection);
@@ -85,7 +85,7 @@ test('a server that lost both its owner and its watchers is stopped by the next 
   await assertKept(next.connection);
 });
 
-test('Ctrl-C does not reach the database: its owner decides when it ends', async (t) => {
+test('Ctrl-C does not reach the database, so that its owner decides when it ends', async (t) => {
   const folder = await temporaryFolder(t);
   const owner = await startOwner(t, folder);
   process.kill(-owner.child.pid, 'SIGINT');
@@ -95,7 +95,7 @@ test('Ctrl-C does not reach the database: its owner decides when it ends', async
   assert.deepEqual(await processesIn(folder), []);
 });
 
-test('a server that is killed waits for its port when another program has it', async (t) => {
+test('a killed server waits for its port while another program has it', async (t) => {
   const folder = await temporaryFolder(t);
   const postgres = await startEmbedded(t, folder);
   const { port } = postgres.connection;

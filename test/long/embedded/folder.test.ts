@@ -16,7 +16,7 @@ test('a folder in use is refused to others, and its database runs on', async (t)
   await assertKept(first.connection);
 });
 
-test('of two that start at once in a new folder, one at most gets it', async (t) => {
+test('at most one of two starts at the same time gets a new folder', async (t) => {
   const folder = await temporaryFolder(t);
   const results = await Promise.allSettled([startOwner(t, folder), startOwner(t, folder)]);
   const started = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
@@ -28,7 +28,7 @@ test('of two that start at once in a new folder, one at most gets it', async (t)
   assert.deepEqual(await readdir(folder).then((names) => names.filter((name) => name.startsWith('in-use'))), []);
 });
 
-test('a file in the place of the folder, and a folder of something else in it, are told, and stay as they are', async (t) => {
+test('a file in place of the folder and a folder with other content are reported and stay unchanged', async (t) => {
   const folder = await temporaryFolder(t);
   const file = join(folder, 'file');
   await writeFile(file, 'mine');
@@ -41,7 +41,7 @@ test('a file in the place of the folder, and a folder of something else in it, a
   assert.deepEqual(await readdir(folder).then((names) => names.filter((name) => name.includes('unfinished'))), []);
 });
 
-test('a folder that another container uses is refused while that one shows life, and no longer', async (t) => {
+test('a folder that another container uses is refused only while that container shows life', async (t) => {
   const folder = await temporaryFolder(t);
   const claim = join(folder, 'in-use-by-7-0123456789abcdef-1');
   const beat = () => writeFile(claim, '.');
@@ -53,7 +53,7 @@ test('a folder that another container uses is refused while that one shows life,
   await startEmbedded(t, folder);
 });
 
-test('a start that was cut off while it made the files is begun anew', async (t) => {
+test('a start that was cut off while it created the files begins anew', async (t) => {
   const folder = await temporaryFolder(t);
   const cutOff = assert.rejects(startOwner(t, folder), /The owner ended/);
   await until('initdb is at work', async () => {

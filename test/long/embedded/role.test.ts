@@ -26,7 +26,7 @@ const FORBIDDEN = [
   'create extension dblink',
 ];
 
-test('the shop owns its database and has no other right', async (t) => {
+test("the shop's role owns its database and has no other right", async (t) => {
   const folder = await temporaryFolder(t);
   const { connection } = await startEmbedded(t, folder);
   await keep(connection);
@@ -51,7 +51,7 @@ test('the shop owns its database and has no other right', async (t) => {
   assert.deepEqual(await findRunningPostgres(folder), connection);
 });
 
-test('the data of a shop that was the superuser is handed over to the role at the next start', async (t) => {
+test('the data of a shop that connected as the superuser is handed over to the role at the next start', async (t) => {
   const folder = await temporaryFolder(t);
   const first = await startEmbedded(t, folder);
   const superuser = await asSuperuser(first.connection, folder);

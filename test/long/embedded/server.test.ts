@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { allGone, asSuperuser, assertKept, keep, query, startEmbedded, startOwner } from '../../support/embedded.ts';
 import { temporaryFolder } from '../../support/system.ts';
 
-test('starts from nothing in any folder, keeps its data, and is reached by its password on the loopback alone', async (t) => {
+test('the database starts in any empty folder, keeps its data, and is reached with its password on the loopback alone', async (t) => {
   const folder = await temporaryFolder(t);
   const first = await startEmbedded(t, relative(process.cwd(), join(folder, 'deep', 'er')));
   const data = join(folder, 'deep', 'er');
@@ -37,7 +37,7 @@ test('starts from nothing in any folder, keeps its data, and is reached by its p
   await second.stop();
 });
 
-test('a postmaster.pid that names no process, or another program, is no obstacle', async (t) => {
+test('a postmaster.pid that names no process or another program does not stop the start', async (t) => {
   const folder = await temporaryFolder(t);
   const owner = await startOwner(t, folder);
   await keep(owner.connection);
@@ -51,7 +51,7 @@ test('a postmaster.pid that names no process, or another program, is no obstacle
   }
 });
 
-test('files that this program can not use are refused with what to do', async (t) => {
+test('files that the program cannot use are refused with the remedy', async (t) => {
   const folder = await temporaryFolder(t);
   await (await startEmbedded(t, folder)).stop();
   const password = await readFile(join(folder, 'postgres-password'));
@@ -64,7 +64,7 @@ test('files that this program can not use are refused with what to do', async (t
   await (await startEmbedded(t, folder)).stop();
 });
 
-test('settings that PostgreSQL refuses are reported with its own words', async (t) => {
+test("settings that PostgreSQL refuses are reported with PostgreSQL's message", async (t) => {
   const folder = await temporaryFolder(t);
   await assert.rejects(
     startEmbedded(t, folder, { max_connections: 'many' }),
@@ -72,7 +72,7 @@ test('settings that PostgreSQL refuses are reported with its own words', async (
   );
 });
 
-test("PostgreSQL's own variables, meant for another server, do not touch it", async (t) => {
+test("PostgreSQL's environment variables for another server have no effect", async (t) => {
   const variables = {
     PGHOST: 'elsewhere.invalid',
     PGPORT: '1',

@@ -30,7 +30,7 @@ async function startBadCommits(t: TestContext, meanwhile: string, table: 'orders
   return { knex: shop.knex, proxy, worker, visitor, ...payments };
 }
 
-test('the answer to a commit is lost: the order is there, nothing is given back, and a repeated submit finds it', async (t) => {
+test("an order whose commit's answer is lost is kept and paid, and a repeated submit finds it", async (t) => {
   const { knex, proxy, worker, visitor, asked, cancelled } = await startBadCommits(
     t,
     'perform pg_advisory_xact_lock(1)',
@@ -66,7 +66,7 @@ test('the answer to a commit is lost: the order is there, nothing is given back,
   assert.equal(metrics.of('shop_units_sold_total'), 1);
 });
 
-test('a commit fails: there is no order, and the payment is given back', async (t) => {
+test('a failed commit leaves no order, and the payment is cancelled', async (t) => {
   const { knex, worker, visitor, asked, cancelled } = await startBadCommits(
     t,
     "raise exception using errcode = 'serialization_failure'",
@@ -82,7 +82,7 @@ test('a commit fails: there is no order, and the payment is given back', async (
   assert.equal(metrics.of('shop_orders_total'), 1);
 });
 
-test('the answer to the start of a payment is lost: nobody pays, it is given up at once, and the cart can be paid for', async (t) => {
+test("a payment whose start's answer is lost is given up at once without a charge, and the cart can be ordered", async (t) => {
   const { knex, proxy, worker, visitor, asked } = await startBadCommits(
     t,
     'perform pg_advisory_xact_lock(1)',

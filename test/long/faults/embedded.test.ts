@@ -6,7 +6,7 @@ import { startCluster } from '../../support/cluster.ts';
 import { postmasterPid } from '../../support/embedded.ts';
 import { until } from '../../support/wait.ts';
 
-test("the shop's own database is killed, and the shop returns by itself with all its orders", async (t) => {
+test('the shop recovers by itself with all its orders when its embedded database is killed', async (t) => {
   const shop = await startCluster(t, { workers: 2, database: 'embedded' });
   const { host, port, user, password, database } = (await findRunningPostgres(shop.dataDir)) as Record<string, unknown>;
   const url = `postgres://${user}:${password}@${host}:${port}/${database}`;

@@ -7,7 +7,7 @@ import { atCheckout, CUSTOMER } from '../../support/visitor.ts';
 import { until } from '../../support/wait.ts';
 
 for (const table of ['payments', 'orders']) {
-  test(`a disk that is full for ${table} shows in the log and the metrics, and soon no payment is asked for`, async (t) => {
+  test(`a full disk for ${table} shows in the log and the metrics, and soon no payment is asked for`, async (t) => {
     const payments = testProvider();
     const shop = await startShop(t, { payments });
     const forms = await Promise.all(Array.from({ length: 5 }, () => atCheckout(shop)));
@@ -46,7 +46,7 @@ for (const table of ['payments', 'orders']) {
   });
 }
 
-test('while not even a visit can be noted, those who only look are served', async (t) => {
+test('pages are served even when the time of a visit cannot be written', async (t) => {
   const shop = await startShop(t);
   const { shopper } = await atCheckout(shop);
   await shop.knex.raw("update sessions set last_seen_at = now() - interval '1 minute'");

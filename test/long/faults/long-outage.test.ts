@@ -20,7 +20,7 @@ async function openFiles(shop: RunningCluster): Promise<number> {
   return files.reduce((sum, { length }) => sum + length, 0);
 }
 
-test('the database is away for 30 s, shut down or frozen, while people shop', async (t) => {
+test('the shop survives 30 s without its database, shut down or frozen, while people shop', async (t) => {
   const server = await startOwnServer(t);
   await fillShelf(server.url);
   // Clients' idle connections must not be taken for what an outage leaves.

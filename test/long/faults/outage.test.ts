@@ -15,30 +15,30 @@ async function startAll(t: TestContext) {
   return { server, proxy, shop };
 }
 
-test('whatever the database does, pages say so in time, and the shop returns with it', async (t) => {
+test('pages report any database fault in time, and the shop recovers with the database', async (t) => {
   const { server, proxy, shop } = await startAll(t);
   const before = await shop.status();
   const buyers = startBuyers(t, shop.shopUrl, 3);
   const outage = (what: string, strike: () => unknown, heal: () => unknown) =>
     t.test(what, (sub) => observeOutage(sub, shop, strike, heal));
 
-  await outage('it is shut down and started again', server.stop, server.start);
-  await outage('it stands still', server.freeze, server.thaw);
-  await outage('the network swallows everything', proxy.block, proxy.unblock);
+  await outage('the database is shut down and started again', server.stop, server.start);
+  await outage('the database stands still', server.freeze, server.thaw);
+  await outage('the network swallows all data', proxy.block, proxy.unblock);
   await outage(
-    'it answers slowly',
+    'the database answers slowly',
     () => proxy.delay(700),
     () => proxy.delay(0),
   );
   let release = async () => {};
   await outage(
-    'it has too many connections',
+    'the database has too many connections',
     async () => {
       release = await server.occupy();
     },
     () => release(),
   );
-  await t.test('it drops all connections', async (sub) => {
+  await t.test('the database drops all connections', async (sub) => {
     await server.dropConnections();
     await returnsInTime(sub, shop);
   });
@@ -50,7 +50,7 @@ test('whatever the database does, pages say so in time, and the shop returns wit
     proxy.forget();
     await returnsInTime(sub, shop);
   });
-  await t.test('it restarts', async (sub) => {
+  await t.test('the database restarts', async (sub) => {
     await server.stop();
     await server.start();
     await returnsInTime(sub, shop);
@@ -64,7 +64,7 @@ test('whatever the database does, pages say so in time, and the shop returns wit
   assert.deepEqual((await shop.status()).workers, before.workers, 'no worker was replaced');
 });
 
-test('without the database, workers start, take their places, serve when it is back, and stop in order', async (t) => {
+test('workers start without the database, serve when it is back, and stop in order without it', async (t) => {
   const { server, shop } = await startAll(t);
   const allServe = (restarts: number[]) =>
     until(`all serve after ${restarts} restarts`, async () => {

@@ -7,7 +7,7 @@ import { allSettled, assertMoneyAddsUp } from '../../support/payments.ts';
 import { CUSTOMER } from '../../support/visitor.ts';
 import { until, whenDone } from '../../support/wait.ts';
 
-test('a worker is killed between the approval and the order: its primary gives the payment back', async (t) => {
+test('the primary cancels the payment of a worker that was killed between approval and order', async (t) => {
   const database = await testDatabase(t);
   const { knex } = database;
   const shop = await startCluster(t, { workers: 2, database });
@@ -46,7 +46,7 @@ test('a worker is killed between the approval and the order: its primary gives t
   assert.deepEqual(await assertMoneyAddsUp(knex), { cancelled: 1, ordered: 1 });
 });
 
-test('a worker dies after it has counted a failed order, whose payment its primary settles: it is counted once', async (t) => {
+test('a failed order is counted once when its worker counts it and dies before the primary settles its payment', async (t) => {
   const database = await testDatabase(t);
   const { knex } = database;
   const shop = await startCluster(t, { workers: 2, database });
@@ -85,7 +85,7 @@ test('a worker dies after it has counted a failed order, whose payment its prima
   assert.equal((await shop.metrics()).of('shop_orders_total', { outcome: 'failed' }), 1);
 });
 
-test('a payment that is not settled shows, until it is', async (t) => {
+test('shop_payments_unsettled counts a payment until it is settled', async (t) => {
   const database = await testDatabase(t);
   const { knex } = database;
   const left = { cart_id: knex.raw('gen_random_uuid()'), amount_cents: 500, state: 'started', worker: 'gone' };

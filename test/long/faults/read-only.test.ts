@@ -4,7 +4,7 @@ import { startCluster } from '../../support/cluster.ts';
 import { testDatabase } from '../../support/database.ts';
 import { until } from '../../support/wait.ts';
 
-test('a server that takes no more writes: 503, not ready, and service returns with one that does', async (t) => {
+test('a read-only server makes the shop answer 503 and not ready until it accepts writes again', async (t) => {
   const database = await testDatabase(t);
   const shop = await startCluster(t, { workers: 2, database });
   const name = new URL(database.url).pathname.slice(1);

@@ -15,7 +15,7 @@ import { startOwnServer } from './server.ts';
 const DISK = '64m';
 const SHOPPERS = 10;
 
-test("the database's disk is full: it is told, no payment is asked for, and all returns with the space", async (t) => {
+test('a full disk of the database is reported, no payment is asked for, and the shop recovers with the space', async (t) => {
   const server = await startOwnServer(t);
   const admin = connect({ url: server.url }, { poolMax: 1, applicationName: 'test', log, deadlines: PATIENT });
   whenDone(t, () => admin.destroy());

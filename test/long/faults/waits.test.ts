@@ -10,7 +10,7 @@ const BOUND_MS = 4_000;
 const WORKERS = 2;
 const POOL_MAX = 2;
 
-test('queries hang and exhaust the pools: the pages that wait get 503, and the metrics say what for', async (t) => {
+test('pages that wait while hanging queries exhaust the pools get 503, and the metrics show what they waited for', async (t) => {
   const database = await testDatabase(t);
   const shop = await startCluster(t, { workers: WORKERS, database, env: { DB_POOL_MAX: String(POOL_MAX) } });
   const visitors = Array.from({ length: 12 }, () => shop.visitor());
@@ -51,7 +51,7 @@ test('queries hang and exhaust the pools: the pages that wait get 503, and the m
   for (const visitor of visitors) assert.equal((await visitor.get('/detail/1')).status, 200);
 });
 
-test('a checkout that hangs gets 503, changes nothing, says in which phase it hung, and can be repeated', async (t) => {
+test('a hanging checkout gets 503, changes nothing, shows its phase in the metrics, and can be repeated', async (t) => {
   const database = await testDatabase(t);
   const shop = await startCluster(t, { workers: WORKERS, database });
   const visitor = shop.visitor();
