@@ -42,7 +42,7 @@ function openFull(t: Pick<TestContext, 'after'>, capacity: number) {
 
 const UNWRITABLE = 'cluster_metrics_store_problems_total{kind="unwritable"}';
 
-test('two summaries with room for one: sum and count agree, and the other is told with the capacity to set', async (t) => {
+test('sum and count of two summaries with room for one agree, and the other is reported with the capacity to set', async (t) => {
   const { common, problems, scrape } = openFull(t, 70);
   const [first, second] = ['a_seconds', 'b_seconds'].map((name) => new Summary({ ...common, name }));
   for (let i = 0; i < 3; i++) {
@@ -71,7 +71,7 @@ test('two summaries with room for one: sum and count agree, and the other is tol
   );
 });
 
-test('what still fits is taken after something that did not', async (t) => {
+test('a smaller metric is stored after one that did not fit', async (t) => {
   const { common, problems, scrape } = openFull(t, 16);
   const histogram = new Histogram({ ...common, name: 'size_bytes', labelNames: ['n'] });
   for (const n of [1, 2]) histogram.observe({ n }, 7);
@@ -86,7 +86,7 @@ test('what still fits is taken after something that did not', async (t) => {
   assert.equal((await histogram.get()).values.length, 28, 'in memory it is whole');
 });
 
-test('too many histograms: those that find no room are told once, all others are whole', async (t) => {
+test('histograms without room are reported once, and all others are whole', async (t) => {
   const capacity = 100_000;
   const { common, problems, scrape } = openFull(t, capacity);
   const histogram = new Histogram({ ...common, name: 'size_bytes', labelNames: ['n'] });
@@ -106,7 +106,7 @@ test('too many histograms: those that find no room are told once, all others are
   assert.equal(of(UNWRITABLE), 1);
 });
 
-test('any metrics in a store of any capacity: sum, count and buckets agree', async () => {
+test('sum, count and buckets of any metrics agree in a store of any capacity', async () => {
   const observation = fc.record({
     metric: fc.constantFrom('summary', 'histogram', 'counter'),
     label: fc.nat(5),

@@ -54,7 +54,7 @@ function overwrite(path: string, position: number, bytes: Buffer): void {
 }
 
 for (const [name, damage] of Object.entries(damages)) {
-  test(`a file that is ${name} keeps its last values, and is whole again within seconds`, async (t) => {
+  test(`a file that is ${name} keeps its last values and is whole again within seconds`, async (t) => {
     const { scrape, path, hurt, problems } = twoStores(t);
     await scrape();
     damage(path);
@@ -76,7 +76,7 @@ for (const [name, damage] of Object.entries(damages)) {
   });
 }
 
-test('a value that damage has raised stays, all others go on', async (t) => {
+test('a value that damage has raised stays, and all others grow on', async (t) => {
   const { scrape, path, hurt } = twoStores(t);
   await scrape();
   const [counter, gauge] = [hurt.counter.labels('b'), hurt.gauge];
@@ -96,7 +96,7 @@ test('a value that damage has raised stays, all others go on', async (t) => {
   assert.equal((await scrape()).of('acts_total{kind="b"}'), 2);
 });
 
-test('a damaged directory is counted and told', async (t) => {
+test('a damaged directory is counted and reported', async (t) => {
   const { scrape, path, problems } = twoStores(t);
   const middle = readFileSync(path).length - 100;
   overwrite(path, middle, Buffer.alloc(20, 0x20));
@@ -108,7 +108,7 @@ test('a damaged directory is counted and told', async (t) => {
   );
 });
 
-test('a file that vanishes is read on, and counted when its worker dies', async (t) => {
+test('a deleted file is still read, and counted when its worker dies', async (t) => {
   const farm = await startFarm(t, 'ours', { workers: 1 });
   await farm.tell(1, 'observe', { acts: 3 });
   await farm.scrape();
@@ -122,7 +122,7 @@ test('a file that vanishes is read on, and counted when its worker dies', async 
   assert.equal((await farm.scrape()).of('acts_total{kind="request"}'), 8);
 });
 
-test('the folder may vanish as a whole: a replacement makes it anew', async (t) => {
+test('a deleted folder is created again by the next worker', async (t) => {
   const farm = await startFarm(t, 'ours', { workers: 1 });
   await farm.tell(1, 'observe', { acts: 3 });
   await farm.scrape();
@@ -134,7 +134,7 @@ test('the folder may vanish as a whole: a replacement makes it anew', async (t) 
   assert.equal((await farm.scrape()).of('acts_total{kind="request"}'), 5);
 });
 
-test('what is no store is told and left alone', async (t) => {
+test('a file that is no store is reported and left alone', async (t) => {
   const { directory, scrape, problems, path } = twoStores(t);
   const dead = 2 ** 22 + 1;
   writeFileSync(join(directory, 'notes.txt'), 'hello');
@@ -155,7 +155,9 @@ test('what is no store is told and left alone', async (t) => {
   assert.ok(existsSync(join(directory, 'notes.txt')));
 });
 
-test('a file without rights is told, and served once it has them', { skip: process.getuid?.() === 0 }, async (t) => {
+test('a file without rights is reported, and served when it has them', {
+  skip: process.getuid?.() === 0,
+}, async (t) => {
   const { scrape, path } = twoStores(t);
   chmodSync(path, 0);
   assert.equal((await scrape()).of('acts_total{kind="a"}'), 2);
@@ -163,7 +165,7 @@ test('a file without rights is told, and served once it has them', { skip: proce
   assert.equal((await scrape()).of('acts_total{kind="a"}'), 7);
 });
 
-test('a metric of another shape elsewhere is told; the first one is served', async (t) => {
+test('a metric with another shape in another worker is reported, and the first shape is served', async (t) => {
   const { workers, scrape } = openCluster(t, 2);
   const [first, second] = workers.map(({ store }) => [new WorkerRegistry(store)] as const);
   if (first === undefined || second === undefined) throw new Error('there are two');
@@ -174,7 +176,7 @@ test('a metric of another shape elsewhere is told; the first one is served', asy
   assert.equal(samples.of('cluster_metrics_store_problems_total{kind="conflict"}'), 1);
 });
 
-test('a disk that is full hurts nobody: values stay in memory, what has room is still written', async (t) => {
+test('values stay in memory when the disk is full, and those with room are still written', async (t) => {
   const directory = createStoreDirectory({ name: 'full' });
   const registry = new ClusterRegistry({ directory: directory.path });
   t.after(() => {
@@ -207,7 +209,7 @@ test('a disk that is full hurts nobody: values stay in memory, what has room is 
   assert.equal(child.exitCode, null);
 });
 
-test('a primary out of file descriptors removes nothing unread, and takes no living worker for a dead one', async (t) => {
+test('a primary without file descriptors removes no unread file and takes no living worker for a dead one', async (t) => {
   const directory = createStoreDirectory({ name: 'few' });
   t.after(() => directory.remove());
   const support = (name: string) => fileURLToPath(new URL(`support/${name}`, import.meta.url));
@@ -260,7 +262,7 @@ test('a store that is full keeps further series in memory', async (t) => {
   ]);
 });
 
-test('without a folder to write to, a worker counts on, and its file comes when the folder does', async (t) => {
+test('a worker without a folder counts on, and creates its file when the folder exists', async (t) => {
   const parent = mkdtempSync(join(tmpdir(), 'blocked-'));
   const directory = join(parent, 'stores');
   writeFileSync(directory, 'a file where the folder should be');
@@ -281,7 +283,7 @@ test('without a folder to write to, a worker counts on, and its file comes when 
   await until('the file', async () => parseExposition(await registry.clusterMetrics()).get('acts_total') === 3);
 });
 
-test('the files of a child that is no cluster worker are folded too', async (t) => {
+test('the files of a child process that is no cluster worker are folded too', async (t) => {
   const cluster = openCluster(t, 0);
   const child = fork(fileURLToPath(new URL('support/many-lives.mjs', import.meta.url)), [cluster.directory, '3', '3']);
   await once(child, 'message');
@@ -291,7 +293,7 @@ test('the files of a child that is no cluster worker are folded too', async (t) 
   assert.deepEqual(readdirSync(cluster.directory), []);
 });
 
-test('a reader beside a writer that never pauses sees whole numbers, and none of them go back', async (t) => {
+test('a reader beside a writer that never pauses sees whole numbers that never decrease', async (t) => {
   const cluster = openCluster(t, 0);
   // Every bit of the number changes from one to the next, so that half a number would not be a multiple.
   const step = 123_456_789.5;

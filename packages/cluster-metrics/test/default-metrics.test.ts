@@ -6,7 +6,7 @@ import { ClusterRegistry, collectDefaults, Gauge, WorkerRegistry } from '../src/
 import { parseExposition } from '../src/testing/index.ts';
 import { openCluster } from './support/stores.ts';
 
-test('default metrics come under their usual names, summed or merged as they say', async (t) => {
+test('default metrics have their usual names and are merged as each says', async (t) => {
   const { workers, scrape } = openCluster(t, 2);
   for (const { store } of workers) t.after(collectDefaults(new WorkerRegistry(store)));
   const samples = await until('the first sample', async () => {
@@ -24,7 +24,7 @@ test('default metrics come under their usual names, summed or merged as they say
   assert.ok(!samples.has('nodejs_active_handles_total'));
 });
 
-test('a percentile of the event loop lag is that of the slowest process, not an average', async () => {
+test('a percentile of the event loop lag is that of the slowest process', async () => {
   const registry = new WorkerRegistry();
   collectDefaults(registry)();
   const metrics: { name: string; aggregator: string }[] = await registry.getMetricsAsJSON();
@@ -35,7 +35,7 @@ test('a percentile of the event loop lag is that of the slowest process, not an 
   assert.equal(merged.get('nodejs_eventloop_lag_mean_seconds'), 'average');
 });
 
-test('an event loop that was blocked a while ago is seen, though it has been sampled since', async (t) => {
+test('an earlier block of the event loop stays visible after later samples', async (t) => {
   const registry = new WorkerRegistry();
   let samples = 0;
   new Gauge({
@@ -63,7 +63,7 @@ test('an event loop that was blocked a while ago is seen, though it has been sam
   assert.match(metrics, /# HELP nodejs_eventloop_lag_max_seconds .*, over the last 30 to 60 seconds\n/);
 });
 
-test('garbage collections, a histogram of prom-client, are merged bucket by bucket', async (t) => {
+test('garbage collections are merged bucket by bucket', async (t) => {
   const { workers, scrape } = openCluster(t, 2);
   const own: prom.Histogram<'kind'>[] = [];
   for (const { store } of workers) {
@@ -93,7 +93,7 @@ test('garbage collections, a histogram of prom-client, are merged bucket by buck
   assert.equal(samples.of('gc_seconds_count{kind="major"}'), 1);
 });
 
-test("what prom-client's own metrics counted stays counted when they are reset, and a collect that throws fails no scrape", async (t) => {
+test("counts of prom-client's own metrics survive their reset, and a collect that throws fails no scrape", async (t) => {
   const { directory } = openCluster(t, 0);
   const registry = new prom.Registry();
   const common = { help: 'help', registers: [registry] };
@@ -139,7 +139,7 @@ test("what prom-client's own metrics counted stays counted when they are reset, 
   assert.deepEqual(warnings, ['A metric could not be sampled: a bug']);
 });
 
-test('gauges that collect are at most a second old, a removed one goes, and a failure is told', async (t) => {
+test('gauges that collect are at most a second old, a removed one disappears, and a failure is reported', async (t) => {
   const { workers, scrape } = openCluster(t, 1);
   const registry = new WorkerRegistry(workers[0]?.store);
   const problems: Error[] = [];
@@ -169,7 +169,7 @@ test('gauges that collect are at most a second old, a removed one goes, and a fa
   assert.ok(Math.min(...agesMs) < 900, `sampled after ${agesMs} ms`);
 });
 
-test('a collect that never ends is called once, and neither it nor one that throws holds up the rest', async (t) => {
+test('a collect that never ends is called once, and neither it nor one that throws delays the rest', async (t) => {
   const registry = new WorkerRegistry();
   const common = { help: 'help', registers: [registry] };
   const calls = { hanging: 0, failing: 0, last: 0 };
@@ -195,7 +195,7 @@ test('a collect that never ends is called once, and neither it nor one that thro
   assert.deepEqual(calls, { hanging: 1, failing: calls.last, last: calls.last });
 });
 
-test('a scrape does not sample in between what samples itself', async (t) => {
+test('a scrape adds no sample to a metric with a sampler of its own', async (t) => {
   const registry = new WorkerRegistry();
   let samples = 0;
   new Gauge({ name: 'rooms', help: 'help', registers: [registry], collect: () => void samples++ });

@@ -7,7 +7,7 @@ import { openCluster } from './support/stores.ts';
 
 const SCRIPT = fileURLToPath(new URL('support/exiting.mjs', import.meta.url));
 
-/** What the thread does. */
+/** How the thread of each of these cases ends. */
 const IN_THREADS = new Map([
   ['in a worker thread', 'by process.exit'],
   ['in a worker thread that is terminated', 'and waits'],
@@ -34,7 +34,7 @@ for (const way of [
   'in a worker thread that is terminated',
   'in a worker thread whose process exits',
 ]) {
-  test(`what is counted as a process exits is there: ${way}`, async (t) => {
+  test(`a count at the exit of a process is written: ${way}`, async (t) => {
     const { directory, scrape, problems } = openCluster(t, 0);
     const child = spawn(process.execPath, [SCRIPT, directory, way], { stdio: 'ignore' });
     t.after(() => child.kill('SIGKILL'));

@@ -13,7 +13,7 @@ import {
 import { parseExposition } from '../src/testing/index.ts';
 import { openCluster } from './support/stores.ts';
 
-test('the text format: help, type, escaped labels, cumulative buckets', async (t) => {
+test('the text format has help, type, escaped labels and cumulative buckets', async (t) => {
   const { workers, scrape } = openCluster(t, 2);
   for (const { counter, histogram, summary } of workers) {
     counter.inc({ kind: 'quote " backslash \\ newline \n' }, 2);
@@ -51,7 +51,7 @@ took_seconds_count 2
   );
 });
 
-test('OpenMetrics: counter families without _total, units, the end marked, no blank line', async (t) => {
+test('OpenMetrics has counter families without _total, units, an end mark and no blank line', async (t) => {
   const { workers, scrape } = openCluster(t, 1);
   workers[0]?.counter.inc({ kind: 'a' });
   workers[0]?.histogram.observe({ route: '/' }, 5);
@@ -77,7 +77,7 @@ test('both formats show the same samples', async (t) => {
   assert.deepEqual(await own(true), await own(false));
 });
 
-test('what the primary measures is merged with what the workers do', async (t) => {
+test('metrics of the primary are merged with those of the workers', async (t) => {
   const { directory, workers } = openCluster(t, 2);
   const primary = new WorkerRegistry();
   const plain = new prom.Registry();
@@ -105,7 +105,7 @@ test('what the primary measures is merged with what the workers do', async (t) =
   assert.ok(!alone.has('host_load'));
 });
 
-test('the registry tells about itself', async (t) => {
+test('the registry has metrics of its own', async (t) => {
   const { scrape, directory } = openCluster(t, 2);
   await scrape();
   const samples = await scrape();
@@ -116,7 +116,7 @@ test('the registry tells about itself', async (t) => {
   assert.ok(directory);
 });
 
-test('scrapes that come together share one gathering, those that come later do not', async (t) => {
+test('scrapes that arrive together share one gathering, and later scrapes do not', async (t) => {
   const { workers, registry } = openCluster(t, 1);
   const counter = workers[0]?.counter;
   counter?.inc({ kind: 'a' });
@@ -131,7 +131,7 @@ test('scrapes that come together share one gathering, those that come later do n
   assert.equal(later.of('cluster_metrics_scrape_duration_seconds_count'), 1);
 });
 
-test('a scrape waits for no answer: what was counted before the call is in it', async (t) => {
+test('a scrape has every count from before its call without waiting for an answer', async (t) => {
   const { workers, scrape } = openCluster(t, 1);
   for (let acts = 1; acts <= 50; acts++) {
     workers[0]?.counter.inc({ kind: 'a' });
@@ -140,24 +140,24 @@ test('a scrape waits for no answer: what was counted before the call is in it', 
   }
 });
 
-test('a worker that is not there', async (t) => {
+test('a scrape of a missing worker is an error', async (t) => {
   const { registry } = openCluster(t, 1);
   await assert.rejects(registry.clusterMetrics({ worker: 9 }), RangeError);
 });
 
-test('a registry without workers', async (t) => {
+test('a registry without workers is scraped without an error', async (t) => {
   const { scrape } = openCluster(t, 0);
   assert.equal((await scrape()).of('cluster_metrics_store_problems_total{kind="foreign"}'), 0);
 });
 
-test('it is an AggregatorRegistry, and its content type chooses the format', async (t) => {
+test('the registry is an AggregatorRegistry whose content type chooses the format', async (t) => {
   const registry: ClusterRegistry<RegistryContentType> = openCluster(t, 1).registry;
   assert.ok(registry instanceof prom.AggregatorRegistry);
   registry.setContentType(prom.Registry.OPENMETRICS_CONTENT_TYPE);
   assert.match(await registry.clusterMetrics(), /# EOF\n$/);
 });
 
-test('every type without labels is there from the beginning', async (t) => {
+test('a metric without labels has its series from the beginning', async (t) => {
   const { workers, scrape } = openCluster(t, 1);
   const registers = [new WorkerRegistry(workers[0]?.store)];
   new Counter({ name: 'a_total', help: 'help', registers });
@@ -168,7 +168,7 @@ test('every type without labels is there from the beginning', async (t) => {
   for (const head of ['a_total', 'b', 'c_bucket{le="+Inf"}', 'c_sum', 'd_count']) assert.equal(samples.of(head), 0);
 });
 
-test('the number of samples is that of its own scrape', async (t) => {
+test('the number of samples counts the samples of its own scrape', async (t) => {
   const { workers, scrape } = openCluster(t, 2);
   for (let round = 0; round < 3; round++) {
     for (const { counter, summary } of workers) {

@@ -4,7 +4,7 @@ import { Gauge, WorkerRegistry } from '../src/index.ts';
 import { startFarm } from './support/farm.ts';
 import { openCluster } from './support/stores.ts';
 
-test('gauges merge as each says, over living workers only', async (t) => {
+test('gauges are merged as each says, over living workers only', async (t) => {
   const farm = await startFarm(t, 'ours', { workers: 3 });
   for (const place of [1, 2, 3]) await farm.tell(place, 'observe', { depth: place, peak: 10 * place });
   const before = await farm.scrape();
@@ -23,7 +23,7 @@ test('gauges merge as each says, over living workers only', async (t) => {
   assert.equal((await farm.scrape()).of('place{worker="3"}'), 1, 'the replacement takes the place');
 });
 
-test('stock: a gauge of which its worker knows nothing, NaN, becomes a 0; here it stays NaN', async (t) => {
+test('a gauge that is NaN in its worker stays NaN, where prom-client shows 0', async (t) => {
   for (const [mechanism, shown] of [
     ['stock', 0],
     ['ours', Number.NaN],
@@ -41,7 +41,7 @@ for (const [aggregator, merged] of [
   ['average', 3],
   ['first', 2],
 ] as const) {
-  test(`the aggregator ${aggregator}`, async (t) => {
+  test(`the aggregator ${aggregator} merges its gauges`, async (t) => {
     const cluster = openCluster(t, 3);
     for (const [i, { store }] of cluster.workers.entries()) {
       const gauge = new Gauge({ name: 'merged', help: 'help', aggregator, registers: [new WorkerRegistry(store)] });
@@ -52,7 +52,7 @@ for (const [aggregator, merged] of [
 }
 
 for (const aggregator of ['sum', 'min', 'max', 'average', 'first'] as const) {
-  test(`a process that knows nothing does not spoil the aggregator ${aggregator}`, async (t) => {
+  test(`a NaN of one process does not spoil the aggregator ${aggregator}`, async (t) => {
     const cluster = openCluster(t, 3);
     const gauges = cluster.workers.map(
       ({ store }) => new Gauge({ name: 'merged', help: 'help', aggregator, registers: [new WorkerRegistry(store)] }),
@@ -64,7 +64,7 @@ for (const aggregator of ['sum', 'min', 'max', 'average', 'first'] as const) {
   });
 }
 
-test('omit shows a gauge for one worker alone', async (t) => {
+test('the aggregator omit shows a gauge for one worker alone', async (t) => {
   const cluster = openCluster(t, 2);
   for (const { store } of cluster.workers) {
     new Gauge({ name: 'own', help: 'help', aggregator: 'omit', registers: [new WorkerRegistry(store)] }).set(7);
@@ -88,7 +88,7 @@ test('a removed series disappears and comes back when it is set', async (t) => {
   assert.equal((await cluster.scrape()).of('rooms{room="a"}'), 5);
 });
 
-test('the infinities and NaN are printed as the format wants them', async (t) => {
+test('infinities and NaN are printed as the format requires', async (t) => {
   const cluster = openCluster(t, 1);
   for (const [value, text] of [
     [Number.POSITIVE_INFINITY, '+Inf'],

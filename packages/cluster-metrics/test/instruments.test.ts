@@ -80,7 +80,7 @@ function comparable(value: unknown): unknown {
 }
 
 for (const [name, use] of Object.entries(uses)) {
-  test(`${name}: what prom-client says`, async () => {
+  test(`${name} shows what prom-client shows`, async () => {
     const expected = newRegistry(stock);
     const actual = newRegistry(ours);
     use(stock, [expected]);
@@ -154,7 +154,7 @@ for (const [name, misuse] of Object.entries(misuses)) {
   });
 }
 
-test('what prom-client takes in silence and counts wrongly is refused', () => {
+test('input that prom-client accepts and counts wrongly is refused', () => {
   const registers = [new WorkerRegistry()];
   const common = { help: 'help', registers };
   assert.throws(() => new Counter({ ...common, name: 'a' }).inc(Number.NaN), /not a valid number: NaN/);
@@ -184,7 +184,7 @@ test('timers observe and return seconds', async () => {
   assert.ok(histogram.labels('3', '4').startTimer()() > 0);
 });
 
-test('a summary tells its own quantiles in its own process', async () => {
+test('a summary shows its quantiles in its own process', async () => {
   const summary = new Summary({ name: 'a', help: 'help', percentiles: [0, 0.5, 1], registers: [new WorkerRegistry()] });
   for (const value of [-5, 0, 1, 2, 4]) summary.observe(value);
   const { values } = await summary.get();

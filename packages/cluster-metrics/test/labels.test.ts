@@ -18,7 +18,7 @@ import { openCluster } from './support/stores.ts';
 /** What every object has, `__proto__` included. */
 const INHERITED = Object.getOwnPropertyNames(Object.prototype);
 
-test('a label of a name that every object has is absent when it is not given, and right when it is', async (t) => {
+test('a label with a name that every object has is absent when not given, and right when given', async (t) => {
   const { workers, scrape } = openCluster(t, 1);
   const registers = workers.map(({ store }) => new WorkerRegistry(store));
   for (const [i, label] of INHERITED.entries()) {
@@ -55,7 +55,7 @@ test('a label of a name that every object has is absent when it is not given, an
     assert.match(String(text), new RegExp(`a${i}_total{x="y",${label}="z"} 7`));
 });
 
-test("prom-client's own metrics with such labels are right as well", async () => {
+test("prom-client's own metrics with such labels are right too", async () => {
   const registry = new WorkerRegistry();
   const cluster = new ClusterRegistry({ directory: '/nowhere', registers: [registry] });
   for (const [i, label] of INHERITED.entries()) {
@@ -87,7 +87,7 @@ test('a metric may have a name that every object has', async (t) => {
   await assert.rejects(async () => registry?.getSingleMetricAsString('none'), /no metric none/);
 });
 
-test('any labels, given or not, are what prom-client shows', async () => {
+test('any labels, given or not, are shown as by prom-client', async () => {
   const name = fc.constantFrom('a', 'b', 'constructor', 'toString', '__proto__', 'hasOwnProperty', '__defineGetter__');
   const value = fc.oneof(fc.string(), fc.integer(), fc.constantFrom('constructor', '__proto__', 'undefined', ''));
   const pairs = fc.uniqueArray(fc.tuple(name, value), { selector: ([label]) => label });
@@ -182,7 +182,7 @@ for (const [kind, method, missing] of [
   });
 }
 
-test('missing labels mean none, wherever labels may be given', async () => {
+test('missing labels mean no labels in every method', async () => {
   for (const labelNames of [[], ['x']]) {
     for (const labels of [null, undefined] as never[]) {
       const common = { help: 'help', labelNames, registers: [new WorkerRegistry()] };

@@ -26,7 +26,7 @@ function openWorker(t: TestContext) {
   };
 }
 
-test('a lazy change is seen by itself soon', async (t) => {
+test('a lazy change is written by itself soon', async (t) => {
   const { lazy, shows } = openWorker(t);
   lazy.inc(7);
   await until('the primary sees it', () => shows('lazy 7'));
@@ -34,7 +34,7 @@ test('a lazy change is seen by itself soon', async (t) => {
   await until('the primary sees the next one too', () => shows('lazy 8'));
 });
 
-test('a lazy change goes with the next that is not, in its turn', async (t) => {
+test('a lazy change is written with the next change that is not lazy', async (t) => {
   const { lazy, eager, shows } = openWorker(t);
   lazy.inc(3);
   eager.inc();
@@ -43,7 +43,7 @@ test('a lazy change goes with the next that is not, in its turn', async (t) => {
   assert.ok(await shows('lazy 3'));
 });
 
-test('a lazy change is there after the close', async (t) => {
+test('a lazy change is written at the close', async (t) => {
   const { store, registers, shows } = openWorker(t);
   new Counter({ name: 'lazy_total', help: 'help', lazy: true, registers }).inc(5);
   store.close();

@@ -11,7 +11,7 @@ import { openCluster, openWorker } from './support/stores.ts';
 
 const MANY_LIVES = fileURLToPath(new URL('support/many-lives.mjs', import.meta.url));
 
-test('a store that is closed and opened anew in one process leaves its counts, and nothing else', async (t) => {
+test('a store that is closed and opened again in one process keeps its counts and leaves nothing else', async (t) => {
   const { directory, scrape, problems } = openCluster(t, 0);
   async function liveAndClose(life: number): Promise<void> {
     const { store, counter, gauge, summary } = openWorker(directory, 1);
@@ -42,7 +42,7 @@ test('a store that is closed and opened anew in one process leaves its counts, a
   assert.deepEqual(problems, []);
 });
 
-test('a store that is closed twice, or used after its end, hurts nobody', async (t) => {
+test('a store may be closed twice and used after its end', async (t) => {
   const { directory, scrape } = openCluster(t, 0);
   const { store, counter } = openWorker(directory, 1);
   counter.inc({ kind: 'a' });
@@ -55,7 +55,7 @@ test('a store that is closed twice, or used after its end, hurts nobody', async 
   assert.deepEqual(readdirSync(directory), []);
 });
 
-test('a store that is closed before the primary ever saw it is counted', async (t) => {
+test('a store that is closed before its first scrape is counted', async (t) => {
   const { directory, scrape } = openCluster(t, 0);
   const { store, counter } = openWorker(directory, 1);
   counter.inc({ kind: 'a' }, 3);
@@ -64,7 +64,7 @@ test('a store that is closed before the primary ever saw it is counted', async (
   assert.deepEqual(readdirSync(directory), []);
 });
 
-test('a process that has ended and that its parent does not take note of is dead', async (t) => {
+test('a zombie process is dead', async (t) => {
   const { directory, scrape } = openCluster(t, 0);
   // The shell starts a worker and becomes a program that never waits for it.
   const script = '"$0" "$@" & echo $!; exec sleep 600';
@@ -89,7 +89,7 @@ async function startThread(t: TestContext, directory: string, worker: string): P
   return thread;
 }
 
-test('a worker thread is a life of its own: its end is a death, though its process lives on', async (t) => {
+test('the end of a worker thread is a death, although its process lives on', async (t) => {
   const { directory, scrape, registry } = openCluster(t, 0);
   const threads = [await startThread(t, directory, '1'), await startThread(t, directory, '1')];
   assert.equal((await scrape()).of('place{worker="1"}'), 2);
@@ -103,7 +103,7 @@ test('a worker thread is a life of its own: its end is a death, though its proce
   assert.deepEqual(readdirSync(directory), []);
 });
 
-test('a worker stays as old as it is, whatever the wall clock is set to', async (t) => {
+test("a worker's age does not follow the wall clock", async (t) => {
   const { directory, scrape } = openCluster(t, 0);
   const worker = fork(MANY_LIVES, [directory, '1', '1']);
   t.after(() => worker.kill('SIGKILL'));

@@ -117,7 +117,7 @@ for (const [accepted, compressed] of [
   });
 }
 
-test('compression: never sends text, smallest sends fewer bytes than fastest', async (t) => {
+test('compression never sends text, and smallest sends fewer bytes than fastest', async (t) => {
   const lengths: number[] = [];
   for (const compression of ['never', 'fastest', 'smallest'] as const) {
     const { ask, workers } = await startServer(t, { compression });
@@ -132,7 +132,7 @@ test('compression: never sends text, smallest sends fewer bytes than fastest', a
   );
 });
 
-test('scrapes that come together share one gathering and one compression', async (t) => {
+test('scrapes that arrive together share one gathering and one compression', async (t) => {
   const { registry, workers } = openCluster(t, 1);
   const compressions = t.mock.method(zlib, 'gzip');
   const handler = createMetricsHandler(registry);
@@ -154,7 +154,7 @@ async function answerOf(handler: ReturnType<typeof createMetricsHandler>): Promi
   return body;
 }
 
-test('?worker shows one worker, and a sentence tells when that can not be', async (t) => {
+test('?worker shows one worker, and a sentence tells when it cannot', async (t) => {
   const { ask, workers, problems } = await startServer(t);
   workers[0]?.counter.inc({ kind: 'a' }, 3);
   workers[1]?.counter.inc({ kind: 'a' }, 4);
@@ -174,7 +174,7 @@ test('?worker shows one worker, and a sentence tells when that can not be', asyn
   assert.deepEqual(problems, []);
 });
 
-test('HEAD is answered as GET, without the body', async (t) => {
+test('HEAD is answered as GET without the body', async (t) => {
   const { ask } = await startServer(t);
   for (const headers of [{}, { 'accept-encoding': 'gzip' }]) {
     const get = await ask({ headers });
@@ -195,7 +195,7 @@ test('every other method is answered with 405', async (t) => {
   }
 });
 
-test('a failed gathering is answered with 500, told and counted', async (t) => {
+test('a failed gathering is answered with 500, reported and counted', async (t) => {
   const { ask, registry, problems } = await startServer(t);
   const exposition = t.mock.method(registry, 'exposition', async () => {
     throw new RangeError('Invalid string length');
@@ -208,7 +208,7 @@ test('a failed gathering is answered with 500, told and counted', async (t) => {
   assert.match((await ask()).body, /^cluster_metrics_handler_errors_total\{cause="gathering"\} 1$/m);
 });
 
-test('a failed compression is answered with 500, told and counted', async (t) => {
+test('a failed compression is answered with 500, reported and counted', async (t) => {
   const { ask, problems } = await startServer(t);
   const gzip = t.mock.method(zlib, 'gzip', (...args: unknown[]) =>
     (args.at(-1) as (error: Error) => void)(new Error('no memory')),
@@ -219,7 +219,7 @@ test('a failed compression is answered with 500, told and counted', async (t) =>
   assert.match((await ask()).body, /^cluster_metrics_handler_errors_total\{cause="compression"\} 1$/m);
 });
 
-test('by default a process warning tells of a failure', async (t) => {
+test('a failure is a process warning by default', async (t) => {
   const { registry } = openCluster(t, 1);
   t.mock.method(registry, 'exposition', async () => {
     throw new Error('out of order');
@@ -253,7 +253,7 @@ test('a client that hangs up is no failure', async (t) => {
   assert.doesNotMatch((await ask()).body, /^cluster_metrics_handler_errors_total\{.*\} [1-9]/m);
 });
 
-test('headers that the application has set stay', async (t) => {
+test('headers that the application has set are kept', async (t) => {
   const { registry } = openCluster(t, 1);
   const handler = createMetricsHandler(registry);
   const server = createServer((request, response) => {
@@ -267,7 +267,7 @@ test('headers that the application has set stay', async (t) => {
   assert.equal(headers.get('x-frame-options'), 'DENY');
 });
 
-test('what can not be a handler is refused when it is made', (t) => {
+test('wrong options of a handler are refused when it is created', (t) => {
   const { registry } = openCluster(t, 1);
   assert.throws(() => createMetricsHandler({} as never), {
     name: 'TypeError',

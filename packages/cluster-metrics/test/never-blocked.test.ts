@@ -6,14 +6,14 @@ import { startFarm } from './support/farm.ts';
 
 const LIMIT_MS = 100;
 
-test('stock: one stopped worker makes every scrape fail', async (t) => {
+test('prom-client fails every scrape while one worker is stopped', async (t) => {
   const farm = await startFarm(t, 'stock', { workers: 2 });
   await farm.tell(1, 'observe', { acts: 7 });
   process.kill(farm.pid(1), 'SIGSTOP');
   await assert.rejects(farm.scrape(), /timed out/);
 });
 
-test('a stopped worker and a hanging one are served with their last values, and their age tells', async (t) => {
+test('a stopped and a hanging worker are served with their last values, and their age grows', async (t) => {
   const farm = await startFarm(t, 'ours', { workers: 3 });
   for (const place of [1, 2, 3]) await farm.tell(place, 'observe', { acts: 10 ** place, depth: place });
   await farm.scrape();

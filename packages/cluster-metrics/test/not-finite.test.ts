@@ -17,7 +17,7 @@ function openStores(t: TestContext) {
   return { ...cluster, first, second, theirs, sample: () => registry.sample() };
 }
 
-test("prom-client's counter that takes NaN shows it, and its worker goes on", async (t) => {
+test("prom-client's counter that received NaN shows it, and its worker goes on", async (t) => {
   const { first, second, theirs, sample, scrape, problems } = openStores(t);
   const other = new Counter({ name: 'theirs_total', help: 'help', registers: [new WorkerRegistry(second.store)] });
   theirs.inc(3);
@@ -50,7 +50,7 @@ for (const [what, observations, sum] of [
   ['overflows', [1e308, 1e308], Number.POSITIVE_INFINITY],
   ['overflows below', [-1e308, -1e308], Number.NEGATIVE_INFINITY],
 ] as const) {
-  test(`a sum that ${what} shows it, and its worker goes on, into its death`, async (t) => {
+  test(`a sum that ${what} shows it, and its worker goes on until its death`, async (t) => {
     const { registry, first, second, scrape, problems } = openStores(t);
     for (const value of observations) {
       first.histogram.observe({ route: '/' }, value);
@@ -83,7 +83,7 @@ for (const [what, observations, sum] of [
   });
 }
 
-test('sums that overflowed to both sides make NaN, as for prom-client', async (t) => {
+test('sums that overflowed to both sides are NaN, as for prom-client', async (t) => {
   const { first, second, scrape, problems } = openStores(t);
   for (let i = 0; i < 2; i++) {
     first.summary.observe(1e308);
@@ -115,7 +115,7 @@ function openPlain(t: TestContext) {
   return { plain, scrape: async () => parseExposition(await registry.clusterMetrics()) };
 }
 
-test("a plain registry's metrics that are not finite are shown so", async (t) => {
+test("a plain registry's metrics that are not finite are shown unchanged", async (t) => {
   const { plain, scrape } = openPlain(t);
   const common = { help: 'help', registers: [plain] };
   const counter = new prom.Counter({ ...common, name: 'a_total' });
@@ -154,7 +154,7 @@ test('a histogram whose sum overflowed begins anew once when it is reset', async
   }
 });
 
-test('a sum goes from one end of the finite numbers to the other between two scrapes', async (t) => {
+test('a sum may go from one end of the finite numbers to the other between two scrapes', async (t) => {
   const { first, scrape, problems } = openStores(t);
   const sums = { 'size_bytes_sum{route="/"}': first.histogram.labels('/'), took_seconds_sum: first.summary };
   for (const metric of Object.values(sums)) metric.observe(-1e308);
@@ -193,7 +193,7 @@ test('an infinite sum that damage has made finite is held until the worker has r
   assert.equal((await scrape()).of('size_bytes_sum{route="/"}'), Number.POSITIVE_INFINITY);
 });
 
-test('any observations by any workers show the sum that float64 has for them', async (t) => {
+test('any observations by any workers show their float64 sum', async (t) => {
   const observations = fc.array(
     fc.record({
       worker: fc.nat(1),

@@ -19,7 +19,7 @@ for (const [kind, open] of [
   ['a file', openFile],
   ['memory', () => undefined],
 ] as const) {
-  test(`a registry of a store in ${kind} tells the quantiles of the window, also after a while without a reader`, async (t) => {
+  test(`a registry of a store in ${kind} shows the quantiles of the window, even after a while without a reader`, async (t) => {
     const registry = new WorkerRegistry(open(t));
     const summary = new Summary({ name: 'a', help: 'help', percentiles: [1], maxAgeSeconds: 2, registers: [registry] });
     const highest = async () =>

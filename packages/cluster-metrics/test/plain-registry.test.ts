@@ -37,7 +37,7 @@ function openMetricsRegistry(): prom.Registry {
   return registry;
 }
 
-test('a registry that is named twice is counted once', async (t) => {
+test('a registry that is given twice is counted once', async (t) => {
   const plain = new prom.Registry();
   const ours = new WorkerRegistry();
   new prom.Counter({ name: 'plain_total', help: 'help', registers: [plain] }).inc(3);
@@ -47,7 +47,7 @@ test('a registry that is named twice is counted once', async (t) => {
   assert.equal(scrape.of('ours_total'), 3);
 });
 
-test('a metric that was made again with another shape keeps its last values, and a warning tells of it', async (t) => {
+test('a metric that is created again with another shape keeps its last values, with a warning', async (t) => {
   const plain = new prom.Registry();
   const common = { name: 'size', help: 'help', registers: [plain] };
   new prom.Histogram({ ...common, buckets: [1, 2] }).observe(1.5);
@@ -60,7 +60,7 @@ test('a metric that was made again with another shape keeps its last values, and
   assert.match(String((await warned)[0]), /size was removed and made again with another shape \(buckets\)/);
 });
 
-test('a collect that throws costs no other metric', async (t) => {
+test('a collect that throws affects no other metric', async (t) => {
   const ours = new WorkerRegistry();
   new Gauge({
     name: 'broken',
@@ -84,7 +84,7 @@ test('a collect that throws costs no other metric', async (t) => {
   assert.match(String((await warned)[0]), /could not be sampled: boom/);
 });
 
-test('a counter that is made again with other label names keeps its total, and a warning tells of it', async (t) => {
+test('a counter that is created again with other label names keeps its total, with a warning', async (t) => {
   for (const forget of [
     (registry: prom.Registry) => registry.removeSingleMetric('jobs_total'),
     (registry: prom.Registry) => registry.clear(),
@@ -104,7 +104,7 @@ test('a counter that is made again with other label names keeps its total, and a
   }
 });
 
-test('a counter that is made again as it was goes on, though it has counted more than before', async (t) => {
+test('a counter that is created again unchanged goes on from its total', async (t) => {
   const plain = new prom.Registry();
   const common = { name: 'jobs_total', help: 'help', registers: [plain] };
   new prom.Counter(common).inc(5);
@@ -115,7 +115,7 @@ test('a counter that is made again as it was goes on, though it has counted more
   for (let i = 0; i < 2; i++) assert.equal((await scrape()).of('jobs_total'), 12);
 });
 
-test('a gauge that is no longer registered is gone', async (t) => {
+test('a gauge that is no longer registered disappears', async (t) => {
   const plain = new prom.Registry();
   new prom.Gauge({ name: 'depth', help: 'help', registers: [plain] }).set(3);
   const scrape = clusterOf(t, [plain]);
@@ -124,7 +124,7 @@ test('a gauge that is no longer registered is gone', async (t) => {
   assert.ok(!(await scrape()).has('depth'));
 });
 
-test('default labels that get another value take the further growth alone', async (t) => {
+test('default labels with a new value receive the further growth alone', async (t) => {
   const plain = new prom.Registry();
   plain.setDefaultLabels({ zone: 'a' });
   const jobs = new prom.Counter({ name: 'jobs_total', help: 'help', registers: [plain] });
@@ -150,7 +150,7 @@ const event = fc.oneof(
   { weight: 1, arbitrary: fc.record({ remove: fc.constantFrom(undefined, 'x', 'y') }) },
 );
 
-test('whatever happens to a counter and a histogram, what was counted is shown, and shown once', async (t) => {
+test('each count of a counter and a histogram is shown once, whatever happens to them', async (t) => {
   await fc.assert(
     fc.asyncProperty(fc.array(event, { maxLength: 25 }), async (events) => {
       const plain = openMetricsRegistry();
@@ -198,7 +198,7 @@ test('whatever happens to a counter and a histogram, what was counted is shown, 
   );
 });
 
-test('a counter that was printed as OpenMetrics before the first scrape has its name', async (t) => {
+test('a counter that was printed as OpenMetrics before the first scrape keeps its name', async (t) => {
   const plain = openMetricsRegistry();
   new prom.Counter({ name: 'jobs_total', help: 'help', registers: [plain] }).inc();
   await plain.metrics();
@@ -261,7 +261,7 @@ test("a metric of prom-client's in several registries is counted once", async (t
   }
 });
 
-test('a metric that one of its registries lets go of goes on in the other', async (t) => {
+test('a metric that is removed from one registry goes on in the other', async (t) => {
   const [one, other] = [new prom.Registry(), new prom.Registry()];
   const common = { help: 'help', registers: [one, other] };
   const jobs = new prom.Counter({ ...common, name: 'jobs_total' });
@@ -288,7 +288,7 @@ test("a metric of prom-client's on the registry of the page and on another is co
   for (let i = 0; i < 2; i++) assert.equal(parseExposition(await registry.clusterMetrics()).of('jobs_total'), 7);
 });
 
-test('one of our metrics that is in a plain registry too is counted once, where its store is', async (t) => {
+test('one of our metrics in a plain registry too is counted once, in its store', async (t) => {
   const directory = openFolder(t);
   const file = openStore({ directory, worker: 1 });
   t.after(() => file.close());
@@ -312,7 +312,7 @@ test('one of our metrics that is in a plain registry too is counted once, where 
   }
 });
 
-test('one of our metrics is shown by a plain registry alone, where nobody shows its store', async (t) => {
+test('one of our metrics is shown by a plain registry when its store is not shown', async (t) => {
   const plain = new prom.Registry();
   const registers = [new WorkerRegistry(), plain as unknown as WorkerRegistry];
   new Counter({ name: 'jobs_total', help: 'help', registers }).inc(7);

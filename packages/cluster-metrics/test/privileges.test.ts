@@ -70,7 +70,7 @@ test('a folder may be made for the workers of another user', { skip }, () => {
   }
 });
 
-test('a folder that can not be given to the workers is told', async (t) => {
+test('a folder that cannot be given to the workers is reported', async (t) => {
   const directory = createStoreDirectory({ name: 'privileges' });
   const problems: StoreProblem[] = [];
   const registry = new ClusterRegistry({ directory: directory.path, onProblem: (problem) => problems.push(problem) });

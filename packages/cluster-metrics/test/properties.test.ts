@@ -42,7 +42,7 @@ const seriesRecord = fc.record(
 );
 const records = fc.array(fc.oneof(metricRecord, seriesRecord), { maxLength: 20 });
 
-test('what is written into a directory is read from it', () => {
+test('records that are written into a directory are read from it', () => {
   fc.assert(
     fc.property(records, (written) => {
       const bytes = Buffer.concat(written.map(encodeRecord));
@@ -53,7 +53,7 @@ test('what is written into a directory is read from it', () => {
   );
 });
 
-test('a directory that is cut or changed anywhere gives the records before that place', () => {
+test('a directory that is cut or changed gives the records before that place', () => {
   fc.assert(
     fc.property(records, fc.nat(), fc.integer({ min: 1, max: 255 }), (written, at, change) => {
       const bytes = Buffer.concat(written.map(encodeRecord));
@@ -159,7 +159,7 @@ async function live(events: readonly Event[], places: number): Promise<{ last: E
   }
 }
 
-test('any split over any workers, in any order, with any deaths, gives what one worker gives', async () => {
+test('any split over workers, in any order and with any deaths, gives the result of one worker', async () => {
   await fc.assert(
     fc.asyncProperty(eventsInTwoOrders, fc.integer({ min: 2, max: 8 }), async ([events, shuffled], places) => {
       const { last: many, losses } = await live(events, places);

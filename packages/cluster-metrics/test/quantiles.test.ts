@@ -40,7 +40,7 @@ const distributions: Record<string, Distribution> = {
 
 for (const workers of [1, 2, 8, 64]) {
   for (const [name, distribution] of Object.entries(distributions)) {
-    test(`quantiles of ${workers} stores together: ${name}`, async (t) => {
+    test(`quantiles of ${workers} stores together are exact for ${name}`, async (t) => {
       const cluster = openCluster(t, workers);
       const all: number[] = [];
       for (const [place, { summary }] of cluster.workers.entries()) {
@@ -58,7 +58,7 @@ for (const workers of [1, 2, 8, 64]) {
   }
 }
 
-test('stock: the median of four workers of 10 ms each is 40 ms', async (t) => {
+test("prom-client's median of four workers of 10 ms each is 40 ms", async (t) => {
   const farm = await startFarm(t, 'stock', { workers: 4 });
   for (const place of [1, 2, 3, 4]) await farm.tell(place, 'observe', { waits: [0.01] });
   const samples = await farm.scrape();
@@ -90,7 +90,7 @@ test('an empty window is NaN in both text formats, though the sum and the count 
   assert.equal(empty.of('took_seconds_sum'), 1);
 });
 
-test('what is older than the window no longer weighs', async (t) => {
+test('observations older than the window no longer count', async (t) => {
   const cluster = openCluster(t, 2, { maxAgeSeconds: 1 });
   const [first, second] = cluster.workers;
   for (let i = 0; i < 1000; i++) first?.summary.observe(9);

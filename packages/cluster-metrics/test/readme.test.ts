@@ -36,7 +36,7 @@ async function start(t: TestContext, code: string): Promise<RunningExample> {
   return startExample(t, file);
 }
 
-test('the example runs: four workers, one of them killed, nothing lost', async (t) => {
+test('the example runs with four workers and loses nothing when one is killed', async (t) => {
   const { scrape, request, pids } = await start(t, example);
   await until('four workers', async () => (await scrape()).has('cluster_metrics_worker_age_seconds{worker="4"}'));
   await until('an answer', request);
@@ -52,7 +52,7 @@ test('the example runs: four workers, one of them killed, nothing lost', async (
   assert.equal((await scrape()).of('requests_total'), 21);
 });
 
-test('the middleware for Koa runs: what is answered is counted, though its worker is killed', async (t) => {
+test('the middleware for Koa counts an answered request even if its worker is killed', async (t) => {
   const { scrape, request, pids } = await start(t, exampleWithKoa);
   const counted = async () => (await scrape()).get('duration_seconds_count{method="GET",status_code="200"}');
   await until('an answer', request);

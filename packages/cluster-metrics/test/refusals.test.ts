@@ -69,7 +69,7 @@ for (const [what, registers] of Object.entries({
   'a registry without its list': new WorkerRegistry(),
   'the list of a missing one': [undefined],
 })) {
-  test(`a metric whose registers are ${what} is refused with what to write`, () => {
+  test(`a metric whose registers are ${what} is refused with advice`, () => {
     for (const kind of ['Counter', 'Gauge', 'Histogram', 'Summary'] as const) {
       assert.throws(() => new loose[kind]({ ...common, registers }), /must name a WorkerRegistry.*write registers: \[/);
     }
@@ -77,7 +77,7 @@ for (const [what, registers] of Object.entries({
   });
 }
 
-test('a metric of no options is refused as by prom-client', () => {
+test('a metric without options is refused as by prom-client', () => {
   for (const options of [undefined, null, 'a']) {
     const theirs = prom as unknown as Loose;
     const message = (library: Loose) => {
@@ -94,12 +94,12 @@ test('a metric of no options is refused as by prom-client', () => {
   }
 });
 
-test('a metric in a registry of the primary is refused with what to write', (t) => {
+test('a metric in a registry of the primary is refused with advice', (t) => {
   const registry = primary(t);
   assert.throws(() => new loose.Counter({ ...common, registers: [registry] }), /new WorkerRegistry\(\) in the primary/);
 });
 
-test('a store without a place or a folder is refused with what to write', () => {
+test('a store without a place or a folder is refused with advice', () => {
   const directory = createStoreDirectory({ name: 'refusals' });
   const open = openStore as (options?: unknown) => unknown;
   try {
@@ -120,7 +120,7 @@ test('a store without a place or a folder is refused with what to write', () => 
   }
 });
 
-test('registries of nothing are refused with what to write', () => {
+test('a registry without its arguments is refused with advice', () => {
   const directory = createStoreDirectory({ name: 'refusals' });
   const cluster = ClusterRegistry as unknown as new (options?: unknown) => unknown;
   const worker = WorkerRegistry as unknown as new (store?: unknown) => unknown;
@@ -152,7 +152,7 @@ for (const [copy, library] of Object.entries({ 'this copy': prom, 'another copy'
     assert.ok(!(await cluster.clusterMetrics()).includes('a_seconds'));
   });
 
-  test(`a summary of ${copy} of prom-client that comes later is left out, and a warning tells`, async (t) => {
+  test(`a summary of ${copy} of prom-client that is added later is left out with a warning`, async (t) => {
     const plain = new library.Registry();
     const cluster = primary(t, [plain as prom.Registry]);
     new library.Summary({ name: 'late_seconds', help: 'help', registers: [plain] }).observe(1);
@@ -188,7 +188,7 @@ for (const [copy, library] of Object.entries({ 'this copy': prom, 'another copy'
     }
   });
 
-  test(`what Prometheus rejects is refused of ${copy} of prom-client too`, async (t) => {
+  test(`a metric of ${copy} of prom-client that Prometheus would reject is refused`, async (t) => {
     const worker = new WorkerRegistry();
     const theirs = library as unknown as Loose;
     for (const [what, [kind, options, error]] of Object.entries(shapes)) {
@@ -202,7 +202,7 @@ for (const [copy, library] of Object.entries({ 'this copy': prom, 'another copy'
   });
 }
 
-test('default labels that Prometheus rejects leave out the metric, not the page', async (t) => {
+test('default labels that Prometheus would reject leave out their metric, not the page', async (t) => {
   const plain = new prom.Registry();
   plain.setDefaultLabels({ 'a-b': 1 });
   new prom.Counter({ name: 'acts_total', help: 'help', registers: [plain] });
@@ -233,7 +233,7 @@ const anyOptions = fc.record(
   { requiredKeys: ['name', 'help'] },
 );
 
-test('any options make a metric that Prometheus can read, or are refused', async (t) => {
+test('any options make a metric that Prometheus can read or are refused', async (t) => {
   const kinds = fc.constantFrom('Counter', 'Gauge', 'Histogram', 'Summary') as fc.Arbitrary<keyof Loose>;
   const libraries = fc.constantFrom(loose, prom as unknown as Loose);
   await fc.assert(

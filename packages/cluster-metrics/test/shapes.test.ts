@@ -79,7 +79,7 @@ const latter: Code = [
 ];
 const conflicting = ['acts_total', 'depth', 'took_seconds'];
 
-test('a reload that changes shapes: the former are shown until no worker has them, then the new ones', async (t) => {
+test('former shapes are shown until no worker has them after a reload, and the new shapes then', async (t) => {
   const { start, stop, scrape, problems } = openReloadable(t);
   const [first, second] = [await start(1, former, 10), await start(2, former, 20)];
   const before = await scrape();
@@ -124,7 +124,7 @@ test('a reload that changes shapes: the former are shown until no worker has the
   assert.equal((await scrape()).of('cluster_metrics_store_problems_total{kind="conflict"}'), 3);
 });
 
-test('new code after all workers have died: the new shape takes over at once', async (t) => {
+test('a new shape takes over at once when all workers have died', async (t) => {
   const { start, stop, scrape } = openReloadable(t);
   await stop(await start(1, former, 10));
   assert.equal((await scrape()).of('took_seconds_count'), 10, 'nobody has brought another shape yet');
@@ -132,7 +132,7 @@ test('new code after all workers have died: the new shape takes over at once', a
   assert.equal((await scrape()).of('took_seconds_bucket{le="3"}'), 3);
 });
 
-test('what new workers counted that died before their shape took over is not lost', async (t) => {
+test('counts of new workers that died before their shape took over are not lost', async (t) => {
   const { start, stop, scrape } = openReloadable(t);
   const first = await start(1, former, 10);
   await stop(await start(2, latter, 5));
@@ -142,7 +142,7 @@ test('what new workers counted that died before their shape took over is not los
   assert.equal((await scrape()).of('took_seconds_count'), 11);
 });
 
-test('code that is rolled back begins anew, and a hundred reloads take no room', async (t) => {
+test('a shape that is rolled back begins anew, and a hundred reloads take no room', async (t) => {
   const { directory, scrape } = openCluster(t);
   const series = Array.from({ length: 1000 }, (_, n) => ({ n }));
   async function reload(i: number): Promise<void> {
@@ -175,7 +175,7 @@ test('code that is rolled back begins anew, and a hundred reloads take no room',
   assert.ok(grown < 2_000_000, `100 shapes of 48 KB each, and ${grown} bytes are kept`);
 });
 
-test('help, label order, percentiles, window and aggregator may change: the series go on, as the youngest says', async (t) => {
+test('series go on when help, label order, percentiles, window or aggregator change, and the youngest worker decides', async (t) => {
   const { start, stop, scrape, problems } = openReloadable(t);
   const one: Code = [
     { type: 'Counter', name: 'acts_total', help: 'old', labelNames: ['a', 'b'] },
@@ -202,7 +202,7 @@ test('help, label order, percentiles, window and aggregator may change: the seri
   assert.deepEqual(problems, []);
 });
 
-test('label values follow their names, in whatever order a process gives them', async (t) => {
+test('label values follow their names in any order', async (t) => {
   const { directory, scrape } = openCluster(t);
   for (const labelNames of [
     ['b', 'a', 'c'],
@@ -221,7 +221,7 @@ test('label values follow their names, in whatever order a process gives them', 
   assert.equal(samples.of('acts_total'), 4);
 });
 
-test("prom-client's default metrics in the primary beside ours in the workers: both are shown, as the workers say", async (t) => {
+test("prom-client's default metrics of the primary and ours of the workers are both shown in the workers' shape", async (t) => {
   const own = new prom.Registry();
   prom.collectDefaultMetrics({ register: own });
   // The successor's default metrics have a summary, which is refused.
@@ -242,7 +242,7 @@ test("prom-client's default metrics in the primary beside ours in the workers: b
   assert.deepEqual(problems, []);
 });
 
-test('what the primary defines otherwise than the workers is told by name, and the workers are shown', async (t) => {
+test("a metric that the primary defines differently is reported by name, and the workers' one is shown", async (t) => {
   const own = new prom.Registry();
   const registers = [own];
   new prom.Histogram({ name: 'took_seconds', help: 'help', buckets: [5], registers }).observe(1);
@@ -260,7 +260,7 @@ test('what the primary defines otherwise than the workers is told by name, and t
   assert.deepEqual((await scrape()).decreases(samples), [], 'also while no worker lives');
 });
 
-test('gauges of a former shape go with their workers', async (t) => {
+test('gauges of a former shape disappear with their workers', async (t) => {
   const { directory, scrape } = openCluster(t);
   const open = (worker: number, labelNames: string[]) => {
     const store = openStore({ directory, worker });

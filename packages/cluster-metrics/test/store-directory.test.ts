@@ -37,7 +37,7 @@ test('two instances never read each other', async (t) => {
   );
 });
 
-test('the folder of a killed primary is cleared by the next one, those of the living stay', async (t) => {
+test('the folder of a killed primary is removed by the next one, and those of living primaries stay', async (t) => {
   const parent = temporaryFolder(t);
   const owner = fork(fileURLToPath(new URL('support/owner.mjs', import.meta.url)), [parent]);
   const [path] = await once(owner, 'message');
@@ -55,7 +55,7 @@ test('the folder of a killed primary is cleared by the next one, those of the li
   assert.deepEqual(readdirSync(parent), []);
 });
 
-test('a pid that was given to another process does not protect a dead folder', (t) => {
+test("a pid that another process has now does not protect a dead primary's folder", (t) => {
   const parent = temporaryFolder(t);
   const living = createStoreDirectory({ name: 'shop', parents: [parent] });
   const [name, pid, startTime, namespace, random] = basename(living.path).split('-');
@@ -69,7 +69,7 @@ test('a pid that was given to another process does not protect a dead folder', (
   assert.ok(existsSync(others), 'another name is not ours');
 });
 
-test('a missing or a full place is passed over for the next one', (t) => {
+test('a missing or full parent folder is skipped for the next one', (t) => {
   const parent = temporaryFolder(t);
   const problems: Error[] = [];
   const directory = createStoreDirectory({

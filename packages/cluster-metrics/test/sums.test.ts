@@ -16,7 +16,7 @@ function exact(value: number): bigint {
   return value < 0 ? -magnitude : magnitude;
 }
 
-test('observations of very different size by several workers: nothing is lost', async (t) => {
+test('observations of very different size by several workers are summed without loss', async (t) => {
   const { workers, scrape } = openCluster(t, 3);
   const [large, small] = workers.map(({ histogram }) => histogram.labels('/'));
   large?.observe(1e17);
@@ -30,7 +30,7 @@ test('observations of very different size by several workers: nothing is lost', 
   assert.equal((await scrape()).of('size_bytes_sum{route="/"}'), 1008);
 });
 
-test('observations of very different size by one worker: nothing is lost', async (t) => {
+test('observations of very different size by one worker are summed without loss', async (t) => {
   const { workers, scrape } = openCluster(t, 1);
   const [worker] = workers;
   for (const value of [1e17, ...new Array(1008).fill(1), 1e-3]) {
@@ -47,7 +47,7 @@ test('observations of very different size by one worker: nothing is lost', async
   assert.equal(after.of('took_seconds_sum'), 1008.001);
 });
 
-test('any observations that are not negative: the sum never goes down, and is within a billionth of the true one', async (t) => {
+test('the sum of any observations that are not negative never decreases and is within a billionth of the true sum', async (t) => {
   const { workers, scrape } = openCluster(t, 3);
   const observations = fc.array(
     fc.record({
@@ -77,7 +77,7 @@ test('any observations that are not negative: the sum never goes down, and is wi
   );
 });
 
-test('any observations of one process: the sum is the float64 nearest to the true one, or its neighbour', async () => {
+test('the sum of any observations of one process is the float64 nearest to the true sum, or its neighbour', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.oneof(double, fc.constantFrom(1e16, -1e16, 1, 1 / 3))), async (values) => {
       const histogram = new Histogram({ name: 'a', help: 'help', registers: [new WorkerRegistry()] });
@@ -93,7 +93,7 @@ test('any observations of one process: the sum is the float64 nearest to the tru
   );
 });
 
-test('increments of fractions by one process: the total is the float64 nearest to the true one', async () => {
+test('the total of fractions by one process is the float64 nearest to the true total', async () => {
   const price = 259.9;
   for (const increments of [10, 200_000]) {
     const counter = new Counter({ name: 'a_total', help: 'help', registers: [new WorkerRegistry()] });
@@ -106,7 +106,7 @@ test('increments of fractions by one process: the total is the float64 nearest t
   }
 });
 
-test('increments of fractions by several workers that die: the total never goes down, and is off by their last bits', async (t) => {
+test('the total of fractions by several dying workers never decreases and is off by their last bits at most', async (t) => {
   const { directory, scrape } = openCluster(t, 0);
   const increments = fc.array(fc.constantFrom(259.9, 19.99, 0.1, 1 / 3, 1, 1e16), { minLength: 1, maxLength: 60 });
   let kind = 0;
@@ -160,7 +160,7 @@ for (const [values, merged] of [
   });
 }
 
-test('a sum is what prom-client shows where both are exact', async () => {
+test("a sum equals prom-client's where both are exact", async () => {
   const whole = fc.array(fc.integer({ min: -1_000_000, max: 1_000_000 }));
   await fc.assert(
     fc.asyncProperty(whole, async (values) => {

@@ -4,7 +4,7 @@ import { ClusterRegistry } from '../src/index.ts';
 import { parseExposition } from '../src/testing/index.ts';
 import { openCluster, openWorker } from './support/stores.ts';
 
-test('a metrics process that takes over shows what is counted from then on, beginning at 0', async (t) => {
+test('a metrics process that takes over starts every count at 0', async (t) => {
   const { directory, workers } = openCluster(t, 1);
   const [worker] = workers;
   worker?.counter.inc({ kind: 'a' }, 900);
@@ -40,7 +40,7 @@ test('a metrics process that takes over shows what is counted from then on, begi
   assert.deepEqual((await scrape()).decreases(second), []);
 });
 
-test('what died while there was no metrics process was counted before', async (t) => {
+test('counts of workers that died without a metrics process are part of what came before', async (t) => {
   const { directory, workers } = openCluster(t, 1);
   workers[0]?.counter.inc({ kind: 'a' }, 5);
   workers[0]?.store.close();
@@ -49,7 +49,7 @@ test('what died while there was no metrics process was counted before', async (t
   assert.equal(parseExposition(await successor.clusterMetrics()).of('acts_total{kind="a"}'), 0);
 });
 
-test('shows is all or from-now', (t) => {
+test('the option shows is all or from-now', (t) => {
   const { directory } = openCluster(t, 0);
   assert.throws(() => new ClusterRegistry({ directory, shows: 'now' as never }), {
     name: 'TypeError',

@@ -39,7 +39,7 @@ build_info{version="1.0"} 1
 # EOF
 `;
 
-test('of sums the samples that have the labels, has and get tell whether there are any', () => {
+test('of sums the samples with the given labels, and has and get tell whether there are any', () => {
   const page = parseExposition(TEXT);
   assert.equal(page.of('requests_total'), 6);
   assert.equal(page.of('requests_total', { code: 200 }), 5);
@@ -55,7 +55,7 @@ test('of sums the samples that have the labels, has and get tell whether there a
   assert.equal(page.has('constructor'), false);
 });
 
-test('a sample that is not there is an error that names its neighbours', () => {
+test('a missing sample is an error that names its neighbours', () => {
   const page = parseExposition('a{x="1"} 1\na{x="2"} 2\n');
   assert.throws(() => page.of('a', { x: 3 }), { message: 'There is no sample a{x="3"}: there are a{x="1"}, a{x="2"}' });
   assert.throws(() => page.of('b'), { message: 'There is no sample b: nothing has this name' });
@@ -72,7 +72,7 @@ test('OpenMetrics is read with its exemplars, timestamps and units', () => {
   );
 });
 
-test('since tells what was added, decreases what went back or vanished though it may only grow', () => {
+test('since tells the growth, and decreases the totals that fell or vanished', () => {
   const before = parseExposition(TEXT);
   const after = parseExposition(
     TEXT.replace(
@@ -106,7 +106,7 @@ test('the same series has the same text, whatever the order of its labels', () =
   assert.equal(other?.samples[0]?.series, one?.samples[0]?.series);
 });
 
-test("prom-client's pages are read, in both formats", async () => {
+test("prom-client's pages are read in both formats", async () => {
   for (const type of [Registry.PROMETHEUS_CONTENT_TYPE, Registry.OPENMETRICS_CONTENT_TYPE]) {
     const registry = new Registry<typeof type>();
     registry.setContentType(type);

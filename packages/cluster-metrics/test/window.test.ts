@@ -40,7 +40,7 @@ function watch(maxAgeSeconds: number) {
   };
 }
 
-test('no look ever shows what is older than the window and a step, however far the looks are apart', () => {
+test('no scrape shows observations older than the window and one step, however far apart the scrapes are', () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 1, max: 20 * SECOND }), { minLength: 1, maxLength: 50 }), (pausesMs) => {
       const { lookAt } = watch(WINDOW_SECONDS);
@@ -57,7 +57,7 @@ test('no look ever shows what is older than the window and a step, however far t
   );
 });
 
-test('regular looks show all that is within the window', () => {
+test('regular scrapes show all observations within the window', () => {
   const lookEveryMs = fc.constantFrom(10, 100, 250, SECOND);
   fc.assert(
     fc.property(lookEveryMs, fc.integer({ min: 1, max: 600 }), (everyMs, maxAgeSeconds) => {
@@ -72,7 +72,7 @@ test('regular looks show all that is within the window', () => {
   );
 });
 
-test('a primary that was stopped for longer than the window shows nothing older than it', async (t) => {
+test('a primary that was stopped for longer than the window shows nothing older than the window', async (t) => {
   const directory = createStoreDirectory({ name: 'window' });
   const { store, summary } = openWorker(directory.path, 1, { maxAgeSeconds: 1 });
   const primary = fork(fileURLToPath(new URL('support/primary.mjs', import.meta.url)), [directory.path]);
@@ -103,7 +103,7 @@ test('a primary that was stopped for longer than the window shows nothing older 
   assert.ok(Math.abs(after - 0.1) < 0.002, String(after));
 });
 
-test('growth that could not be read for a while leaves the window when its time has come, and the rest stays', () => {
+test('growth that could not be read for a while leaves the window in time, and the rest stays', () => {
   const windows = new SlidingWindows(0);
   const description = { name: 's', help: 'h', type: 'summary', aggregator: 'sum', labelNames: [] } as const;
   windows.add({ description: { ...description, maxAgeSeconds: WINDOW_SECONDS } }, 0, 2);
@@ -144,7 +144,7 @@ function labelled(store: Store) {
   return new Summary({ ...common, name: 's', percentiles: [0.5], maxAgeSeconds: 1 });
 }
 
-test('the first observation of a series may be as old as the pause in which nobody looked', async (t) => {
+test('the first observation of a series counts as being as old as the pause between two scrapes', async (t) => {
   const passes = mockClock(t);
   const { directory, scrape } = openCluster(t, 0);
   const store = openStore({ directory, worker: 1 });
@@ -175,7 +175,7 @@ test('a registry in memory shows the first observation of a summary that is made
   assert.ok(Math.abs((values[0]?.value as number) - 5) < 0.05);
 });
 
-test('what a file holds that could not be opened may be as old as its first sight', async (t) => {
+test("observations in a file that could not be opened count as being as old as the file's first sight", async (t) => {
   const passes = mockClock(t);
   const { directory, scrape } = openCluster(t, 0);
   const [hidden, open] = [1, 2].map((worker) => openStore({ directory, worker }));
@@ -209,7 +209,7 @@ test('what a file holds that could not be opened may be as old as its first sigh
   assert.ok(Math.abs((await scrape({ worker: '1' })).of(MEDIAN) - 7) < 0.07, 'from now on it is dated as any other');
 });
 
-test('what a worker had in memory only, for want of a folder, may be of any age', async (t) => {
+test('observations that were in memory only, without a folder, may be of any age', async (t) => {
   const { directory, scrape } = openCluster(t, 0);
   rmSync(directory, { recursive: true });
   writeFileSync(directory, 'a file where the folder should be');
@@ -228,7 +228,7 @@ test('what a worker had in memory only, for want of a folder, may be of any age'
   assert.ok(Math.abs((await scrape()).of(MEDIAN) - 5) < 0.05);
 });
 
-test('a series that a worker had in memory only, for want of room, may be of any age', async (t) => {
+test('a series that was in memory only, without room in the file, may be of any age', async (t) => {
   const { directory, scrape } = openCluster(t, 0);
   const file = new StoreFile({ directory, worker: '1', capacity: 1024, onProblem() {} });
   const store = new Store(file);

@@ -17,14 +17,14 @@ async function killOneOfFour(t: TestContext, mechanism: Mechanism): Promise<[bef
   return [before, await farm.scrape()];
 }
 
-test('stock: a killed worker takes its counts away', async (t) => {
+test('prom-client loses the counts of a killed worker', async (t) => {
   const [before, after] = await killOneOfFour(t, 'stock');
   assert.equal(before.of('acts_total'), 4000);
   assert.equal(after.of('acts_total'), 3000);
   assert.notDeepEqual(after.decreases(before), []);
 });
 
-test('a killed worker leaves its counts, also the series that only it had', async (t) => {
+test('the counts of a killed worker are kept, with the series that only it had', async (t) => {
   const [before, after] = await killOneOfFour(t, 'ours');
   assert.equal(before.of('acts_total'), 4000);
   assert.equal(after.of('acts_total'), 4000);
@@ -124,13 +124,13 @@ async function storm(t: TestContext, mechanism: Mechanism, kills: readonly Param
   return { farm, losses, scrapes, sent, answered, counted };
 }
 
-test('stock: in the storm counters go back or scrapes fail, and counts are lost', async (t) => {
+test("prom-client's counters decrease or its scrapes fail while workers die, and counts are lost", async (t) => {
   const { losses, answered, counted } = await storm(t, 'stock', new Array(8).fill('SIGKILL'));
   assert.notDeepEqual(losses, []);
   assert.ok(counted < answered, `${counted} counted of ${answered} answered`);
 });
 
-test('hundreds of deaths under load: nothing goes back, nothing is lost, nothing counts twice', async (t) => {
+test('hundreds of deaths under load decrease no counter and lose or double no count', async (t) => {
   const deaths: Parameters<Farm['kill']>[1][] = [];
   for (let i = 0; i < 200; i++) deaths.push(i % 8 === 3 ? 'SIGTERM' : i % 16 === 6 ? 'crash' : 'SIGKILL');
   deaths.push('exhaustMemory', 'exhaustMemory');
@@ -144,7 +144,7 @@ test('hundreds of deaths under load: nothing goes back, nothing is lost, nothing
   t.diagnostic(`${deaths.length} deaths, ${scrapes} scrapes, ${sent} sent, ${counted} counted, ${answered} answered`);
 });
 
-test('without deaths, answered, counted and sent are the same', async (t) => {
+test('the numbers of answered, counted and sent requests are equal without deaths', async (t) => {
   const farm = await startFarm(t, 'ours', { workers: 2 });
   const clients = startClients(t, farm, 4);
   while ((await farm.scrape()).of('acts_total{kind="request"}') < 500);
