@@ -35,7 +35,7 @@ export async function startExample(
     stdio: 'ignore',
     env: {
       ...process.env,
-      NODE_OPTIONS: `--import=${DIES_AFTER_ANSWER}`,
+      NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} --import=${DIES_AFTER_ANSWER}`,
       PORT: String(port),
       METRICS_PORT: String(metricsPort),
       ...env,
