@@ -1,4 +1,4 @@
-import { parseSamples, readLabels, type Sample, seriesOf } from './parser.ts';
+import { parseSamples, readLabels, type Sample } from './parser.ts';
 
 /** Values that samples must have. `''` also selects samples that do not have the label. */
 export type Labels = Readonly<Record<string, string | number>>;
@@ -58,7 +58,8 @@ export function parseExposition(text: string, contentType?: string): Exposition 
       const { name, wanted } = readSelector(selector, labels);
       const namesakes = (byName.get(name) ?? []).map(({ series }) => series);
       const hint = namesakes.length === 0 ? 'nothing has this name' : `there are ${namesakes.slice(0, 10).join(', ')}`;
-      throw new Error(`There is no sample ${seriesOf(name, Object.fromEntries(wanted))}: ${hint}`);
+      const labelText = wanted.map(([label, value]) => `${label}=${JSON.stringify(value)}`).join(',');
+      throw new Error(`There is no sample ${name}${labelText === '' ? '' : `{${labelText}}`}: ${hint}`);
     },
     get(selector, labels) {
       const found = select(selector, labels);
@@ -82,7 +83,7 @@ export function parseExposition(text: string, contentType?: string): Exposition 
 
 function readSelector(selector: string, labels: Labels = {}): { name: string; wanted: [string, string][] } {
   const brace = selector.indexOf('{');
-  const inBraces = readLabels(brace === -1 ? '' : selector.slice(brace), (problem) => {
+  const { labels: inBraces } = readLabels(brace === -1 ? '' : selector.slice(brace), (problem) => {
     throw new TypeError(`${problem}: ${selector}`);
   });
   const wanted = Object.entries({ ...inBraces, ...labels }).map(([label, value]): [string, string] => [

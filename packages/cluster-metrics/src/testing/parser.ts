@@ -156,19 +156,19 @@ class Parser {
       LINES[this.#format].exec(this.#line) ?? [];
     if (name === '') this.#refuse('this is no sample');
     const family = this.#familyOf(name);
-    const labels = readLabels(labelText, this.#refuse);
+    const { labels, pairs } = readLabels(labelText, this.#refuse);
     const value = this.#readNumber(valueText);
-    const series = seriesOf(name, labels);
+    const series = seriesOf(name, pairs);
     if (this.#series.has(series)) this.#refuse('this series is on the page already');
     this.#series.add(series);
 
     const suffix = name.slice(family.name.length);
     if (family.type === 'summary' && suffix === '') this.#readNumber(labels.quantile ?? '');
-    if (family.type === 'histogram') this.#checkBuckets(family, suffix, labels, value);
+    if (family.type === 'histogram') this.#checkBuckets(family, suffix, pairs, labels.le ?? '', value);
     if (exemplar !== undefined) {
       if (suffix !== '_total' && suffix !== '_bucket') this.#refuse('only counters and buckets have exemplars');
       this.#readNumber(exemplarValue);
-      const characters = Object.entries(readLabels(exemplar, this.#refuse)).flat().join('');
+      const characters = Object.entries(readLabels(exemplar, this.#refuse).labels).flat().join('');
       if (characters.length > MAX_EXEMPLAR_CHARACTERS) this.#refuse('the labels of the exemplar are too long');
     }
     this.#samples.push({ name, labels, value, series, type: family.type });
@@ -204,7 +204,8 @@ class Parser {
     }
   }
 
-  #checkBuckets(family: Family, suffix: string, { le = '', ...others }: Record<string, string>, value: number): void {
+  #checkBuckets(family: Family, suffix: string, pairs: readonly string[], le: string, value: number): void {
+    const others = suffix === '_bucket' ? pairs.filter((pair) => !pair.startsWith('le="')) : pairs;
     const series = seriesOf(family.name, others);
     const buckets = family.buckets.get(series) ?? { le: Number.NEGATIVE_INFINITY, observations: 0 };
     family.buckets.set(series, buckets);
@@ -230,32 +231,37 @@ function isUntyped({ type }: Family): boolean {
   return type === 'untyped' || type === 'unknown';
 }
 
-/** Name and labels, by the alphabet, as a page would print them. */
-export function seriesOf(name: string, labels: Readonly<Record<string, string>>): string {
-  const pairs = Object.entries(labels).map(
-    ([label, value]) => `${label}="${value.replace(/[\\"\n]/g, (char) => (char === '\n' ? '\\n' : `\\${char}`))}"`,
-  );
-  return pairs.length === 0 ? name : `${name}{${pairs.sort().join(',')}}`;
+function seriesOf(name: string, pairs: readonly string[]): string {
+  return pairs.length === 0 ? name : `${name}{${pairs.join(',')}}`;
+}
+
+export interface ReadLabels {
+  readonly labels: Record<string, string>;
+  /** Each label as `name="value"`, escaped, by the alphabet. */
+  readonly pairs: readonly string[];
 }
 
 /**
  * @param text in braces, or empty
  * @param refuse called with what is wrong
  */
-export function readLabels(text: string, refuse: (problem: string) => never): Record<string, string> {
-  const labels = new Map<string, string>();
+export function readLabels(text: string, refuse: (problem: string) => never): ReadLabels {
   const inner = text.slice(1, -1).trim();
+  const labels: [string, string][] = [];
+  const pairs: string[] = [];
   LABEL.lastIndex = 0;
   while (LABEL.lastIndex < inner.length) {
     const match = LABEL.exec(inner);
     if (match === null) return refuse('unreadable labels');
     const [, label = '', escaped = ''] = match;
-    if (labels.has(label)) refuse(`the label ${label} twice`);
+    if (labels.some(([known]) => known === label)) refuse(`the label ${label} twice`);
     if (label === '__name__') refuse('the label __name__, which is the name itself');
-    labels.set(
-      label,
-      escaped.includes('\\') ? escaped.replace(/\\(.)/g, (_, char) => (char === 'n' ? '\n' : char)) : escaped,
-    );
+    labels.push([label, escaped.includes('\\') ? escaped.replace(/\\(.)/g, unescaped) : escaped]);
+    pairs.push(`${label}="${escaped}"`);
   }
-  return Object.fromEntries(labels);
+  return { labels: Object.fromEntries(labels), pairs: pairs.sort() };
+}
+
+function unescaped(_: string, char: string): string {
+  return char === 'n' ? '\n' : char;
 }
