@@ -119,13 +119,13 @@ async function journey(t: TestContext, browser: Browser, shop: RunningCluster, j
   assert.deepEqual(complaints, []);
 }
 
-/** An amount of money as the shop writes it, with any kind of space. */
+/** Matches an amount of money as the shop writes it, with any kind of space. */
 function reais(cents: number): RegExp {
   const [units = '', rest = ''] = (cents / 100).toFixed(2).split('.');
   return new RegExp(`R\\$\\s${units.replace(/\B(?=(\d{3})+$)/g, '\\.')},${rest}`);
 }
 
-/** How often each `method route status` was seen. */
+/** The number of documents by `method route status`. */
 function tally(documents: readonly DocumentSeen[]): Map<string, number> {
   const counts = new Map<string, number>();
   for (const { method, path, status } of documents) {

@@ -16,7 +16,7 @@ import {
 
 const SOLD_OUT = products.findIndex(({ stock }) => stock === 0) + 1;
 
-/** Every page of the shop, in an order that one shopper can walk; a page is known by a part of its headings. */
+/** Every page of the shop, in an order that one shopper can visit. A part of its headings identifies a page. */
 const PAGES: Array<{ name: string; heading: RegExp; open: (window: Window) => Promise<unknown> }> = [
   { name: 'home', heading: /Coisas úteis/, open: ({ page }) => page.goto('/') },
   { name: 'all products', heading: /Todos os produtos/, open: ({ page }) => page.goto('/shop') },

@@ -30,7 +30,7 @@ test("two browsers at the same time never touch each other's cart or order", asy
     const { page, follow } = bruno;
     for (const action of ['update_quantity', 'remove_item']) {
       await page.goto('/cart');
-      // His own form, pointed at her item.
+      // Bruno's own form with Ana's item as its target.
       const post = `{
         const form = document.querySelector('form[action^="/${action}/"]');
         form.action = '/${action}/${hers[0]}';
@@ -70,7 +70,7 @@ async function add({ page, follow }: Window, id: number) {
   await follow(() => page.getByRole('button', { name: 'Adicionar ao carrinho', exact: true }).click());
 }
 
-/** Of the cart that is shown. */
+/** The ids of the items of the cart that is shown. */
 async function itemIds({ page }: Window): Promise<string[]> {
   return page.evaluate<string[]>(`[...document.querySelectorAll('form[action^="/remove_item/"]')].map(
     (form) => form.getAttribute('action').split('/').pop())`);

@@ -4,36 +4,36 @@ import { type Browser, chromium, type Page } from 'playwright-core';
 import { CUSTOMER } from '../support/visitor.ts';
 import { whenDone } from '../support/wait.ts';
 
-/** Debian's; `CHROMIUM` names another. */
+/** Debian's Chromium, unless `CHROMIUM` names another. */
 const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
-/** CI runs as root, where Chromium's sandbox refuses to start; the others keep the browser from talking to anyone else. */
+/** Chromium's sandbox does not start for root, as in CI. The other flags keep the browser from other connections. */
 const FLAGS = [
   ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
   ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
 ];
 
-/** For one action, on a machine that is busy with other tests. */
+/** Limit of one action on a busy machine. */
 const PATIENCE_MS = 30_000;
 
 /** Widths in CSS pixels. */
 export const DESKTOP = 1280;
 export const PHONE = 360;
 
-/** A document that the browser asked for, redirects included. */
+/** A document that the browser requested, redirects included. */
 export interface DocumentSeen {
   method: string;
   path: string;
   status: number;
 }
 
-/** A window with cookies of its own, as if it were another person's browser. */
+/** A window with cookies of its own. */
 export interface Window {
   readonly page: Page;
   readonly documents: readonly DocumentSeen[];
-  /** Console errors, CSP violations, exceptions, failed resources and requests to strangers so far. */
+  /** Console errors, CSP violations, exceptions, failed resources and requests to other hosts so far. */
   readonly complaints: readonly string[];
-  /** Does what leads to another page and waits until that is loaded. */
+  /** Acts, and waits until the page that this leads to is loaded. */
   follow(act: () => Promise<unknown>): Promise<void>;
 }
 
@@ -58,7 +58,7 @@ export async function openWindow(
     baseURL: origin,
     javaScriptEnabled: javaScript,
     viewport: { width, height: 800 },
-    // A colour in transition has no contrast that could be measured.
+    // The contrast of a colour in transition cannot be measured.
     reducedMotion: 'reduce',
   });
   const page = await context.newPage();
@@ -78,7 +78,7 @@ export async function openWindow(
     else if (response.status() >= 400) complaints.push(`${response.status()} ${path}`);
   });
   page.on('console', (message) => {
-    // Chromium says this of pages too, whose status is for the test to judge; the other resources are judged above.
+    // Chromium logs this for pages too, whose status the test checks. Other resources are checked above.
     const isStatus = message.text().startsWith('Failed to load resource: the server responded with a status of');
     if (['error', 'warning'].includes(message.type()) && !isStatus) complaints.push(message.text());
   });
@@ -95,19 +95,19 @@ export async function openWindow(
   };
 }
 
-/** What axe-core finds wrong with a page as it is shown, one line each. */
+/** The faults that axe-core finds in the page that is shown, one line each. */
 export async function accessibilityFaults(page: Page): Promise<string[]> {
   await page.evaluate(axe.source);
   const { violations } = await page.evaluate<axe.AxeResults>('axe.run(document, { resultTypes: ["violations"] })');
   return violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ html }) => html).join(' ')}`);
 }
 
-/** By how many CSS pixels the page is wider than the window. */
+/** The number of CSS pixels by which the page is wider than the window. */
 export function overflow(page: Page): Promise<number> {
   return page.evaluate<number>('document.documentElement.scrollWidth - document.documentElement.clientWidth');
 }
 
-/** Fills the checkout's form as a customer would. */
+/** Fills in the checkout form. */
 export async function fillCheckout(page: Page, changes: Partial<typeof CUSTOMER> = {}): Promise<void> {
   for (const [name, value] of Object.entries({ ...CUSTOMER, ...changes })) {
     const field = page.locator(`[name=${name}]`);

@@ -8,28 +8,28 @@ import { whenDone } from '../support/wait.ts';
 
 export interface CrowdOptions {
   origin: string;
-  /** Connections, each kept. */
+  /** The number of kept connections. */
   clients: number;
-  /** What all of them together want; a client whose last request isn't answered yet asks later. */
+  /** The rate of all clients together. A client waits for its answer before the next request. */
   requestsPerSecond: number;
   seconds: number;
   path: string;
   cookie?: string;
 }
 
-/** What the crowd got. */
+/** The answers that the crowd received. */
 export interface CrowdResult {
-  /** Milliseconds until the whole answer was there, sorted. */
+  /** Milliseconds to the end of each answer 200, sorted. */
   served: number[];
-  /** The same of answers 503. */
+  /** The same for answers 503. */
   refused: number[];
-  /** Other answers, and connections that ended without being asked to. */
+  /** Other answers, and connections that ended without notice. */
   complaints: string[];
 }
 
 const LAST_ANSWERS_MS = 10_000;
 
-/** Many clients that ask for one page again and again, in a process of their own that does nothing else. */
+/** Runs many clients that request one page again and again, in a process of their own. */
 export async function sendCrowd(t: TestContext, options: CrowdOptions): Promise<CrowdResult> {
   const child = fork(fileURLToPath(import.meta.url), [JSON.stringify(options)], { execArgv: ['--import', 'tsx'] });
   whenDone(t, () => child.kill());
@@ -73,7 +73,7 @@ async function beCrowd({
     socket.destroy();
   }
 
-  // As the connections that a proxy keeps: they are there, and have been used, before the load comes.
+  // The connections are open and used before the load begins, like those that a proxy keeps.
   const connections: Connection[] = [];
   for (let i = 0; i < clients; i++) {
     const connection = open();
@@ -97,11 +97,11 @@ interface Connection {
 interface Answers {
   /** The status of the next answer; null when the connection has ended. */
   next(): Promise<number | null>;
-  /** Whether there will be no other: the server has said so, or the connection has ended. */
+  /** Whether no other answer will come: the server has announced it, or the connection has ended. */
   closed(): boolean;
 }
 
-/** Reads answers that tell their length. */
+/** Reads answers that have a Content-Length. */
 function readAnswers(socket: Socket): Answers {
   let head = '';
   let left = -1;
@@ -138,7 +138,7 @@ function readAnswers(socket: Socket): Answers {
   };
 }
 
-/** @param part 0 to 1; of sorted values */
+/** A quantile of sorted values. @param part 0 to 1 */
 export function quantile(sorted: readonly number[], part: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN;
 }

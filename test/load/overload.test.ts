@@ -15,17 +15,17 @@ const OVERLOADED_SECONDS = 10;
 const TIMES = 10;
 const CLIENTS = 400;
 
-/** A page is given up after 1.9 s; the rest is what its answer waits for in buffers of a machine that is busy. */
+/** A page is given up after 1.9 s. The rest is for answers that wait in the buffers of a busy machine. */
 const SERVED_P99_MS = 4 * SECOND;
 const REFUSED_MEDIAN_MS = 1 * SECOND;
-/** Connections that are opened while it is overloaded, and what each waits at most for its answer, a refusal too. */
+/** Connections that are opened during the overload, and the longest wait of each for an answer or a refusal. */
 const NEWCOMERS = 200;
 const NEWCOMER_MS = 10 * SECOND;
-/** Behind 2,000 that have come and gone. */
+/** Longest wait of a newcomer behind 2,000 visitors who have gone. */
 const RECOVERY_MS = 15 * SECOND;
-/** Of what it serves without the crowd. */
+/** Least share of the pages that it serves without the crowd. */
 const LEAST_GOODPUT = 0.2;
-/** Beside another program, refusing takes what is left of the processor: then the crowd comes again. */
+/** If another program takes the processor, too few pages are served; the overload is then repeated. */
 const ATTEMPTS = 5;
 const MEGABYTE = 2 ** 20;
 const MEMORY_BYTES = 400 * MEGABYTE;
@@ -77,13 +77,13 @@ test('a shop with ten times the load that it can serve refuses quickly, stays bo
 
 interface Overload {
   crowd: CrowdResult;
-  /** What was served of what it can serve, 0 to 1. */
+  /** Share of its capacity that the shop served, 0 to 1. */
   goodput: number;
-  /** How long each newcomer waited meanwhile, sorted; milliseconds. */
+  /** Wait of each newcomer in milliseconds, sorted. */
   newcomers: number[];
 }
 
-/** Finds out what the shop can serve, and then wants ten times that. */
+/** Measures what the shop can serve, and then requests ten times as much. */
 async function overload(t: TestContext, shop: RunningCluster, cookie: string): Promise<Overload> {
   const load = { origin: shop.shopUrl, path: PATH, cookie };
   const calm = await sendCrowd(t, { ...load, clients: 16, requestsPerSecond: 100_000, seconds: MEASURED_SECONDS });
@@ -111,7 +111,7 @@ function refusals(scrape: Pick<Exposition, 'of'>): number {
   return scrape.of('http_request_duration_seconds_count', { route: ROUTE, status_code: 503 });
 }
 
-/** Visitors who all connect at the same moment. @returns how long each waited for its answer, sorted; milliseconds */
+/** Visitors who all connect at the same moment. @returns the wait of each in milliseconds, sorted */
 async function comeAllAtOnce(url: string, visitors: number): Promise<number[]> {
   const waits = await Promise.all(
     Array.from({ length: visitors }, async () => {
@@ -130,7 +130,7 @@ const WAVES = 8;
 const VISITORS_PER_WAVE = 250;
 const IMPATIENCE_MS = 300;
 
-/** Connect, ask, and are gone before they are served. */
+/** Visitors who connect, send a request, and leave before the answer. */
 async function impatientVisitors(origin: string): Promise<void> {
   const { hostname, port, host } = new URL(origin);
   for (let wave = 0; wave < WAVES; wave++) {
@@ -160,7 +160,7 @@ interface Peak {
 
 const LOOK_MS = 500;
 
-/** The most that any process of the shop, the database's left out, ever had. */
+/** The highest values of any process of the shop, without the database's. */
 function watchProcesses(shop: RunningCluster): { stop(): Promise<Peak> } {
   const peak: Peak = { memoryBytes: 0, descriptors: 0 };
   async function look(): Promise<void> {

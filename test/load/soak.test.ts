@@ -30,24 +30,24 @@ test('descriptors and series do not grow under load, and memory stays within bou
   }
 });
 
-/** How something that one process holds went over the time. */
+/** The course of one resource of one process. */
 interface Course {
   process: string;
   what: 'memory' | 'descriptors' | 'series';
-  /** Megabytes, or a number of them. */
+  /** Megabytes, or a plain number. */
   unit: 'MB' | '';
   first: number;
   last: number;
   least: number;
   most: number;
-  /** Units a minute, of the straight line that fits best. */
+  /** Units a minute of the straight line that fits best. */
   slope: number;
 }
 
 interface Soak {
   requests: number;
   orders: number;
-  /** Answers that nobody should get. */
+  /** Answers that no client should get. */
   complaints: string[];
   courses: Course[];
 }
@@ -55,7 +55,7 @@ interface Soak {
 const MEGABYTE = 2 ** 20;
 const SAMPLES = 60;
 const BUYERS = 2;
-/** What browsers ask for beside the buyers; an address that does not exist, too. */
+/** Paths that are requested beside the buyers' ones. One does not exist. */
 const PATHS = ['/', '/shop?q=mochila', '/detail/2', '/cart', '/nowhere', '/static/shop.css', '/metrics'];
 
 /** Keeps a shop of two workers busy and samples what its processes hold. */
@@ -67,7 +67,7 @@ async function soak(t: TestContext): Promise<Soak> {
   const loads = PATHS.map((path) => startLoad(t, () => shop.shopUrl, path, 1));
 
   await sleep(WARM_UP_SECONDS * 1000);
-  // The one series of all this that is not there from the start.
+  // The only series of this load that does not exist from the start.
   for (const worker of ['1', '2']) {
     await until(`worker ${worker} has been asked for what does not exist`, async () =>
       (await shop.metrics(`?worker=${worker}`)).has('http_request_duration_seconds_count', {
@@ -111,7 +111,7 @@ async function look(shop: RunningCluster, minutes: number): Promise<Look[]> {
   return looks;
 }
 
-/** What Node.js happens to be busy with. Left out beside it: the first refusal of each route, which adds its series once. */
+/** Active resources of Node.js. Also left out: the first refusal of each route, which adds its series once. */
 const OF_MOMENT = /^nodejs_active_(handles|requests|resources)$/;
 
 function coursesOf(looks: readonly Look[]): Course[] {
@@ -150,7 +150,7 @@ function sum(values: Iterable<number>): number {
   return total;
 }
 
-/** A line for each course. */
+/** A summary, and a line for each course. */
 function describeSoak({ requests, orders, courses }: Soak): string[] {
   const lines = courses.map(({ process, what, unit, first, last, least, most, slope }) => {
     const figures = [first, last, least, most].map((value) => Math.round(value));

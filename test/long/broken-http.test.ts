@@ -13,7 +13,7 @@ const FORM = 'Host: x\r\nContent-Type: application/x-www-form-urlencoded\r\n';
 interface Attack {
   what: string;
   attack(client: RawClient): Promise<unknown>;
-  /** All that the client was told when its connection ended. */
+  /** The whole answer when the connection has ended. */
   answer: RegExp;
 }
 
@@ -141,7 +141,7 @@ const ATTACKS: Attack[] = [
   },
 ];
 
-/** A limit cuts, not a timeout. */
+/** Shorter than any timeout, so that a size limit must have cut the connection. */
 const CUT_MS = 8_000;
 
 test('a broken or endless request is cut at once, and other clients do not notice', async (t) => {
@@ -185,7 +185,7 @@ test('a hundred clients with broken requests at a time do no harm', async (t) =>
   );
 
   const statuses = await stopBystanders(t, bystanders);
-  // On a busy machine, so much at once may be more than it can serve in time.
+  // A busy machine may not serve so much at once in time.
   statuses.delete(503);
   assert.deepEqual([...statuses.keys()], [200]);
   await until('nothing is left in flight', async () => (await shop.metrics()).of('http_requests_in_flight') === 0);
@@ -216,7 +216,7 @@ test('a client that is refused while it still sends reads the answer, not a rese
   }
 });
 
-/** @returns all that the client was told when its connection ended, which must be within the time */
+/** @returns the whole answer when the connection has ended, which must be in time */
 async function carryOut(t: TestContext, origin: string, attack: Attack['attack'], cutMs: number): Promise<string> {
   const client = connectRaw(t, origin);
   const attacking = attack(client);
@@ -225,14 +225,14 @@ async function carryOut(t: TestContext, origin: string, attack: Attack['attack']
   return client.answer();
 }
 
-/** Sends until the server has enough of it. */
+/** Sends until the server ends the connection. */
 async function sendUpTo(client: RawClient, bytes: number, piece: string): Promise<number> {
   let sent = 0;
   while (sent < bytes && (await client.send(piece))) sent += piece.length;
   return sent;
 }
 
-/** No line of the log is a warning or worse. */
+/** Asserts that no line of the log is a warning or worse. */
 function assertQuiet(output: string): void {
   const loud = output.split('\n').filter((line) => (JSON.parse(line) as { level: number }).level >= 40);
   assert.deepEqual(loud, []);

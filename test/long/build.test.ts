@@ -38,7 +38,7 @@ test('the build runs once, is put in place in one step, and keeps no removed fil
   await installPackages(folder);
   const builds = () => readdir(join(folder, '.builds'));
 
-  // Two at once, as `npm start` and `npm test` in two terminals.
+  // Two builds at the same time, as of `npm start` and `npm test` in two terminals.
   assert.deepEqual(await Promise.all([build(folder), build(folder, FOR_TESTS)]), [DONE, DONE]);
   const first = await readlink(join(folder, 'dist'));
   assert.equal((await builds()).length, 1);
@@ -54,10 +54,10 @@ test('the build runs once, is put in place in one step, and keeps no removed fil
   assert.notEqual(await readlink(join(folder, 'dist')), first);
   assert.ok(existsSync(join(folder, 'dist/src/new.js')));
 
-  // Those that run go on as they are; a replacement starts, of the new build.
+  // Running workers keep their build. A replacement starts with the new one.
   const text = () => until('the page is there', async () => (await shop.visitor().get('/contact')).text);
   assert.doesNotMatch(await text(), /Another build/);
-  // One after the other: the port, which the system chose, goes with the last that listens on it.
+  // One after the other: the system's choice of the port is lost with the last worker that listens on it.
   for (const { worker, pid } of before) {
     process.kill(pid as number, 'SIGKILL');
     await until('it is replaced', async () => {
@@ -126,7 +126,7 @@ test('npm start builds when npm ignores scripts, and so does the command without
   for (const command of commands) {
     const folder = await copyProject(t);
     await installPackages(folder);
-    // The mistake ends the shop that was built.
+    // The wrong setting ends the shop right after its build.
     const { code, said } = await run(folder, command, { npm_config_ignore_scripts: 'true', PORT: 'http' });
     assert.equal(code, 1);
     assert.match(said, /^The environment has a mistake:\n {2}PORT must be a TCP port/);

@@ -8,10 +8,10 @@ import { temporaryFolder } from '../support/system.ts';
 import { until } from '../support/wait.ts';
 
 const HOUR_MS = 3_600_000;
-/** A worker that is this old hangs; far more than a busy machine makes of it, far less than an hour. */
+/** A worker of this age hangs. A busy machine causes far less, a clock that is set by an hour far more. */
 const OLD_SECONDS = 60;
 
-/** Where libfaketime lies; Debian has it in the package `faketime`. */
+/** The path of libfaketime, which is in Debian's package `faketime`. */
 function libraryPath(): string {
   const { error, status, stdout, stderr } = spawnSync('faketime', ['-m', '-f', '+0', 'printenv', 'LD_PRELOAD'], {
     encoding: 'utf8',
@@ -29,9 +29,9 @@ test('a shop whose wall clock is set goes on with right numbers', async (t) => {
     env: {
       LD_PRELOAD: libraryPath(),
       FAKETIME_TIMESTAMP_FILE: offset,
-      // Seconds for which it goes by what it has read: reading the file at every look at a clock takes a machine of its own.
+      // Seconds between two reads of the file: a read for each call of a clock would slow the shop down.
       FAKETIME_CACHE_DURATION: '1',
-      // As on a real machine, where only the wall clock can be set.
+      // Only the wall clock can be set on a real machine.
       DONT_FAKE_MONOTONIC: '1',
       NO_FAKE_STAT: '1',
       WORKER_HANG_SECONDS: '5',
@@ -51,7 +51,7 @@ test('a shop whose wall clock is set goes on with right numbers', async (t) => {
     });
     const { workers } = await shop.status();
     const before = await shop.metrics();
-    // Long enough for a worker to be taken for hung: each look of the primary's own is one scrape of ours at most.
+    // Long enough for the primary to find a hanging worker: it checks at least once for each of these scrapes.
     await until('it has watched for a while', async () => {
       const now = await shop.metrics();
       for (const worker of [1, 2]) {

@@ -9,7 +9,7 @@ import { temporaryFolder } from '../support/system.ts';
 
 const run = promisify(execFile);
 
-/** What `npx knex …` runs. */
+/** Runs `npx knex …`. */
 async function knexCommand(command: string, env: NodeJS.ProcessEnv): Promise<string> {
   const { stdout } = await run(process.execPath, ['node_modules/knex/bin/cli.js', ...command.split(' ')], {
     cwd: projectRoot,

@@ -20,20 +20,20 @@ interface Line {
   err?: { message: string; stack: string };
 }
 
-/** So many in a row, and a start with no worker at all has failed. */
+/** After this many failures in a row, a start without any worker has failed. */
 const HOPELESS_DEATHS = 3;
 
-/** How long a place stays empty after one death after the other, at least. */
+/** The least time for which a place stays empty after each death in a row. */
 const LEAST_WAITS_MS = [0, 100, 200, 400, 800];
 const TIMER_SLACK_MS = 5;
-/** The first death's place is filled within a second on a machine with nothing else to do; tests run side by side. */
+/** An idle machine fills the place within a second after the first death; here other tests run. */
 const MAX_EMPTY_MS = 5_000;
 
 const FATAL = 60;
 const ERROR = 50;
 const WARN = 40;
 
-/** For `NODE_OPTIONS`: runs in every process of the shop before the shop does. */
+/** A value of `NODE_OPTIONS` that runs a script in every process of the shop before the shop. */
 function preload(script: string): Record<string, string> {
   return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(script)}` };
 }
@@ -79,7 +79,7 @@ for (const [what, fault] of [
     assert.equal(change.of('shop_errors_total', { type: 'worker_crash' }), 1);
     assert.equal(change.of('shop_errors_total'), 1);
 
-    // On a busy machine, the database may be slow for a moment.
+    // The database may be slow for a moment on a busy machine.
     const told = logOf(shop).filter(({ level, msg }) => level >= ERROR && !/^the database /.test(msg));
     assert.deepEqual(
       told.map(({ level, worker, reason }) => ({ level, worker, reason })),
@@ -94,7 +94,7 @@ for (const [what, fault] of [
   });
 }
 
-/** Makes the workers of the places that a condition names fail as a script says. */
+/** A script that makes the workers of some places fail. */
 function failing(condition: string, script: string): Record<string, string> {
   return preload(`
     const { place } = JSON.parse(process.env.FAKE_SHOP_ASSIGNMENT ?? '{}');
@@ -161,7 +161,7 @@ test('a failed fork is retried, and the shop meanwhile serves and can stop', asy
   assert.deepEqual(await shop.stop(), { code: 0, signal: null });
 });
 
-/** A shop in which the next worker of place 1 that starts once `hold()` was called stops at its start, until it fails. */
+/** A shop whose next worker of place 1 pauses at its start after a call of `hold()`, until it fails. */
 async function shopWithFailingSuccessor(t: TestContext) {
   const folder = await temporaryFolder(t);
   const [next, held] = [join(folder, 'next'), join(folder, 'held')];

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { cp, mkdir, readFile, realpath } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 
-/** An image as plain folders, built without Docker. */
+/** An image as plain folders, which was built without Docker. */
 export interface BuiltImage {
   /** Where the command runs. */
   readonly workdir: string;
@@ -21,7 +21,7 @@ interface Stage {
 
 /**
  * Follows a Dockerfile's steps by hand, each stage in a folder of its own below `target`: COPY, ARG, ENV, LABEL, and
- * each RUN that calls npm. Debian's packages, users and what else takes a container are left to Docker.
+ * each RUN that calls npm. Debian's packages, users and other steps that need a container are left to Docker.
  *
  * @param context the folder that holds the Dockerfile
  * @param buildArgs as `docker build --build-arg` takes them
@@ -71,7 +71,7 @@ export async function followDockerfile(
   return { workdir: stage.workdir, ...image };
 }
 
-/** Verb and rest of each step, continued lines joined. */
+/** Verb and rest of each step, with continued lines joined. */
 async function readSteps(file: string): Promise<[verb: string, rest: string][]> {
   const text = (await readFile(file, 'utf8')).replace(/^#.*\n/gm, '').replace(/\s*\\\n\s*/g, ' ');
   return [...text.matchAll(/^([A-Z]+) (.+)$/gm)].map(([, verb = '', rest = '']) => [verb, rest]);
@@ -84,7 +84,7 @@ async function copy(rest: string, context: string, to: Stage, stages: Map<string
   for (const path of paths) {
     const source = join(from ? (stages.get(from)?.root ?? '') : context, path);
     const into = destination.endsWith('/') ? join(destination, basename(path)) : destination;
-    // As Docker does, a source that is itself a link is followed: `dist` is one.
+    // A source that is a link, such as `dist`, is followed, as Docker does.
     await cp(await realpath(source), join(to.workdir, into), { recursive: true, verbatimSymlinks: true });
   }
 }

@@ -5,7 +5,7 @@ import { connectRaw } from '../support/raw-client.ts';
 import { isAlive } from '../support/system.ts';
 import { until } from '../support/wait.ts';
 
-/** Requests in flight get this long, and a worker that can't drain one more second. */
+/** Requests in flight get this long, and a worker that cannot drain gets one more second. */
 const DRAIN_DEADLINE_MS = 7_000;
 const KILL_DEADLINE_MS = 8_000;
 const SLACK_MS = 5_000;
@@ -14,7 +14,7 @@ test('an unfinished upload is cut and a worker that does not drain is killed at 
   const shop = await startCluster(t, { env: { WORKER_HANG_SECONDS: '60' } });
   const family = await shop.processes();
   const [stuck] = (await shop.status()).workers;
-  // A stopped worker takes no connection, so the other one gets the upload.
+  // A stopped worker accepts no connection, so the other one gets the upload.
   process.kill(stuck?.pid as number, 'SIGSTOP');
   const upload = connectRaw(t, shop.shopUrl);
   await upload.send(

@@ -14,9 +14,9 @@ const SHRINKING_RUNS = 2_000;
 const CLIENTS = 16;
 /** Requests that are generated at a time. */
 const BATCH = 2_000;
-/** A busy machine may be too slow for a page once, but not each time for the same request. */
+/** A busy machine may be too slow for a page once, but not for each attempt of a request. */
 const ATTEMPTS = 4;
-/** Of all answers, those that a busy machine may have refused. */
+/** The share of answers that a busy machine may refuse. */
 const MAX_REFUSED = 0.001;
 
 test(`${RUNS} generated requests cause no 500, hardly a 503, no crash and no new series`, async (t) => {

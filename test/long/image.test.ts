@@ -26,7 +26,7 @@ test("the Dockerfile's files and packages are enough to migrate an external data
     env: {
       PATH: process.env.PATH,
       ...image.env,
-      // Nothing may be written there: a container's file system can be read-only.
+      // The shop must not write there: a container's file system can be read-only.
       DATA_DIR: '/dev/null/data',
       DATABASE_URL: url,
       SESSION_KEYS: 'a key that only this test knows',
@@ -67,7 +67,7 @@ test("the Dockerfile's files and packages are enough to migrate an external data
   assert.equal(health(image.healthcheck, new URL(opsUrl).port), 1);
 });
 
-/** Runs `npm run migrate` with nothing but the database in its environment: on an empty one, a current one, a newer one. */
+/** Runs `npm run migrate` with the database alone in its environment: with an empty, a current and a newer database. */
 async function runMigrationJob(image: BuiltImage, { url, knex }: TestDatabase): Promise<void> {
   await knex.migrate.rollback({ migrationSource }, true);
   const env = { PATH: process.env.PATH, HOME: process.env.HOME, ...image.env, DATABASE_URL: url };
@@ -87,7 +87,7 @@ async function runMigrationJob(image: BuiltImage, { url, knex }: TestDatabase): 
   await knex('knex_migrations').where({ name: later.name }).delete();
 }
 
-/** Exit code of the image's health check. */
+/** The exit code of the image's health check. */
 function health([program = '', ...args]: readonly string[], metricsPort: string): number | null {
   assert.equal(program, 'node');
   return spawnSync(process.execPath, args, { env: { METRICS_PORT: metricsPort }, timeout: 10_000 }).status;

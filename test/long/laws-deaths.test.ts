@@ -1,7 +1,7 @@
 import { test } from 'node:test';
 import { proveNothingIsLost } from '../program/laws/survival.ts';
 
-// A place whose workers die young is filled later each time, so that many places make for a short test.
+// A place whose workers die young is filled later each time, so that many places make a short test.
 /** By hand: `DEATHS=150`. */
 const DEATHS = Number(process.env.DEATHS ?? 40);
 

@@ -12,13 +12,13 @@ import { connectRaw } from '../support/raw-client.ts';
 import { isAlive, temporaryFolder } from '../support/system.ts';
 import { until, whenDone } from '../support/wait.ts';
 
-/** Every process of a shop has ended. */
+/** Whether every process of a shop has ended. */
 async function allGone(pids: number[]): Promise<boolean> {
   for (const pid of pids) if (await isAlive(pid)) return false;
   return true;
 }
 
-/** One unit in the cart is what must survive a stop. */
+/** Puts one unit into the cart, which must survive a stop. */
 async function addToCart(shop: RunningCluster) {
   const visitor = shop.visitor();
   await visitor.get('/');
@@ -40,7 +40,7 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGKILL'] as const) {
 
     const second = await startCluster(t, { database: 'embedded', dataDir });
     await until('the cart is still there', async () => (await second.metrics()).of('shop_active_cart_sessions') === 1);
-    // The keys that sign the cookies are kept too, and are nobody else's business.
+    // The keys that sign the cookies are kept too, readable by this user alone.
     assert.match((await visitor.get(`${second.shopUrl}/cart`)).text, /class="badge">1</);
     assert.equal((await stat(join(dataDir, 'session-keys'))).mode & 0o777, 0o600);
   });
@@ -65,7 +65,7 @@ test('a second signal exits at once', async (t) => {
   const shop = await startCluster(t);
   const family = await shop.processes();
   const { workers } = await shop.status();
-  // A stopped worker can't drain, so the first signal has to wait for it.
+  // A stopped worker cannot drain, so the first signal has to wait for it.
   process.kill(workers[0]?.pid as number, 'SIGSTOP');
   const stopped = shop.stop('SIGTERM');
   await until('the primary is stopping', () => shop.output().includes('a second signal exits at once'));
@@ -94,7 +94,7 @@ test('a worker that dies is replaced in its place, whatever ended it', async (t)
     const change = (await shop.metrics()).since(scrapeBefore);
     const reason = signal === 'SIGTERM' ? 'exit' : 'signal';
     assert.equal(change.of('shop_worker_restarts_total', { reason }), 1);
-    // One that was told to go, though not by the primary, has not failed.
+    // A worker that received SIGTERM, although not from the primary, has not failed.
     assert.equal(change.of('shop_errors_total', { type: 'worker_crash' }), signal === 'SIGTERM' ? 0 : 1);
   }
   assert.equal((await shop.visitor().get('/')).status, 200);
@@ -152,7 +152,7 @@ test('an order that is committed after its client has hung up is counted, even i
   assert.equal(change.of('shop_cart_additions_total', { product: 'mochila-urbana' }), 1);
 });
 
-/** Another program that listens. */
+/** Another program that listens on a port. */
 async function squat(): Promise<{ port: number; close(): Promise<void> }> {
   const open = new Set<Socket>();
   const server = createServer((socket) => open.add(socket)).listen(0, '127.0.0.1');
@@ -172,7 +172,7 @@ async function occupied(t: TestContext): Promise<number> {
   return port;
 }
 
-/** What a start that fails says, which is one line. */
+/** The output of a failed start, which is one line. */
 async function failedStart(t: TestContext, env: Record<string, string>): Promise<string> {
   const { child, output } = spawnShop({
     PORT: '0',
@@ -184,12 +184,12 @@ async function failedStart(t: TestContext, env: Record<string, string>): Promise
   });
   const [code] = await once(child, 'close');
   assert.equal(code, 1);
-  // On a busy machine it may have to say that it still waits.
+  // It may log on a busy machine that it still waits.
   const lines = output()
     .split('\n')
     .filter((line) => !line.includes('still waiting'));
   assert.equal(lines.length, 1, output());
-  // Then it is no line of the log.
+  // The output is then not a line of the log.
   if (env.LOG_LEVEL === 'silent') return lines[0] as string;
   const { level, msg } = JSON.parse(lines[0] as string) as { level: number; msg: string };
   assert.equal(level, 60);
@@ -217,7 +217,7 @@ test('an address that cannot be used ends the start with one line that names it,
     ),
   );
 
-  // 192.0.2.0/24 is for documentation: no machine has it (RFC 5737).
+  // 192.0.2.0/24 is for documentation, so no machine has such an address (RFC 5737).
   const elsewhere = await failedStart(t, { HOST: '192.0.2.1' });
   assert.match(
     elsewhere,
@@ -256,7 +256,7 @@ test('a second start in the same folder ends with one line that names the first 
 });
 
 test('a slow database is reported every few seconds, and a signal ends the start at once', async (t) => {
-  // Takes connections and says nothing.
+  // It accepts connections and sends nothing.
   const { port, close } = await squat();
   whenDone(t, close);
   const { child, output } = spawnShop({

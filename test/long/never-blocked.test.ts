@@ -9,10 +9,10 @@ import { queuedMs } from '../support/system.ts';
 import { until, whenDone } from '../support/wait.ts';
 
 const LONGEST_SCRAPE_MS = 100;
-/** At least so many, over both addresses. */
+/** The least number of scrapes, over both addresses. */
 const SCRAPES = 100;
 const PAUSE_MS = 20;
-/** Its event loop stands still: what a healthy worker never reaches. */
+/** An age that a healthy worker never reaches: its event loop stands still. */
 const HANGING_SECONDS = 2;
 const HEALTHY_SECONDS = 1.5;
 
@@ -106,7 +106,7 @@ interface Chosen {
   pid: number;
 }
 
-/** The worker that serves the scraper's connection stays healthy; the other two are free to fail. */
+/** The worker that serves the scraper's connection stays healthy. The other two may fail. */
 async function chooseWorkers(shop: FrailShop, scraper: Scraper) {
   await scraper.scrape();
   const { workers } = await shop.status();
@@ -132,7 +132,7 @@ async function olderThan(shop: FrailShop, seconds: number): Promise<(chosen: Cho
   return ({ worker }) => scrape.of('shop_metrics_worker_age_seconds', { worker }) > seconds;
 }
 
-/** All that a worker has counted: every value but gauges and quantiles. */
+/** All counts of a worker: every value except gauges and quantiles. */
 async function totalsOf(shop: FrailShop, worker: number): Promise<Map<string, number>> {
   const { samples } = await shop.metrics(`?worker=${worker}`);
   const totals = samples.filter(({ type, labels }) => type !== 'gauge' && labels.quantile === undefined);

@@ -16,7 +16,7 @@ const WITHOUT_ADDRESS = {
 };
 const NETWORKS = [DOWN, WITHOUT_ADDRESS];
 
-/** Runs the built program in a network of its own; only root may make one. */
+/** Runs the built program in a network of its own, which only root may create. */
 async function startInNetwork(t: TestContext, make: string, env: Record<string, string>) {
   const child = spawn('unshare', ['--net', 'sh', '-c', `${make} && exec "$0" dist/src/main.js`, process.execPath], {
     cwd: projectRoot,

@@ -11,7 +11,7 @@ const COMMANDS = [
   ['npm', 'start'],
   ['npm', 'test'],
   ['node', 'dist/src/main.js'],
-  // As the image starts it.
+  // The command of the image.
   ['node', '--enable-source-maps', 'dist/src/main.js'],
 ] as const;
 

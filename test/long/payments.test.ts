@@ -13,7 +13,7 @@ const ROUNDS = Number(process.env.PAYMENT_KILLS ?? 12);
 const WORKERS = 2;
 const BUYERS = 4;
 const ATTEMPTS = 3;
-/** Any instance serves any visitor. */
+/** Each visitor uses any instance. */
 const SESSION_KEYS = 'a key that both instances have';
 /** Longer than a checkout, so that a kill hits any of its moments. */
 const LONGEST_PAUSE_MS = 60;
@@ -23,7 +23,7 @@ type Kill = 'worker' | 'frozen worker' | 'primary';
 test(`each payment has one order or is cancelled after ${ROUNDS} kills at any moment`, async (t) => {
   const database = await testDatabase(t);
   await fillShelf(database.url);
-  // Their own: with PORT=0, a shop whose workers have all died at once gets another port.
+  // Fixed ports: with PORT=0, a shop whose workers have all died at once gets another port.
   const ports = [await freePort(), await freePort()] as const;
   const start = (place: 0 | 1) => {
     const env = { PORT: String(ports[place]), WORKER_HANG_SECONDS: '2', SESSION_KEYS };
@@ -33,7 +33,7 @@ test(`each payment has one order or is cancelled after ${ROUNDS} kills at any mo
   const acknowledged: string[] = [];
   let open = true;
 
-  /** Buys again and again; after a failure it submits the same form once more, to any instance. */
+  /** Buys again and again. After a failure it submits the same form once more to any instance. */
   async function buy(): Promise<void> {
     while (open) {
       const origins = shops.map(({ shopUrl }) => shopUrl);
@@ -46,7 +46,7 @@ test(`each payment has one order or is cancelled after ${ROUNDS} kills at any mo
           const { location } = await visitor.post(`${anyOrigin()}/checkout`, CUSTOMER);
           number = /^\/order_confirmation\/(.+)$/.exec(location ?? '')?.[1];
         } catch {
-          // Cut off by a kill.
+          // A kill cut the request off.
           await sleep(100);
         }
       }

@@ -27,7 +27,7 @@ for (const mode of ['session', 'transaction'] as const) {
     });
     assert.deepEqual(warned, [], 'how many connections the pooler has of the server is not known');
 
-    // Pgbouncer has 20 connections of the server, which in session mode belong to a client each.
+    // Pgbouncer has 20 connections to the server. In session mode each belongs to one client.
     const options = { workers: 1, database: through, env: { DB_POOL_MAX: '4' } };
     const shops = [await startCluster(t, options), await startCluster(t, options)];
     for (const shop of shops) {

@@ -8,7 +8,7 @@ import { until } from '../support/wait.ts';
 
 const FATAL = 60;
 
-/** For `NODE_OPTIONS`: the primary does this when it gets SIGUSR2. */
+/** A value of `NODE_OPTIONS` that runs a statement in the primary when it receives SIGUSR2. */
 function faultOfPrimary(script: string): Record<string, string> {
   const preloaded = `
     import cluster from 'node:cluster';

@@ -8,7 +8,7 @@ const COPIED = ['package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.
 const REGISTRY = ['package.json', 'tsconfig.build.json', 'src'].map((name) => join('packages/cluster-metrics', name));
 const FOLDERS = ['src', 'seeds', 'templates', 'scripts', 'public'];
 
-/** The project in a folder of its own, unbuilt and without packages. */
+/** Copies the project to a folder of its own, unbuilt and without packages. */
 export async function copyProject(t: TestContext): Promise<string> {
   const folder = await temporaryFolder(t);
   for (const name of [...COPIED, ...REGISTRY, ...FOLDERS]) {
@@ -17,7 +17,7 @@ export async function copyProject(t: TestContext): Promise<string> {
   return folder;
 }
 
-/** Its packages, but for those left out. */
+/** Links the project's packages into the folder, except those left out. */
 export async function installPackages(folder: string, leftOut: readonly string[] = []): Promise<void> {
   await rm(join(folder, 'node_modules'), { recursive: true, force: true });
   await mkdir(join(folder, 'node_modules'));

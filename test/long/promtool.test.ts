@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { startCluster } from '../support/cluster.ts';
 import { CUSTOMER } from '../support/visitor.ts';
 
-/** What Prometheus' own linter says; Debian has it in the package `prometheus`. */
+/** The output of Prometheus' linter, which is in Debian's package `prometheus`. */
 function promtool(text: string): string {
   const { error, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input: text, encoding: 'utf8' });
   if (error) throw error;

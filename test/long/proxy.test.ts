@@ -10,7 +10,7 @@ import { freePort, temporaryFolder } from '../support/system.ts';
 import { createVisitor } from '../support/visitor.ts';
 import { until, whenDone } from '../support/wait.ts';
 
-/** Debian's nginx in front of the shop, with connections that it keeps for 60 s, as is its default. */
+/** Debian's nginx in front of the shop. It keeps connections for 60 s by default. */
 async function startNginx(t: TestContext, shopUrl: string, headers: string): Promise<string> {
   const folder = await temporaryFolder(t);
   const port = await freePort();
@@ -77,7 +77,7 @@ test('no post is lost behind a proxy that keeps idle connections longer than the
   for (let round = 0; round < 3; round++) {
     await Promise.all(Array.from({ length: LANES }, post));
     await sleep(KEEP_ALIVE_MS - LANES / 2);
-    // From a little before the time is up to a little after, over the connections that nginx has kept.
+    // From a little before the end of the idle time to a little after it, over the connections that nginx has kept.
     const answers = await Promise.all(
       Array.from({ length: LANES }, async (_, lane) => {
         await sleep(lane);
@@ -87,7 +87,7 @@ test('no post is lost behind a proxy that keeps idle connections longer than the
     for (const { status } of answers) statuses.set(status, (statuses.get(status) ?? 0) + 1);
   }
   t.diagnostic(JSON.stringify([...statuses]));
-  // There is no such item; on a busy machine a part may be refused for want of time.
+  // There is no such item. A busy machine may refuse some requests.
   statuses.delete(503);
   assert.deepEqual([...statuses.keys()], [404]);
 });

@@ -15,7 +15,7 @@ interface Attempt {
   status: number;
 }
 
-/** A CVV is as short as a port: one may turn up by chance, so each way of paying is gone three times. */
+/** A CVV is so short that it may turn up by chance. Each way of paying is tried with three of them. */
 const CVVS = {
   approved: ['7351', '8264', '9173'],
   declined: ['6428', '5917', '7539'],
@@ -53,7 +53,7 @@ test('no card and no secret is in the database, the logs, the metrics, the statu
     assert.equal(answer.status, status, answer.text);
     show(answer);
     if (answer.location) show(await shopper.get(answer.location));
-    // The same again, and where cards don't belong.
+    // The same again, and in fields where cards do not belong.
     show(await shopper.post('/checkout', { ...CUSTOMER, expiry_date: EXPIRY, ...fields }));
     show(await shopper.post('/add_to_cart/999', { ...fields, expiry_date: EXPIRY }));
     show(await shopper.post('/nowhere', { ...fields, expiry_date: EXPIRY }, { accept: 'application/json' }));
@@ -63,7 +63,7 @@ test('no card and no secret is in the database, the logs, the metrics, the statu
   await knex.raw('alter table orders add constraint refuse check (false) not valid');
   for (const cvv of CVVS.failed) await tryToPay({ fields: { card_number: ACCEPTED, cvv }, status: 500 });
   show(await shop.visitor().get('/detail/%zz'));
-  // Is logged below info.
+  // This is logged below info.
   show(await shop.visitor().get('/livez'));
   assert.equal((await knex('orders')).length, CVVS.approved.length);
 
@@ -89,11 +89,11 @@ test('no card and no secret is in the database, the logs, the metrics, the statu
   for (const [place, text] of Object.entries(places)) {
     const digits = text.replace(/[ .-]/g, '');
     for (const number of NUMBERS) {
-      // The form itself tells which card is declined.
+      // The form itself shows the number of the declined card.
       if (place === 'pages' && number === DECLINED_CARD) continue;
       assert.ok(!digits.includes(number), `${number} is in the ${place}`);
     }
-    // The last is as a date is stored; in the middle of a UUID, it is none.
+    // The last is the format of a stored date. It is no date in the middle of a UUID.
     for (const expiry of [/07\/41/, /07%2F41/, /07\/2041/, /(?<![\da-f])2041-0/]) {
       assert.doesNotMatch(text, expiry, place);
     }
@@ -139,7 +139,7 @@ test('a failed start tells the reason without the password', async (t) => {
   }
 });
 
-/** Every row of every table, also of those that no code of the shop reads. */
+/** Every row of every table, including tables that the shop does not read. */
 async function dumpAll(knex: Knex): Promise<string> {
   const tables: { table_schema: string; table_name: string }[] = await knex('information_schema.tables')
     .whereNotIn('table_schema', ['pg_catalog', 'information_schema'])
@@ -152,7 +152,7 @@ async function dumpAll(knex: Knex): Promise<string> {
   return text;
 }
 
-/** What a cookie holds. */
+/** The content of a cookie. */
 function decode(header: string): string {
   const [, value = ''] = /^[^=]+=([^;]*)/.exec(header) ?? [];
   return Buffer.from(value, 'base64').toString('latin1');

@@ -8,9 +8,9 @@ import { connectRaw, type RawClient } from '../support/raw-client.ts';
 import { until } from '../support/wait.ts';
 
 const SECOND = 1000;
-/** Between two drops of a client that sends as slowly as it can. */
+/** Time between two bytes of a client that sends as slowly as it can. */
 const DRIP_MS = 400;
-/** Beyond each limit, for a busy machine. */
+/** Added to each limit for a busy machine. */
 const SLACK_MS = 4 * SECOND;
 const CLIENTS = 50;
 const KEEP_ALIVE_SECONDS = 10;
@@ -20,7 +20,7 @@ const UPLOAD = 'POST /checkout HTTP/1.1\r\nHost: x\r\nContent-Type: application/
 interface Slowness {
   what: string;
   begin(client: RawClient): Promise<unknown>;
-  /** What it goes on to send, drop by drop; nothing when it has stopped. */
+  /** The next byte that the client sends, or nothing when it has stopped. */
   drop: string;
   limitMs: number;
   answer: RegExp;
@@ -78,11 +78,11 @@ const SLOW: Slowness[] = [
   },
 ];
 
-/** As many answers of 80 kB as fill every buffer between the shop and a client that reads none. */
+/** Enough answers of 80 kB to fill every buffer between the shop and a client that reads none. */
 const UNREAD_ANSWERS = 99;
 const UNREAD_CLIENTS = 5;
 const UNREAD_LIMIT_MS = 31 * SECOND;
-/** Of the others' pages; on a busy machine some may take too long for reasons of their own. */
+/** The share of the other clients' pages that must be served. A busy machine may refuse some. */
 const MUST_SUCCEED = 0.99;
 
 test('a slow client is cut by a limit, and other clients do not notice', { concurrency: true }, async (t) => {
@@ -104,7 +104,7 @@ test('a slow client is cut by a limit, and other clients do not notice', { concu
   await until('nothing is left in flight', async () => (await shop.metrics()).of('http_requests_in_flight') === 0);
   const change = (await shop.metrics()).since(before);
   for (const type of ['internal', 'worker_crash']) assert.equal(change.of('shop_errors_total', { type }), 0, type);
-  // Every upload that was cut is one bad request of a client that got no answer.
+  // Every upload that was cut counts as one bad request without an answer.
   const uploads = { route: '/checkout' };
   assert.equal(change.of('http_request_duration_seconds_count', { ...uploads, status_code: 499 }), 3 * CLIENTS);
   assert.equal(change.of('shop_errors_total', { ...uploads, type: 'validation' }), 3 * CLIENTS);
@@ -137,12 +137,12 @@ async function takeNothing(t: TestContext, shop: RunningCluster): Promise<void> 
   const startedMs = performance.now();
   const open = async () => (await peers(shop)).filter((port) => ports.has(port)).length;
   await until('the shop has taken all', async () => (await open()) === UNREAD_CLIENTS);
-  // Nothing tells a client that does not read.
+  // A client that does not read receives no notice.
   await until('the shop lets go of all', async () => (await open()) === 0, UNREAD_LIMIT_MS + SLACK_MS);
   t.diagnostic(`cut after ${Math.round(performance.now() - startedMs)} ms`);
 }
 
-/** Ports of the clients whose connections the shop holds, as the kernel says (proc(5), `/proc/net/tcp`). */
+/** Ports of the clients whose connections the shop holds, from `/proc/net/tcp` (proc(5)). */
 async function peers(shop: RunningCluster): Promise<number[]> {
   const shopPort = Number(new URL(shop.shopUrl).port);
   const lines = (await readFile('/proc/net/tcp', 'utf8')).trim().split('\n').slice(1);

@@ -40,7 +40,7 @@ test('the running shop refuses strangers', async (t) => {
       assert.equal(status, 404);
       assert.doesNotMatch(text, /Ana|Souza|ana@example/);
     }
-    // A missing one looks the same, so nobody learns which numbers there are.
+    // A missing order has the same answer, so that the answer does not tell which numbers exist.
     const missing = await stranger.get(`/order_confirmation/FS-${'A'.repeat(16)}`);
     assert.equal(withoutId(missing.text), withoutId(answers[3]?.text ?? ''));
     assert.equal(await dump(knex), before);
@@ -79,7 +79,7 @@ test('the running shop refuses strangers', async (t) => {
       const given = value && (JSON.parse(Buffer.from(value, 'base64').toString()) as { id: string }).id;
       return { mine: /class="badge">3</.test(await page.text()), given };
     };
-    // So the forger knows how it is done, and lacks nothing but the key.
+    // So the forger knows the method and lacks only the key.
     assert.equal((await cart(cookieOf(OLD_KEY))).mine, true);
     for (const cookie of [
       cookieOf('the key of another shop long too'),
@@ -129,7 +129,7 @@ test('the running shop refuses strangers', async (t) => {
     const post = () =>
       shop.visitor().post('/add_to_cart/1', { quantity: 1 }, { ...from('10.0.0.5'), connection: 'close' });
     const answers: Awaited<ReturnType<typeof post>>[] = [];
-    // As many at a time as one worker serves on a busy machine without a page that comes too late.
+    // As many at a time as one worker serves in time on a busy machine.
     for (let wave = 0; wave < 6; wave++) answers.push(...(await Promise.all(Array.from({ length: LIMIT / 2 }, post))));
     const refused = () => answers.filter(({ status }) => status === 429);
     await until('both workers have refused some', async () => {
@@ -143,7 +143,7 @@ test('the running shop refuses strangers', async (t) => {
     for (const { headers } of refused()) assert.match(headers.get('retry-after') ?? '', /^([1-9]|[1-5]\d|60)$/);
     const passed = answers.filter(({ status }) => status === 302).length;
     assert.equal(passed + refused().length, answers.length);
-    // A machine so busy that a count takes half a second lets each worker decide by itself, and the log says so.
+    // On a machine so busy that a count takes half a second, each worker decides by itself and logs it.
     const undecided = shop.output().includes('count of form posts failed') ? 2 : 0;
     assert.ok(passed >= LIMIT && passed <= LIMIT * (1 + undecided), `${passed} passed`);
     assert.equal((await shop.visitor().post('/add_to_cart/1', { quantity: 1 }, from('10.0.0.6'))).status, 302);
@@ -155,7 +155,7 @@ test('the running shop refuses strangers', async (t) => {
       const post = () => shop.visitor().post('/add_to_cart/1', { quantity: 1 }, from('10.0.0.7'));
       let passed = 0;
       for (let status = 302; status === 302; passed += 1) ({ status } = await post());
-      // The last one did not.
+      // The last attempt did not.
       const undecided = shop.output().includes('count of form posts failed') ? 2 : 0;
       assert.ok(passed - 1 >= LIMIT && passed - 1 <= LIMIT * (1 + undecided), `${passed - 1} passed`);
       assert.equal((await post()).status, 429);
@@ -178,7 +178,7 @@ test('the running shop refuses strangers', async (t) => {
   });
 });
 
-/** As koa's cookies are signed: HMAC-SHA1 of `name=value`, in base64 for URLs (keygrip's `index.js`). */
+/** The signature of koa's cookies: HMAC-SHA1 of `name=value`, in base64 for URLs (keygrip's `index.js`). */
 function sign(cookie: string, key: string): string {
   return createHmac('sha1', key).update(cookie).digest('base64url');
 }
@@ -187,7 +187,7 @@ function base32(length: number): string {
   return Array.from(randomBytes(length), (byte) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'[byte % 32]).join('');
 }
 
-/** An error page without what differs from request to request. */
+/** An error page without the parts that differ from request to request. */
 function withoutId(page: string): string {
   return page.replace(/[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}/g, '');
 }

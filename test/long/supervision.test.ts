@@ -18,7 +18,7 @@ function allServe(shop: RunningCluster, restarts: number[], meanwhile = async ()
   });
 }
 
-/** Those that drain included. */
+/** The workers' pids, draining workers included. */
 async function countWorkers({ pid }: RunningCluster): Promise<number> {
   const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
   return children.trim().split(' ').length;
@@ -48,7 +48,7 @@ test('SIGHUP replaces every worker without a failed request, on kept connections
   assert.equal(change.of('shop_errors_total'), 0);
   assert.equal(change.of('http_request_duration_seconds_count', { route: '/detail/:id' }), statuses.get(200));
 
-  // A successor that still loads its code when the shop stops goes as soon as it can hear of it.
+  // A successor that still loads its code when the shop stops exits when it reads the message.
   process.kill(shop.pid, 'SIGHUP');
   await until('a successor starts', async () => (await countWorkers(shop)) === 3);
   assert.deepEqual(await shop.stop('SIGTERM'), { code: 0, signal: null });

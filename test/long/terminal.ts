@@ -7,7 +7,7 @@ import { until, whenDone } from '../support/wait.ts';
 const READY_MS = 180_000;
 export const CTRL_C = '\x03';
 
-/** Where the shop says that it listens. */
+/** The addresses that the shop prints. */
 export interface Addresses {
   readonly shop: string;
   readonly metrics: string;
@@ -17,7 +17,7 @@ export interface Terminal {
   readonly pid: number;
   readonly dataDir: string;
   output(): string;
-  /** Waits for the addresses that the shop prints when it is ready, after the first `starts - 1` of them. */
+  /** Waits for the addresses that the shop prints when it is ready, for those of the start number `starts`. */
   ready(starts?: number): Promise<Addresses>;
   /** @returns the exit code of the command */
   press(key: string): Promise<number | null>;
@@ -25,7 +25,7 @@ export interface Terminal {
 
 /**
  * Runs a command as a person would, at a terminal that script(1) gives it; a shop in it has two workers and free ports.
- * The exit code is the command's own: a shell between them, as dash is, answers Ctrl-C with 130 in any case.
+ * `exec` keeps the command's exit code: a shell such as dash would exit with 130 after any Ctrl-C.
  */
 export async function openTerminal(
   t: TestContext,
@@ -41,7 +41,7 @@ export async function openTerminal(
   for (const stream of [terminal.stdout, terminal.stderr]) stream.on('data', (text) => (output += text));
   const closed = once(terminal, 'close');
   whenDone(t, async () => {
-    // Hangs up; what runs at the terminal is told, and ends.
+    // Hangs up: the command at the terminal receives SIGHUP and ends.
     if (terminal.exitCode === null) terminal.kill('SIGHUP');
     await closed;
   });

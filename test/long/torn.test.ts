@@ -26,7 +26,7 @@ import { until } from '../support/wait.ts';
 const HEADER_BYTES = 64;
 const VALUES_BYTES = 20_000;
 
-/** What can happen to a live worker's store file. */
+/** What happens to a live worker's store file. */
 const DAMAGES: { what: string; damage(file: string): void }[] = [
   { what: 'emptied', damage: (file) => truncateSync(file, 0) },
   { what: 'cut within its values', damage: (file) => truncateSync(file, HEADER_BYTES + 800) },
@@ -36,7 +36,7 @@ const DAMAGES: { what: string; damage(file: string): void }[] = [
   { what: 'deleted', damage: (file) => rmSync(file) },
 ];
 
-/** What else can lie in the folder, and as which kind of problem it counts; `store` is the name of a live worker's file. */
+/** Other files in the folder, and the kind of problem that each counts as. `store` is the name of a live worker's file. */
 const INTRUDERS: { what: string; kind: string; put(folder: string, store: string): void }[] = [
   { what: 'a note', kind: 'foreign', put: (folder) => writeFileSync(join(folder, 'README'), 'hello') },
   { what: 'an empty store', kind: 'torn', put: (folder, store) => writeFileSync(join(folder, `8${store}`), '') },
@@ -59,7 +59,7 @@ const INTRUDERS: { what: string; kind: string; put(folder: string, store: string
 ];
 
 test('every scrape succeeds and no count is lost, whatever happens to the store files', async (t) => {
-  // A file's problems count once per kind, so each damage has a worker of its own; one more stays whole.
+  // A file's problems count once per kind, so each damage needs a worker of its own. One more worker stays whole.
   const whole = DAMAGES.length + 1;
   const shop = await startCluster(t, { workers: whole });
   const folder = storeFolder(shop.pid);
@@ -161,7 +161,7 @@ function startOn(t: TestContext, url: string): Promise<RunningCluster> {
   return startCluster(t, { workers: 1, database: { url } });
 }
 
-/** Where the instance of this primary keeps its workers' stores. */
+/** The folder of the stores of this primary's workers. */
 function storeFolder(pid: number): string {
   for (const parent of ['/dev/shm', tmpdir()]) {
     const name = readdirSync(parent).find((entry) => entry.startsWith(`fake_shop-${pid}-`));
@@ -170,7 +170,7 @@ function storeFolder(pid: number): string {
   throw new Error(`the primary ${pid} has no folder for its stores`);
 }
 
-/** Name of the live file of a place. */
+/** The name of the live file of a place. */
 function storeOf(folder: string, worker: number): string {
   const names = readdirSync(folder).filter((name) => name.startsWith(`${worker}-`) && name.endsWith('.store'));
   assert.equal(names.length, 1, names.join());

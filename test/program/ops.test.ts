@@ -19,14 +19,14 @@ function get(url: string, headers: Record<string, string> = {}): Promise<Respons
   return fetch(url, { headers, signal: AbortSignal.timeout(10_000) });
 }
 
-/** The body as it was sent, which `fetch` would unpack. */
+/** The body as it was sent; `fetch` would decompress it. */
 async function readRaw(url: string, headers: Record<string, string>) {
   const asked = request(url, { headers }).end();
   const [response] = (await once(asked, 'response')) as [IncomingMessage];
   return { encoding: response.headers['content-encoding'], body: await buffer(response) };
 }
 
-/** Names and labels of the series that two scrapes share while their values move: all but what Node.js is busy with just then. */
+/** Names and labels of all series, without those of Node.js's active resources, which come and go. */
 function series(text: string, contentType: string): string[] {
   const { samples } = parseExposition(text, contentType);
   return samples.map(({ series }) => series).filter((series) => !series.startsWith('nodejs_active_'));

@@ -6,21 +6,21 @@ import pg from 'pg';
 import { CUSTOMER, createVisitor, type Page } from './visitor.ts';
 import { whenDone } from './wait.ts';
 
-/** What the buyers did and got. */
+/** The orders and answers of the buyers. */
 export interface Purchases {
-  /** Numbers of the orders that were acknowledged. */
+  /** Numbers of the acknowledged orders. */
   readonly orders: string[];
   /** Answers by status. */
   readonly statuses: Map<number, number>;
   /** Answers that no buyer should get, and requests without an answer. */
   readonly complaints: string[];
-  /** The longest that anyone waited for an answer, in milliseconds. */
+  /** The slowest answer in milliseconds. */
   slowestMs: number;
 }
 
 export interface Buyers {
   readonly purchases: Purchases;
-  /** Lets everyone finish the request under way. */
+  /** Stops after the requests under way. */
   stop(): Promise<Purchases>;
 }
 
@@ -28,7 +28,7 @@ const PRODUCT = 1;
 const SHELF = 1_000_000;
 const PAUSE_MS = 20;
 
-/** Visitors who each put a product into the cart and order it, again and again, whatever they are answered. */
+/** Starts visitors who add a product and order it, again and again, whatever the answers. */
 export function startBuyers(t: TestContext, origin: string, count: number): Buyers {
   const purchases: Purchases = { orders: [], statuses: new Map(), complaints: [], slowestMs: 0 };
   let open = true;
@@ -73,12 +73,12 @@ export function startBuyers(t: TestContext, origin: string, count: number): Buye
   return { purchases, stop };
 }
 
-/** Puts so much on the shelf that the buyers can't empty it. */
+/** Sets a stock that the buyers cannot exhaust. */
 export async function fillShelf(url: string): Promise<void> {
   await withClient(url, (client) => client.query('update products set stock = $1 where id = $2', [SHELF, PRODUCT]));
 }
 
-/** What must be true of a shop's data after {@link fillShelf}, whatever happened while it was written. */
+/** Asserts that orders, carts and the stock of {@link fillShelf} are consistent and that no acknowledged order is lost. */
 export async function assertWholeOrders(url: string, acknowledged: readonly string[]): Promise<void> {
   await withClient(url, async (client) => {
     const { rows: halves } = await client.query(

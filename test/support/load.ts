@@ -11,16 +11,16 @@ export interface Load {
 export interface LoadResult {
   /** Answers by status. */
   statuses: Map<number, number>;
-  /** Requests that got no answer, as error codes. */
+  /** Error codes of requests without an answer. */
   failures: string[];
-  /** The longest that anyone waited for a whole answer. */
+  /** The slowest answer in milliseconds. */
   slowestMs: number;
 }
 
 const REQUEST_DEADLINE_MS = 10_000;
 
 /**
- * Sends GET requests over keep-alive connections, each client one after the other, until it is stopped or the test ends.
+ * Starts clients that send one GET request after the other over kept connections until they are stopped or the test ends.
  *
  * @param choose the origin of the next request
  */
@@ -54,7 +54,7 @@ export function startLoad(t: TestContext, choose: () => string, path: string, cl
 }
 
 /**
- * Stops the load of those who only stand by, tells how they fared, and asserts that each of them got an answer.
+ * Stops the load of clients that have no part in the test, logs their answers and asserts that each request was answered.
  *
  * @returns answers by status
  */

@@ -2,25 +2,25 @@ import { connect, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 import { whenDone } from './wait.ts';
 
-/** A client that speaks TCP, and HTTP only as far as it wants to. */
+/** A TCP client that sends any bytes, valid HTTP or not. */
 export interface RawClient {
   readonly socket: Socket;
-  /** What the server has said so far. */
+  /** All that the server has sent so far. */
   answer(): string;
-  /** Whether the connection is gone, whoever ended it. */
+  /** Whether the connection has ended. */
   closed(): boolean;
-  /** Resolves with the milliseconds from the connection's start to its end, at most `deadlineMs` from now. */
+  /** Waits for the end of the connection, at most `deadlineMs`. @returns its duration in milliseconds */
   end(deadlineMs: number): Promise<number>;
-  /** Sends what the server still takes; resolves when it took it, or with false when the connection is gone. */
+  /** Sends data. @returns true when the system has taken it, false when the connection has ended */
   send(data: string | Buffer): Promise<boolean>;
 }
 
-/** Connects; the connection is gone at the test's end. */
+/** Connects. The connection ends with the test. */
 export function connectRaw(t: TestContext, origin: string): RawClient {
   const { hostname, port } = new URL(origin);
   const startedMs = performance.now();
   const chunks: string[] = [];
-  // Half open, so that a server that has only stopped sending is not taken for one that has let go.
+  // Half open, to tell a server that has only stopped sending from one that has closed the connection.
   const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true });
   const closed = new Promise<number>((resolve) => {
     socket.once('end', () => socket.destroy());
@@ -28,7 +28,7 @@ export function connectRaw(t: TestContext, origin: string): RawClient {
   });
   socket.setEncoding('latin1');
   socket.on('data', (chunk) => chunks.push(String(chunk)));
-  // A reset is an end as good as any.
+  // A reset counts as an end.
   socket.on('error', () => {});
   whenDone(t, () => socket.destroy());
 

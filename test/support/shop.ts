@@ -25,12 +25,12 @@ import { testDatabase } from './database.ts';
 import { createVisitor, type Visitor } from './visitor.ts';
 import { whenDone } from './wait.ts';
 
-/** One worker's application on a port of its own, in this process. */
+/** The application of one worker, in this process and on a port of its own. */
 export interface TestShop {
   readonly origin: string;
-  /** The database's, for a pool with other settings. */
+  /** The URL of the database, for another pool. */
   readonly url: string;
-  /** A pool beside the shop's. */
+  /** A pool of the test's own. */
   readonly knex: Knex;
   visitor(): Visitor;
   metrics(): Promise<Exposition>;
@@ -42,18 +42,18 @@ export interface TestShop {
 
 export type ShopOverrides = Partial<AppDeps> & {
   options?: AppOptions;
-  /** Of the shop's own pool. */
+  /** Deadlines of the shop's pool. */
   deadlines?: Deadlines;
-  /** Time limits of its HTTP server. */
+  /** Options of its HTTP server. */
   http?: ServerOptions;
 };
 
 const POOL_MAX = 10;
 const SESSION_KEYS = ['a key that only the tests know'];
-/** Compiled once for all shops of the process. */
+/** Compiled once for all shops of this process. */
 let templates: Templates | undefined;
 
-/** A shop with the whole catalogue in a fresh database; all is closed at the test's end. */
+/** Starts a shop with the catalogue in a new database. It ends with the test. */
 export async function startShop(t: TestContext, overrides: ShopOverrides = {}): Promise<TestShop> {
   const { connection, knex } = await testDatabase(t);
   return serve(t, connection, knex, overrides);
@@ -126,8 +126,8 @@ async function serve(
 }
 
 /**
- * Whatever a test made the shop answer, its series must have been there before. A HEAD answers as its GET would; a client
- * that hung up, and a method that no address has, are no answers of a route.
+ * Asserts that the series of each answer existed from the start. A HEAD counts as a GET. Left out: clients that hung up,
+ * and methods that no route has.
  */
 function assertAnswersAreDeclared({ samples }: Exposition): void {
   const declared = new Set(
@@ -145,7 +145,7 @@ function assertAnswersAreDeclared({ samples }: Exposition): void {
   assert.deepEqual(missing, [], 'STATUSES in src/web/routes.ts does not name these answers');
 }
 
-/** Everything that is stored, as text, except when a session was last seen: any page may note that anew. */
+/** All rows as text, without the times when sessions were last seen, which any page may update. */
 export async function dump(knex: Knex): Promise<string> {
   const tables = ['categories', 'products', 'sessions', 'carts', 'cart_items', 'orders', 'order_items'];
   const rows = await Promise.all(tables.map((table) => knex(table).select().orderBy(1)));

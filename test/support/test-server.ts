@@ -6,7 +6,7 @@ import { pino } from 'pino';
 import { connect, prepareDatabase, startEmbeddedPostgres } from '../../src/db/index.ts';
 import { asSuperuser, type Connection } from './embedded.ts';
 
-/** Says only what a failing test's reader needs. */
+/** Logs errors alone. */
 export const log = pino({ level: 'error' });
 /** Test files run side by side, and the machine may be slow. */
 export const PATIENT = {
@@ -17,19 +17,19 @@ export const PATIENT = {
   idleInTransaction: 30_000,
 };
 const TEMPLATE = 'shop_template';
-/** Names the server that `test/run.ts` has started for all test files. */
+/** The variable with the URL of the server that `test/run.ts` has started for all test files. */
 const SERVER_VARIABLE = 'TEST_SERVER_URL';
 
-/** A PostgreSQL on which tests make databases that are migrated and hold the catalogue. */
+/** A PostgreSQL that creates migrated databases with the catalogue. */
 export interface TestServer {
   /** @returns the new database's URL */
   create(): Promise<string>;
   drop(url: string): Promise<void>;
-  /** Closes what this process has opened. */
+  /** Closes the connections that this process has opened. */
   release(): Promise<void>;
 }
 
-/** The server that all test files share; a file that is run by itself starts its own. */
+/** Connects to the server that all test files share. A file that is run by itself starts its own server. */
 export async function provideTestServer(): Promise<TestServer> {
   const shared = process.env[SERVER_VARIABLE];
   const own = shared === undefined ? await startTestServer() : null;
@@ -51,9 +51,9 @@ export async function provideTestServer(): Promise<TestServer> {
   };
 }
 
-/** Starts a server, with a template of the shop's database on it. */
+/** Starts a server with a template of the shop's database. */
 export async function startTestServer(): Promise<{
-  /** For the processes that share it. */
+  /** Environment variables for the processes that share the server. */
   environment: Record<string, string>;
   stop(): Promise<void>;
 }> {
@@ -61,7 +61,7 @@ export async function startTestServer(): Promise<{
   const postgres = await startEmbeddedPostgres({
     dataDir,
     log,
-    // Nothing here needs to outlive the machine.
+    // No data has to survive a crash of the machine.
     settings: { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', max_connections: '300' },
   });
   const connection = await asSuperuser(postgres.connection as Connection, dataDir);

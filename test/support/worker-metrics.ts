@@ -14,7 +14,7 @@ import { whenDone } from './wait.ts';
 export interface MeasuredWorker {
   metrics: WorkerMetrics;
   scrape(): Promise<Exposition>;
-  /** One metric alone, which costs next to nothing. */
+  /** Scrapes one metric alone, which is cheap. */
   scrapeOnly(name: string): Promise<Exposition>;
 }
 
@@ -26,7 +26,7 @@ export const ROUTES: MeasuredRoute[] = [
   { method: 'GET', route: '/slow', statuses: [200] },
 ];
 
-/** All metrics of a worker, on a registry of their own. */
+/** All metrics of a worker on a registry of their own. */
 export function measuredWorker(): MeasuredWorker {
   const registry = new WorkerRegistry();
   const metrics = createWorkerMetrics(registry, { worker: '1', products: PRODUCTS, routes: ROUTES, poolMax: 3 });
@@ -45,7 +45,7 @@ export interface MeasuredApp extends MeasuredWorker {
   url: string;
 }
 
-/** A Koa application on a real port whose requests are timed. */
+/** A Koa application on a real port, with timed requests. */
 export async function measuredApp(
   t: TestContext,
   handlers: Partial<Record<'/' | '/detail/:id' | '/slow', RouterMiddleware>>,

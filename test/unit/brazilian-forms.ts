@@ -1,4 +1,4 @@
-/** A source of numbers from 0 to 1 that a seed repeats (mulberry32). */
+/** Random numbers from 0 to 1 that are the same for the same seed (mulberry32). */
 export function seededRandom(seed: number): () => number {
   let state = seed;
   return () => {
@@ -18,9 +18,9 @@ const AREA_CODES =
   );
 
 /**
- * A checkout form as Brazilians fill it in, without the card: house numbers of one to five digits, flats, blocks, telephones
- * in every usual form. One form in 20 has a CPF in its address lines, one in 50 a telephone, one in 100 the CEP, one in 200
- * a CNPJ.
+ * A checkout form as Brazilians fill it in, without the card: house numbers of one to five digits, flats, blocks, and
+ * telephone numbers in every usual form. One form in 20 has a CPF in its address lines, one in 50 a telephone number, one
+ * in 100 the CEP, one in 200 a CNPJ.
  */
 export function brazilianForm(random: () => number): Record<string, string> {
   const chance = (share: number) => random() < share;

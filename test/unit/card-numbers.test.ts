@@ -7,7 +7,7 @@ import { findCardNumbers, holdsCardNumber, maskCardNumbers } from '../../src/sho
 import { CUSTOMER } from '../support/visitor.ts';
 import { brazilianForm, seededRandom } from './brazilian-forms.ts';
 
-/** The long suite looks at a million. */
+/** `test/long/card-numbers.test.ts` tries many more. */
 const FORMS = 10_000;
 
 /** What each issuer's numbers begin with, and how long they are. */
@@ -44,11 +44,11 @@ function withCheckDigit(digits: string): string {
   return Array.from('0123456789', (digit) => digits + digit).find(passesLuhn) as string;
 }
 
-/** The zeros of some of Unicode's decimal digits: ASCII twice, full width, Arabic, Bengali, Thai, bold, Adlam. */
+/** Zeros of Unicode's decimal digits: ASCII (twice, so that it is frequent), full width, Arabic, Bengali, Thai, bold, Adlam. */
 const ZEROS = ['0', '0', '０', '٠', '০', '๐', '𝟎', '𞥐'];
 const MARKS = [' ', '  ', '\u00a0', '\u200b', '-', '–', '.', '/', '_', '*', ',', ' - ', ', ', ' x ', '·', '🙂'];
 
-/** Ways to write a number: digits of one script, marks between some of them. */
+/** Writes a number with the digits of one script and with marks between some of them. */
 const spelling = fc
   .record({
     zero: fc.constantFrom(...ZEROS),

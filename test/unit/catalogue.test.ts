@@ -79,7 +79,7 @@ for (const product of products) {
   });
 }
 
-/** Every element is closed in its order, and nothing but elements and text lies between. */
+/** Asserts that every element is closed in order and that only text is between elements. */
 function assertBalanced(xml: string): void {
   const open: string[] = [];
   const rest = xml.replace(
@@ -94,7 +94,7 @@ function assertBalanced(xml: string): void {
   assert.doesNotMatch(rest, /[<>&]/);
 }
 
-/** Ids are unique, and every reference is to one of them: nothing is loaded from elsewhere. */
+/** Asserts that ids are unique and that every reference is to one of them, so that nothing is loaded from elsewhere. */
 function assertOwnReferences(svg: string): void {
   const ids = [...svg.matchAll(/\sid="([^"]+)"/g)].map((match) => match[1]);
   assert.equal(new Set(ids).size, ids.length);

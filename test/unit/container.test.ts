@@ -62,7 +62,7 @@ test('.env.example holds every variable that the compose file reads, and no othe
   assert.deepEqual(told.sort(), [...new Set(read)].sort());
 });
 
-/** What the image and the compose file hand to the shop; an empty variable takes its default, as `:-` says. */
+/** The environment that the image and the compose file give to the shop. An empty variable has its default, as `:-` says. */
 function shopEnvironment(env: Record<string, string>): Record<string, string> {
   const image = lines('Dockerfile').flatMap((line) => {
     const [, name = '', value = ''] = /^(?:ENV| {3}) ([A-Z_]+)=(\S+)/.exec(line) ?? [];

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import pg from 'pg';
 import { describeError } from '../../src/describe-error.ts';
 
-/** An error that holds the one that it was made of, a hundred thousand times. */
+/** An error with a chain of a hundred thousand causes. */
 function chain(wrap: (inner: Error) => Error): Error {
   let error = new Error('the first');
   for (let i = 0; i < 100_000; i++) error = wrap(error);

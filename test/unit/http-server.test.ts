@@ -11,7 +11,7 @@ import { until, whenDone } from '../support/wait.ts';
 
 const REQUESTS_PER_CONNECTION = 100;
 const DRAIN_MS = 5_000;
-/** Beyond a time limit, for a busy machine. */
+/** Added to a time limit for a busy machine. */
 const SLACK_MS = 10_000;
 
 async function serve(t: TestContext, options: Partial<ListenOptions> = {}) {
@@ -66,7 +66,7 @@ test('a request is answered when it is sent just as its idle connection is about
   await Promise.all(clients.map(ask));
   await until('all are answered', () => clients.every((client) => client.answer().includes('\r\n\r\n')));
 
-  // From a little before the second is up to a little after.
+  // From a little before the end of the second to a little after it.
   await sleep(990);
   for (const client of clients) {
     await ask(client);
@@ -85,7 +85,7 @@ test('a request that arrived while the process was busy is answered, even after 
   await once(client, 'message');
 
   const busy = (milliseconds: number) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
-  // Once until its second is over, and once until its grace is.
+  // Once until the end of its second, and once until the end of its grace.
   busy(1_200);
   await sleep(1);
   Atomics.store(flags, 0, 1);

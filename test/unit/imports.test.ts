@@ -6,7 +6,7 @@ import { projectRoot } from '../../src/paths.ts';
 
 const src = join(projectRoot, 'src');
 
-/** From top to bottom: a room imports from those below it. The shop counts what it does, so it is above instrument. */
+/** From top to bottom: a room imports from the rooms below it. The shop counts its actions, so it is above instrument. */
 const STOREYS = [
   ['main'],
   ['cluster'],
@@ -40,12 +40,12 @@ function importsOf(from: string): Import[] {
   }));
 }
 
-/** The folder in src, or the file that lies there alone; seeds and the check of Node.js lie outside. */
+/** The folder in src, or a file that is directly in src. Seeds and the check of Node.js are outside. */
 function roomOf(file: string): string {
   return (file.split('/')[0] as string).replace(/\.ts$/, '');
 }
 
-/** Every room whose code runs when this file is loaded. */
+/** The rooms whose code runs when this file is loaded. */
 function roomsLoadedBy(file: string, seen = new Set([file])): Set<string> {
   for (const { from, to, isType } of imports) {
     if (from !== file || isType || seen.has(to)) continue;

@@ -21,6 +21,6 @@ test("the debugger's configurations name a program, a script and variables that 
   for (const { preLaunchTask } of [shop, testFile]) assert.ok(preLaunchTask.replace(/^npm: /, '') in scripts);
   assert.ok(existsSync(shop.program.replace(/^\$\{workspaceFolder\}/, projectRoot)));
   assert.match(testFile.program, /^\$\{file\}$/);
-  // A worker at a breakpoint must not be taken for one that hangs.
+  // A worker at a breakpoint must not be taken for a hanging one.
   assert.ok(readConfig(shop.env ?? {}).hangSeconds >= 3600);
 });

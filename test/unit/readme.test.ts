@@ -19,7 +19,7 @@ const SEVEN_METRICS = [
   'shop_db_operation_duration_seconds',
 ];
 
-/** Levels of the headings in their order, those inside of code left out. */
+/** The levels of the headings in order, without lines of code blocks. */
 function headingLevels(readme: string): number[] {
   const prose = readme.replace(/^```.*?^```$/gms, '');
   return [...prose.matchAll(/^(#+) /gm)].map(([, marks = '']) => marks.length);
@@ -34,12 +34,12 @@ function tableRows(readme: string): string[][] {
   return [...readme.matchAll(/^\| (.+) \|$/gm)].map(([, row = '']) => row.split(' | '));
 }
 
-/** What stands in a cell as code, in its order. */
+/** The code spans of a cell, in order. */
 function codeOf(cell: string): string[] {
   return [...cell.matchAll(/`([^`]+)`/g)].map(([, code = '']) => code);
 }
 
-/** Variable → default, from the table of the environment; null where prose stands for the default. */
+/** Variable → default, from the table of the environment. Null where the default is described in words. */
 function environmentTable(readme: string): Map<string, string | null> {
   const rows = tableRows(readme).filter(([name = '']) => /^`[A-Z_]+`$/.test(name));
   return new Map(

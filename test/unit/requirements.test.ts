@@ -43,7 +43,7 @@ test('npm, nvm, the image, the hosted checks and the documents name the same ver
 test('npm start and npm test check the requirements and build first', () => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
   for (const [name, command] of Object.entries(scripts)) {
-    // But for `exec`, which comes after the check, any shell knows these words.
+    // Any shell has these commands. `exec` is left out because it runs after the check.
     if (/^start/.test(name)) assert.match(command, /^node scripts\/build\.cjs && exec node /);
     if (/^test/.test(name)) assert.match(command, /^node scripts\/build\.cjs --with-tests && exec node /);
     assert.doesNotMatch(name, /^(pre|post)/, 'with ignore-scripts, npm would leave it out');

@@ -12,7 +12,7 @@ import { type MeasuredApp, measuredApp } from '../support/worker-metrics.ts';
 const DURATION = 'http_request_duration_seconds';
 const SIZE = 'http_response_size_bytes';
 
-/** Sends a request of any method and path, as fetch would not, and reads its answer to the end. */
+/** Sends a request of any method and path, which fetch would refuse, and reads the answer to its end. */
 async function send(app: MeasuredApp, method: string, path: string, headers = {}): Promise<{ body: Buffer }> {
   const sent = request(`${app.url}${path}`, { method, headers }).end();
   const [response] = await once(sent, 'response');
@@ -186,7 +186,7 @@ test('the parts of the request time add up to its whole', async (t) => {
       ctx.body = 'paid';
     },
     '/'(ctx) {
-      // More than there was: never negative.
+      // More than the whole time, so that the rest would be negative.
       recordPayment(10);
       ctx.body = 'paid';
     },

@@ -108,14 +108,14 @@ test("the CPU gauge is near 0 for an idle process, and the system's value for a 
   }, 1);
   whenDone(t, () => clearInterval(spinning));
   const used = lastSecondsUsage();
-  // On a machine that has other work, a process that wants a whole core gets less.
+  // A process that wants a whole core gets less on a busy machine.
   await until('busy', async () => {
     const cores = used();
     return cores > 0.2 && Math.abs((await shown()) - cores) < 0.1;
   });
 });
 
-/** The returned function asks the system for the cores that this process used since about a second before. */
+/** The returned function tells the cores that this process used in about the last second, as the system counts them. */
 function lastSecondsUsage(): () => number {
   const readings = [{ atMs: performance.now(), cpu: process.cpuUsage() }];
   return () => {

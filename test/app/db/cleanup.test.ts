@@ -100,7 +100,7 @@ test('the cost of a round depends on what it removes, not on how many sessions s
       last_name, email, mobile, address1, city, state, country, zip, payment_reference)
     select id, session_id, id::text, 'paid', 1, 0, 1, '', '', '', '', '', '', '', '', '', '' from cart`);
   await knex.raw('analyze sessions');
-  // Looks at each once, in time: many of one moment are no reason to sort them all.
+  // Each session is read once: many with the same time are no reason to sort them all.
   assert.equal(await removeOldSessions(knex, { batch: 500 }), 0);
 
   await session(knex, '2 days');
@@ -139,7 +139,7 @@ test('a session with a cart is checked again when its cookie has expired, and st
     kept.map(({ id }) => id),
     [bought, back],
   );
-  // The next look is due when the cookie of the last visit expires; a fresh one is as if never looked at.
+  // The next check is due when the cookie of the last visit expires. A recent session counts as never checked.
   assert.ok(kept[0].kept_until > new Date());
   assert.equal(kept[1].kept_until, null);
 });

@@ -11,7 +11,7 @@ import { testDatabase } from '../../support/database.ts';
 import { PATIENT } from '../../support/test-server.ts';
 import { until, whenDone } from '../../support/wait.ts';
 
-/** What the contract grants a page, and some time for a slow machine. */
+/** The limit for a page, and some time for a slow machine. */
 const PAGE_MS = 2_000;
 const SLACK_MS = 1_000;
 
@@ -59,7 +59,7 @@ test("connections are opened when needed, at most as many as allowed, and carry 
   const pids = await Promise.all(Array.from({ length: 20 }, () => backend(knex)));
   const used = new Set(pids).size;
   const { open: held } = (await own.clone().first()) as unknown as { open: number };
-  // One that was opened for a query which another has answered meanwhile is held, but was not used.
+  // A connection that was opened for a query which another one answered meanwhile is open but unused.
   assert.ok(used <= held && held <= 3, `${used} used, ${held} held`);
 });
 
@@ -132,7 +132,7 @@ test('the cancellation of a late statement never hits the next one', async (t) =
   const { knex } = open(t, (await testDatabase(t)).connection, 1, { ...PATIENT, statement });
   let late = 0;
   for (let round = 0; round < 100; round++) {
-    // As long as the deadline, more or less: some end by themselves, some are cancelled, some are both.
+    // About as long as the deadline: some end by themselves, some are cancelled, some do both.
     const ended = await knex.raw('select pg_sleep(?)', [(statement + (round % 10) - 5) / 1000]).then(
       () => true,
       (error: { code?: string }) => {
@@ -280,7 +280,7 @@ test('an error that breaks the connection of a statement is a database failure, 
     assert.equal(failure.code, code, failure.message);
     assert.ok(isDatabaseFailure(failure), failure.message);
   }
-  /** The server's goodbye comes before the end of its connection. */
+  /** The server's error message arrives before the connection ends. */
   const goodbye = (transaction: Knex) =>
     transaction.raw('select 1').then(() => {
       used?.connection.emit('error', new Error('it says goodbye'));
@@ -322,7 +322,7 @@ test('only a statement without an answer may have been committed', async (t) => 
     knex
       .raw(`do $$ begin raise exception using errcode = '${code}'; end $$`)
       .then(assert.fail, (error: unknown) => isUnanswered(error));
-  // As pgbouncer says it when it loses the server.
+  // Pgbouncer's message when it loses the server.
   assert.equal(await failure('08P01'), true);
   assert.equal(await failure('57P01'), true);
   assert.equal(await failure('53100'), false);

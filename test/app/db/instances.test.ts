@@ -10,7 +10,7 @@ const OLD = 'the key of last year long enough';
 const NEW = 'the key of this year long enough';
 const OTHER = 'the key of another folder long';
 
-/** Starts an instance with these keys; says how often it warned, and how to end it. */
+/** Starts an instance with these keys. @returns its number of warnings, and a function that ends it */
 async function start(
   knex: Knex,
   ...sessionKeys: string[]
@@ -20,7 +20,7 @@ async function start(
   return { warnings, leave: await enterInstance(knex, { sessionKeys, log }) };
 }
 
-/** An instance that lives until the test's end. */
+/** An instance that ends with the test. */
 async function running(t: TestContext, knex: Knex, ...keys: string[]): Promise<string[]> {
   const { warnings, leave } = await start(knex, ...keys);
   whenDone(t, leave);
@@ -33,7 +33,7 @@ test('an instance that shares no session key with the others logs a warning that
   const warnings = await running(t, knex, OTHER);
   assert.equal(warnings.length, 1);
   assert.match(warnings[0] ?? '', /"level":40.*"instances":\["[^"]+:\d+"\].*SESSION_KEYS/);
-  // The keys themselves are in no table.
+  // No table holds the keys.
   const stored = JSON.stringify(await knex('instances').select());
   for (const key of [OLD, OTHER]) assert.ok(!stored.includes(key));
 });

@@ -12,7 +12,7 @@ import { until, whenDone } from '../../support/wait.ts';
 
 const log = pino({ level: 'silent' });
 
-/** A database with nothing in it. */
+/** An empty database. */
 async function emptyDatabase(t: TestContext) {
   const { url, knex: maker } = await testDatabase(t);
   const empty = new URL(url);
@@ -176,7 +176,7 @@ test('tables of another program or another role are reported and stay unchanged'
   });
 });
 
-/** Another role of the server, which owns nothing, and its ways into a database. */
+/** Another role of the server, which owns nothing, with its URLs of databases. */
 async function withRole(t: TestContext, databaseUrl: string, knex: Knex) {
   const url = new URL(databaseUrl);
   const name = url.pathname.slice(1);
@@ -193,7 +193,7 @@ async function withRole(t: TestContext, databaseUrl: string, knex: Knex) {
   return { asUser: { url: url.href }, asParts, role, name };
 }
 
-/** Nothing of a statement but what helps, nothing of a password. */
+/** Asserts that a message holds neither a whole statement nor a password. */
 function isSentence({ name, message }: Error): true {
   assert.equal(name, 'StartError');
   assert.ok(message.length < 600 && !/\n|create table|insert into|secret-word/.test(message), message);

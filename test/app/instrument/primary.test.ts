@@ -21,7 +21,7 @@ import { until, whenDone } from '../../support/wait.ts';
 
 const log = pino({ level: 'silent' });
 const MINUTE_MS = 60_000;
-/** Far less than the database is waited for. */
+/** Far less than the timeout of a query. */
 const SCRAPE_MS = 100;
 
 interface MeasuredPrimary {
@@ -31,7 +31,7 @@ interface MeasuredPrimary {
   scrape(): Promise<Exposition>;
 }
 
-/** A primary's metrics on a database of its own. */
+/** The metrics of a primary that is connected to a database. */
 async function measuredPrimary(
   t: TestContext,
   url: string,
@@ -52,7 +52,7 @@ async function measuredPrimary(
   return { primary, database, places, scrape: async () => parseExposition(await registry.metrics()) };
 }
 
-/** Puts a session into the database, with a cart of one unit if asked. */
+/** Inserts a session, with a cart if asked. */
 async function addSession(
   database: Knex,
   { seenMinutesAgo = 0, cart }: { seenMinutesAgo?: number; cart?: 'empty' | 'filled' | 'ordered' },
@@ -74,7 +74,7 @@ test('the first scrape has the right values', async (t) => {
   assert.equal(first.of('shop_db_up'), 1);
   assert.equal(first.of('shop_active_sessions'), 1);
   assert.equal(first.of('shop_active_cart_sessions'), 1);
-  // One may just be starting.
+  // A connection may be starting just now.
   assert.ok(first.has('shop_db_server_connections', { state: 'other' }));
   assert.ok(first.of('shop_db_server_connections') >= 2);
   const { rows } = await knex.raw('show max_connections');
@@ -133,7 +133,7 @@ for (const [trouble, strike, heal] of [
     proxy[strike]();
     const known = async () => (await scrape()).of('shop_db_up') === 1;
     const durations: number[] = [];
-    // Each is sampled by itself.
+    // Each gauge is sampled separately.
     await until('down', async () => {
       const [startedMs, queuedBefore] = [performance.now(), queuedMs([process.pid])];
       const down = await scrape();

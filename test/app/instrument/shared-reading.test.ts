@@ -14,7 +14,7 @@ import { until, whenDone } from '../../support/wait.ts';
 
 const log = createLog({ logLevel: 'silent' }, 'test');
 
-/** The truth, counted one by one. */
+/** The right values, counted row by row. */
 async function counted(knex: Knex): Promise<{ active: number; withCart: number }> {
   const { rows } = await knex.raw(`
     select
@@ -28,10 +28,10 @@ async function counted(knex: Knex): Promise<{ active: number; withCart: number }
 
 const pick = <T>(values: readonly T[]): T => values[Math.floor(Math.random() * values.length)] as T;
 
-/** Ages that no test is slow enough to carry over an edge. */
+/** Ages so far from the limits that a slow test does not cross them. */
 const AGES = ['0 seconds', '1 minute', '3 minutes', '10 minutes', '20 minutes', '50 minutes', '2 days'];
 
-/** Whatever changes who counts, by the shop's own queries and by hand. */
+/** All changes of the counted rows, by the shop's own queries and by other statements. */
 const CHANGES: ((knex: Knex, session: string) => PromiseLike<unknown>)[] = [
   (knex, id) =>
     knex('sessions')
@@ -64,7 +64,7 @@ test('the kept counts equal a full count after any changes', async (t) => {
   await knex('sessions').insert(sessions.map((id) => ({ id })));
   for (let round = 0; round < 25; round++) {
     const changes = Array.from({ length: 12 }, () => pick(CHANGES)(knex, pick(sessions)));
-    // A session that another change has removed takes no cart.
+    // A session that another change has removed gets no cart.
     for (const { status, reason } of (await Promise.allSettled(changes)) as PromiseRejectedResult[]) {
       if (status === 'rejected') assert.match(String(reason), /carts_session_id_fkey|cart_items_cart_id_fkey/);
     }
@@ -116,7 +116,7 @@ test('one of many instances takes a reading, and all instances have it', async (
     atOnce -= 1;
     return ++taken;
   }
-  // When nobody has taken one, they all begin at the same moment; and so when it is due again, or lies in the future.
+  // All instances begin at the same moment when there is no reading yet, when it is due again, and when it lies in the future.
   for (const due of [null, "now() - interval '1 minute'", "now() + interval '1 hour'"]) {
     if (due) await knex('gauge_readings').update({ taken_at: knex.raw(due) });
     const before = taken;
@@ -126,7 +126,7 @@ test('one of many instances takes a reading, and all instances have it', async (
       assert.equal(found?.reading, taken);
       assert.ok(found && found.ageMs >= 0);
     }
-    // A machine that stands still for longer than a reading is fresh sees more than one; never two at a time.
+    // A machine that stands still for longer than a reading is fresh takes more than one, but never two at a time.
     assert.ok(taken > before);
     assert.equal(most, 1);
   }

@@ -86,7 +86,7 @@ test('a quantity that is no whole number from 1 to 99 is refused and changes not
     const added = await shopper.post('/add_to_cart/1', { quantity });
     assert.equal(added.status, 422, quantity);
     assert.match(added.text, /A quantidade deve ser um número inteiro de 1 a 99/);
-    // Zero removes; that has its own test.
+    // Zero removes the item: another test covers it.
     if (quantity === '0') continue;
     assert.equal((await shopper.post(`/update_quantity/${item.id}`, { quantity })).status, 422, quantity);
   }

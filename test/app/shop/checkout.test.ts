@@ -26,7 +26,7 @@ test('a declined card keeps the cart and all of the form except the card', async
   assert.equal(declined.status, 422);
   assert.match(declined.text, /O pagamento foi recusado/);
   assert.ok(declined.text.includes(CUSTOMER.address1));
-  // The page names the test cards itself, but in no field; the cart's id may hold any digits.
+  // The page lists the test cards, but not in a field. The cart's id may hold any digits.
   assert.doesNotMatch(declined.text.replaceAll(cart, ''), /value="[^"]*(4000|7391|12\/39)/);
   assert.equal(await dump(shop.knex), before);
   const metrics = await shop.metrics();
@@ -86,7 +86,7 @@ test('one of ten shoppers who race for the last unit gets it', async (t) => {
 test('orders of two products in opposite order never block each other', async (t) => {
   const shop = await startShop(t);
   const buyers = await Promise.all(
-    // As many as work at a time, so nobody stands in line.
+    // As many as work at a time, so that none is queued.
     Array.from({ length: 8 }, async (_, i) => {
       const shopper = shop.visitor();
       for (const product of i % 2 ? [3, 4] : [4, 3]) await shopper.post(`/add_to_cart/${product}`, { quantity: 1 });
@@ -313,7 +313,7 @@ test('other pages are served as usual while the payment provider hangs', async (
 
   const asked = payments.asked.length;
   assert.ok(asked < payers.length, 'the others stood in line, and gave up');
-  // Who had stood in line before may have been answered by the page's own deadline.
+  // Requests that were queued before may have been answered by the page's own deadline.
   const metrics = await until('each is known to have failed', async () => {
     const scrape = await shop.metrics();
     return scrape.of('shop_orders_total', { outcome: 'failed' }) === payers.length && scrape;

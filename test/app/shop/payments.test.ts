@@ -231,7 +231,7 @@ test('orders are rehearsed while the disk may be full, and a double submit and t
   assert.equal((await shop.knex('orders')).length, 1);
 });
 
-/** What a primary does about payments, once. */
+/** Settles payments once, as a primary does. */
 async function settleNow(shop: TestShop, options: Partial<LeftPaymentsOptions>, deadWorker?: string): Promise<number> {
   let failed = 0;
   const left = settleLeftPayments({
@@ -347,7 +347,7 @@ test('any number of primaries settle each payment that is left once, and try aga
   });
   first.workerDied('gone');
   await until('all are tried', () => broken.cancelled.length === references.length);
-  // They are tried again, and counted no more.
+  // They are tried again and not counted again.
   await shop.knex.raw("update payments set given_up_at = now() - interval '16 seconds'");
   await until('all are tried again', () => broken.cancelled.length === 2 * references.length);
   await first.stop();

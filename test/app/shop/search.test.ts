@@ -6,7 +6,7 @@ import { testDatabase } from '../../support/database.ts';
 import { startShop } from '../../support/shop.ts';
 import { whenDone } from '../../support/wait.ts';
 
-/** Ids of the listed products, in their order. */
+/** The ids of the listed products, in order. */
 function listed(html: string): number[] {
   const main = html.slice(html.indexOf('<main'));
   return [...new Set([...main.matchAll(/href="\/detail\/(\d+)"/g)].map(([, id]) => Number(id)))];
@@ -38,7 +38,7 @@ test('products can be searched, filtered, sorted and paged', async (t) => {
   assert.deepEqual(listed(nothing.text), []);
 });
 
-/** A shop on a database whose locale knows no letters but those of ASCII. */
+/** A shop on a database whose locale knows only ASCII letters. */
 async function shopInLocaleC(t: TestContext) {
   const { url, knex: maker } = await testDatabase(t);
   const other = new URL(url);

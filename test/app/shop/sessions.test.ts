@@ -26,7 +26,7 @@ test('the cookie is signed, holds ids only, and the first page stores the sessio
   assert.equal((await shop.knex('sessions')).length, 1);
 });
 
-/** One unit of a product, in the cart of a new visitor or of the one with this cookie. */
+/** Adds one unit of a product to the cart of a new visitor, or of the visitor with this cookie. */
 function addOne(shop: TestShop, cookie = ''): Promise<Response> {
   const body = new URLSearchParams({ quantity: '1' });
   return fetch(`${shop.origin}/add_to_cart/1`, { method: 'POST', redirect: 'manual', headers: { cookie }, body });
@@ -54,7 +54,7 @@ test('the shop uses the cookie that it signed, of several with one name', async 
   const key = 'the key of the shop';
   const shop = await startShop(t, { sessionKeys: [key] });
   const bought = await addOne(shop);
-  // Shows the message of the purchase, so that the pages after it have nothing to tell the browser.
+  // The first page shows the message of the purchase, so that later pages have no reason to set a cookie.
   const first = await fetch(`${shop.origin}/`, { headers: { cookie: cookieOf(bought.headers.getSetCookie()) } });
   const own = cookieOf(first.headers.getSetCookie());
   const name = own.split('=', 1)[0] as string;

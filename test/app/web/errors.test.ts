@@ -187,7 +187,7 @@ test('a refused upload is cut off, and a short form keeps its connection', async
       upload.on('response', (response) => {
         answer = `${response.statusCode} ${response.headers.connection}`;
       });
-      // The server closes on us, whatever we still have to say.
+      // The server closes the connection while the client still sends.
       upload.on('error', () => {});
       upload.on('close', () => (answer ? resolve(answer) : reject(new Error('no answer'))));
       upload.write('x'.repeat(64 * 1024));
@@ -218,7 +218,7 @@ test('an unexpected failure is a 500 that shows nothing to the client, and the l
   assert.equal((await shop.metrics()).of('shop_errors_total', { type: 'internal', route: '/' }), 1);
 });
 
-/** A server that answers everything that is said to it first in the same way. */
+/** A server that gives the same answer to the first data of each connection. */
 async function answering(t: TestContext, answer: Buffer): Promise<number> {
   const server = createServer((socket) => {
     socket.on('error', () => {});
@@ -306,7 +306,7 @@ test('a page that is ready after its deadline does not touch the 503 that was se
     new Writable({
       write(line, _encoding, done) {
         lines.push(String(line));
-        // The refusal is on its way, and is held up: its compression waits for its turn behind all this.
+        // The refusal is delayed: its compression waits for its turn behind this work.
         if (String(line).includes('"status":503')) {
           for (let i = 0; i < 16; i++) pbkdf2('', '', 400_000, 32, 'sha256', () => {});
           release();
@@ -317,7 +317,7 @@ test('a page that is ready after its deadline does not touch the 503 that was se
   );
   const shop = await startShop(t, { log, options: { deadlineMs: 500 } });
   const lock = await shop.knex.transaction();
-  // The page itself is done in time: what every page shows besides is not.
+  // The page's own queries are done in time, but the queries of the layout are not.
   await lock.raw('lock table categories in access exclusive mode');
   release = () => void lock.rollback();
   const page = await shop.visitor().get('/contact');

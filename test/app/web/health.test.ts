@@ -8,7 +8,7 @@ import { connect } from '../../../src/db/index.ts';
 import { startShop } from '../../support/shop.ts';
 import { whenDone } from '../../support/wait.ts';
 
-/** Two seconds for the visitor, and as much again for a busy machine. */
+/** The two seconds of a page, and as much again for a busy machine. */
 const DEADLINE_MS = 4_000;
 
 async function serveMetrics(t: TestContext, listener: RequestListener): Promise<URL> {
@@ -59,7 +59,7 @@ test('pages without a database are a quick 503 with Retry-After, and the worker 
     assert.equal(metrics.of('shop_errors_total', { type: 'database' }), pages.length);
     assert.equal(metrics.of('shop_errors_total'), pages.length);
 
-    // With readiness that leaves the database out, a balancer lets these pages through.
+    // A balancer still sends these requests when readiness does not depend on the database.
     const reached = await shop.another({ database, options: { readyWithoutDatabase: true } });
     assert.equal((await reached.visitor().get('/readyz')).status, 200);
   }

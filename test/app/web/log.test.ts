@@ -90,7 +90,7 @@ test('text of a request neither forges a log line nor moves the cursor', async (
     );
     await client.end(10_000);
     assert.match(client.answer(), /^HTTP\/1\.1 4/);
-    // The rest Node.js has refused by itself.
+    // Node.js itself refused the rest.
     if (client.answer().includes('X-Request-Id')) answered++;
   }
   assert.ok(answered > 0);
@@ -127,7 +127,7 @@ test('a client that has gone before the answer is a 499, as in the metrics, and 
   const gone = await linesOf(shop, ({ route }) => route === '/detail/:id');
   assert.deepEqual(new Set(gone.map(({ status }) => status)), new Set([499]));
   assert.equal(gone.length, pages.length);
-  // One at least waited for the lock in vain; waits for a connection that ended with the pool are no failure.
+  // At least one waited for the lock in vain. A wait for a connection that ends with the pool is no failure.
   for (const { error, level, cause } of gone) {
     assert.equal(level, error ? WARN : INFO);
     assert.doesNotMatch(cause?.message ?? '', /aborted/);
@@ -146,7 +146,7 @@ test("card numbers and e-mail addresses in a request's address are not logged", 
     ['/4242/4242/4242/4242/x', '/[digits]/x'],
     ['/%zz/4242%2-4242-4242-4242%', '/%25zz/[digits]%25'],
     ['/%EF%BC%94242-4242-4242-4242', '/[digits]'],
-    // No card's number, but nearly one.
+    // Nearly a card's number.
     ['/4242424242424241', '/[digits]'],
     [`/${'x'.repeat(190)}/4242424242424242`, `/${'x'.repeat(190)}/[digits]`],
     ['/u/ana.souza@example.com/orders', '/u/[email]/orders'],
@@ -158,7 +158,7 @@ test("card numbers and e-mail addresses in a request's address are not logged", 
     [`/u/ana%${'25'.repeat(12)}40example.com`, '/u/[email]'],
     [`/pay/%${'25'.repeat(12)}34242424242424242`, '/pay/[digits]'],
     ['/u/ana%2540example.com?email=ana@example.com&card=4242424242424242', '/u/[email]'],
-    // Is told as it was sent.
+    // It is logged unchanged.
     ['/detail/12%20a', '/detail/12%20a'],
     ['/FS-ABCDEFGH234567AB/2026-11-26', '/FS-ABCDEFGH234567AB/2026-11-26'],
   ];
@@ -227,7 +227,7 @@ test("a client's mistake in an upload is one line, below error and without a sta
     await until(`${what} is logged`, () => /"msg":"request"/.test(shop.log().slice(before)));
     await client.end(20_000).catch(() => client.socket.destroy());
   }
-  // What is told after the request's own line has been told when the next request has been answered.
+  // Lines that follow the request's own line are written before the next request is answered.
   await shop.visitor().get('/livez');
   const told = shop
     .log()

@@ -20,10 +20,10 @@ interface Limit {
   deadlineMs?: number;
 }
 
-/** As long as a busy machine may need. */
+/** The time that a busy machine may need. */
 const PATIENT_MS = 30_000;
 
-/** An instance of the shop of one worker; all instances that are made of one shop share its database. */
+/** An instance with one worker. Instances that are made from one shop share its database. */
 async function instance(t: TestContext, of: TestShop, { proxies = 0, poolMax = 10, ...limit }: Limit) {
   const lines: string[] = [];
   const log = pino({}, { write: (line: string) => lines.push(line) });
@@ -49,7 +49,7 @@ test('an address that posts too often gets 429, and still gets pages', async (t)
     assert.equal(refused.status, 429);
     assert.match(refused.retryAfter ?? '', /^([1-9]|[1-5]\d|60)$/);
   }
-  // Not even a session is stored for a post that is refused.
+  // A refused post does not store a session either.
   assert.equal(await dump(shop.knex), before);
   assert.equal((await shop.visitor().get('/cart')).status, 200);
   const metrics = await shop.metrics();
@@ -79,7 +79,7 @@ test('exactly as many posts as allowed pass when many arrive at once on several 
   const posts = [10, 10, 1].map(limiter).flatMap(({ count }) => Array.from({ length: 25 }, () => count('10.0.0.1')));
   const passed = (await Promise.all(posts)).filter((retryAfterSeconds) => retryAfterSeconds === 0);
   assert.equal(passed.length, 20);
-  // An instance that starts now knows it too.
+  // An instance that starts now has the limit too.
   assert.ok((await limiter(1).count('10.0.0.1')) > 0);
 });
 
@@ -91,12 +91,12 @@ test('each worker keeps the limit by itself while the counts do not answer, and 
   for (let i = 0; i < 3; i++) assert.equal((await post('10.0.0.1')).status, 302);
   for (let i = 0; i < 3; i++) assert.equal((await post('10.0.0.1')).status, 429);
   assert.equal((await post('10.0.0.2')).status, 302);
-  // The others did not ask, or their second was over.
+  // The other instances did not ask, or their second was over.
   assert.match(log(), /count of form posts failed/);
   await hold.commit();
   let posts = 0;
   await until('the shared count again', async () => {
-    // Of another client each time: this worker asks no more about one whose limit it knows.
+    // From another client each time: this worker does not ask again for a client beyond its limit.
     const address = `10.0.1.${++posts}`;
     await post(address);
     return of.knex('rate_limits').where({ address }).first();
@@ -133,7 +133,7 @@ test('a clock that is set, here or at the database, refuses no client and makes 
   const of = await startShop(t);
   const first = await instance(t, of, { posts: 1 });
   assert.equal((await first.post()).status, 302);
-  // As the database sees its windows after it was set back an hour, and forth.
+  // The windows of a database whose clock was set back or forth by an hour.
   await of.knex('rate_limits').update({ window_ends_at: of.knex.raw("window_ends_at + interval '1 hour'") });
   const second = await instance(t, of, { posts: 1 });
   assert.equal((await second.post()).status, 302);
@@ -173,7 +173,7 @@ test('the client is as many entries from the right as there are proxies, or the 
   assert.equal((await post('10.0.0.1')).status, 429);
   assert.equal((await post('10.0.0.2, 172.16.0.1')).status, 302);
 
-  // Their words about host and scheme count the same way; a client's own, further left, do not.
+  // Their entries for host and scheme are chosen in the same way. Entries of the client, further left, do not count.
   const asked = (host: string, proto: string) =>
     shop.visitor().get('/', { 'x-forwarded-host': host, 'x-forwarded-proto': proto });
   const secure = async (host: string, proto: string) =>

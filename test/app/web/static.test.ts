@@ -12,7 +12,7 @@ import type { RequestState } from '../../../src/web/state.ts';
 import { startShop } from '../../support/shop.ts';
 import { whenDone } from '../../support/wait.ts';
 
-/** `fetch` tidies paths up and forbids caches to answer; this sends what it is told. */
+/** Sends a path and headers unchanged; `fetch` normalizes paths and sends `Cache-Control` of its own. */
 function raw(
   origin: string,
   path: string,

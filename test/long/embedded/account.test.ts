@@ -9,12 +9,12 @@ import { allGone, assertKept, keep, startOwner } from '../../support/embedded.ts
 import { temporaryFolder } from '../../support/system.ts';
 
 const NOBODY = 65_534;
-/** As OpenShift gives each container one. */
+/** A user as OpenShift gives to each container. */
 const NAMELESS = 54_321;
-/** These tests change who they are, which root alone can. */
+/** These tests change their user, which only root can. */
 const skip = process.getuid?.() === 0 ? false : 'only root can become someone else';
 
-/** A PATH in which these programs fail, as they do where the system forbids what they want. */
+/** A PATH in which these programs fail, as they do on a system that forbids what they need. */
 async function without(t: TestContext, ...programs: string[]): Promise<NodeJS.ProcessEnv> {
   const folder = await temporaryFolder(t);
   for (const program of programs) {
@@ -24,7 +24,7 @@ async function without(t: TestContext, ...programs: string[]): Promise<NodeJS.Pr
   return { PATH: folder + delimiter + process.env.PATH };
 }
 
-/** Becomes someone else who can still read the project, wherever it is. */
+/** Changes to another user who can still read the project, wherever it is. */
 function withCapability(uid: number): string[] {
   return [
     ...['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups'],
@@ -36,7 +36,7 @@ function withoutCapability(uid: number): string[] {
   return withCapability(uid).filter((option) => !/caps|securebits/.test(option));
 }
 
-/** Without the capability, this user must be able to read the project itself. */
+/** Whether this user can read the project without the capability. */
 function canReadProject(uid: number): boolean {
   const [setpriv = '', ...rest] = [...withoutCapability(uid), 'test', '-r', join(projectRoot, 'package.json')];
   return spawnSync(setpriv, rest).status === 0;
@@ -93,7 +93,7 @@ test('root gets advice where no way works', { skip }, async (t) => {
 test('a normal user needs nothing and gets an error for files of root', { skip }, async (t) => {
   const folder = await temporaryFolder(t);
   await chown(folder, NOBODY, NOBODY);
-  // Nobody may read the project, wherever it is; to the program this is a normal user.
+  // The user `nobody` may read the project, wherever it is. The program takes it for a normal user.
   const asNobody = { prefix: withCapability(NOBODY), env: { HOME: folder, TMPDIR: folder } };
   const first = await startOwner(t, folder, asNobody);
   await keep(first.connection);

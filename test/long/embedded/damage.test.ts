@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { assertKept, keep, query, startEmbedded, startOwner } from '../../support/embedded.ts';
 import { temporaryFolder } from '../../support/system.ts';
 
-/** Is one sentence or two, that names the file: nothing of a stack, nothing of PostgreSQL's log. */
+/** Asserts one or two sentences, without a stack and without PostgreSQL's log. */
 function isShort(error: Error): true {
   assert.ok(error.message.length < 600 && !error.message.includes('\n'), error.message);
   return true;
@@ -42,7 +42,7 @@ test('damaged files are reported at once with name and remedy, and the database 
     await writeFile(file, whole);
   }
 
-  // PostgreSQL itself refuses the first two; the claim on the folder says that no server runs on it.
+  // PostgreSQL itself refuses the first two. The claim on the folder shows that no server runs on it.
   for (const remains of ['', NULS, 'garbage\n', '-1\n', '99999999999999\n']) {
     await writeFile(join(folder, 'postgres', 'postmaster.pid'), remains);
     const next = await startEmbedded(t, folder);
@@ -70,7 +70,7 @@ test('a start that PostgreSQL refuses is reported in one sentence with its messa
     ['pg_hba.conf', undefined, /pg_hba\.conf/],
     ['pg_wal', undefined, /"pg_wal"/],
     ['pg_xact', undefined, /pg_xact/],
-    // Empty, and so left out by some backups.
+    // An empty folder, which some backups leave out.
     ['pg_notify', undefined, /"pg_notify"/],
     ['pg_replslot', undefined, /"pg_replslot"/],
     ['base', undefined, /database "postgres" does not exist/],
@@ -103,7 +103,7 @@ test('a start that PostgreSQL refuses is reported in one sentence with its messa
 test("a lack of memory is not reported as damage of the database's files", async (t) => {
   const folder = await temporaryFolder(t);
   await (await startEmbedded(t, folder)).stop();
-  // Huge pages are never promised beyond what there is, whatever the system's overcommit policy.
+  // A system never grants more huge pages than it has, whatever its overcommit policy.
   const tooMuch = { huge_pages: 'on', shared_buffers: '4TB' };
   await assert.rejects(startEmbedded(t, folder, tooMuch), (error: Error) => {
     assert.match(error.message, /Cannot allocate memory\. See .*postgres\.log\.$/);

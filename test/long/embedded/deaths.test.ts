@@ -101,7 +101,7 @@ test('a killed server waits for its port while another program has it', async (t
   const { port } = postgres.connection;
   const squatter = createServer();
   whenDone(t, () => squatter.close());
-  // The port is free from the server's death to its next start; both try again until one has it.
+  // The port is free between the server's death and its next start. Both programs try until one has it.
   process.kill(await postmasterPid(folder), 'SIGKILL');
   await until('someone else has the port', async () => {
     if (postgres.up()) process.kill(await postmasterPid(folder), 'SIGKILL');

@@ -7,7 +7,7 @@ import { temporaryFolder } from '../../support/system.ts';
 
 const log = pino({ level: 'silent' });
 
-/** What a superuser can do, and whoever made the shop run a statement of theirs could do through it. */
+/** Statements of a superuser, which an SQL injection could run if the shop's role were one. */
 const FORBIDDEN = [
   "copy (select 1) to program 'true'",
   "copy kept from program 'echo 1'",
@@ -55,7 +55,7 @@ test('the data of a shop that connected as the superuser is handed over to the r
   const folder = await temporaryFolder(t);
   const first = await startEmbedded(t, folder);
   const superuser = await asSuperuser(first.connection, folder);
-  // As version 1.0.0 left it: everything belongs to the superuser, and there is no other role.
+  // The state that version 1.0.0 left: everything belongs to the superuser, and there is no other role.
   await query(superuser, `alter database fake_shop owner to fake_shop`);
   await query(superuser, 'drop role shop');
   await prepareDatabase(superuser, { log });
@@ -97,6 +97,6 @@ test('the data of a shop that connected as the superuser is handed over to the r
   await prepareDatabase(connection, { log });
   await query(connection, 'alter table products add column handed_over boolean');
   await second.stop();
-  // Once is enough.
+  // The next start has nothing to hand over.
   await assertKept((await startEmbedded(t, folder)).connection);
 });

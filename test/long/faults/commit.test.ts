@@ -9,9 +9,9 @@ import { CUSTOMER } from '../../support/visitor.ts';
 import { until, whenDone } from '../../support/wait.ts';
 
 /**
- * A shop with a bad network to its database; a visitor has something in the cart.
+ * A shop with a proxy before its database, and a visitor with a product in the cart.
  *
- * @param meanwhile what PostgreSQL does while it commits a new row of `table`
+ * @param meanwhile a statement that PostgreSQL runs while it commits a new row of `table`
  */
 async function startBadCommits(t: TestContext, meanwhile: string, table: 'orders' | 'payments' = 'orders') {
   const shop = await startShop(t);

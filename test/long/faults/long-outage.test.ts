@@ -1,29 +1,25 @@
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { assertWholeOrders, fillShelf, startBuyers } from '../../support/buyers.ts';
-import { type RunningCluster, startCluster } from '../../support/cluster.ts';
+import { type RunningCluster, readResources, startCluster } from '../../support/cluster.ts';
 import { until } from '../../support/wait.ts';
 import { observeOutage } from './outage.ts';
 import { startOwnServer } from './server.ts';
 
-/** This time is the case itself: backoffs, idle timeouts and queues must not grow with it. */
+/** So long that backoffs, idle timeouts and queues would show if they grew with it. */
 const OUTAGE_MS = 30_000;
 const BUYERS = 8;
 
-/** Of the workers and the primary together. */
+/** Open files and connections of the workers and the primary together. */
 async function openFiles(shop: RunningCluster): Promise<number> {
-  const { workers } = await shop.status();
-  const pids = [shop.pid, ...workers.map(({ pid }) => pid)];
-  const files = await Promise.all(pids.map((pid) => readdir(`/proc/${pid}/fd`)));
-  return files.reduce((sum, { length }) => sum + length, 0);
+  return (await readResources(shop)).reduce((sum, { descriptors }) => sum + descriptors, 0);
 }
 
 test('the shop survives 30 s without its database, shut down or frozen, while people shop', async (t) => {
   const server = await startOwnServer(t);
   await fillShelf(server.url);
-  // Clients' idle connections must not be taken for what an outage leaves.
+  // Idle connections of clients must not count as leftovers of an outage.
   const shop = await startCluster(t, { workers: 2, database: server, env: { KEEP_ALIVE_SECONDS: '2' } });
   const files = await openFiles(shop);
   const before = await shop.status();

@@ -4,9 +4,9 @@ import type { RunningCluster } from '../../support/cluster.ts';
 import type { Page } from '../../support/visitor.ts';
 import { until } from '../../support/wait.ts';
 
-/** What a page is granted, and what the return is, counted from the database's. */
+/** The limit for a page, and for the recovery after the database is back. */
 const BOUND_MS = 2_000;
-/** The bounds are the shop's; this much more is for a machine that runs other tests beside. */
+/** Added to the bound for a machine that runs other tests. */
 const SLACK_MS = 1_000;
 const PAGES = ['/', '/shop', '/detail/1', '/cart', '/checkout'];
 
@@ -16,10 +16,10 @@ interface Timed {
 }
 
 /**
- * Takes the database away, checks what everybody then sees, gives it back and waits for the shop to return.
+ * Takes the database away, checks pages, health checks and metrics, gives it back and waits until the shop has recovered.
  *
- * @param strike from its return on, the database serves no one
- * @param heal from its return on, it serves again
+ * @param strike makes the database unusable before it returns
+ * @param heal makes the database usable before it returns
  */
 export async function observeOutage(
   t: TestContext,
@@ -68,11 +68,11 @@ export async function observeOutage(
   await returnsInTime(t, shop);
 }
 
-/** The database serves again as of now: so must the shop. */
+/** Asserts that the shop recovers in time when the database is usable from now on. */
 export async function returnsInTime(t: TestContext, shop: RunningCluster): Promise<void> {
   const visitor = shop.visitor();
   const healedMs = performance.now();
-  // One answer is one worker's: the other has to be seen too, and to find out too.
+  // Each answer comes from one worker, and both workers have to notice.
   await until('pages are there again', async () => {
     const pages = await Promise.all(Array.from({ length: 20 }, () => visitor.get('/')));
     return pages.every(({ status }) => status === 200);
@@ -85,7 +85,7 @@ export async function returnsInTime(t: TestContext, shop: RunningCluster): Promi
   assert.ok(returnedMs < BOUND_MS + SLACK_MS, `it took ${returnedMs} ms to be ready again`);
 }
 
-/** Waits until the primary, a worker and the metrics say so. */
+/** Waits until the primary, a worker and the metrics show the state. */
 async function allSee(shop: RunningCluster, database: 'up' | 'down'): Promise<void> {
   const wanted = database === 'up' ? { ready: 200, up: 1 } : { ready: 503, up: 0 };
   await Promise.all([

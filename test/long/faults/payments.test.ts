@@ -63,7 +63,7 @@ test('a failed order is counted once when its worker counts it and dies before t
   const { worker, reference } = await until('the payment is approved', () =>
     knex('payments').where({ state: 'approved' }).first('worker', 'reference'),
   );
-  // Next in line for the payment after the order: nobody can give it up until the worker is dead.
+  // This lock is the next on the payment's row, so that the payment cannot be given up before the worker is dead.
   const held = Promise.resolve(payment('payments').where({ reference }).forUpdate().first());
   assert.equal((await failing).status, 503);
   await held;
@@ -71,7 +71,7 @@ test('a failed order is counted once when its worker counts it and dies before t
   await until('the worker is gone', async () =>
     (await shop.status()).workers.every(({ pid }) => !worker.endsWith(`/${pid}`)),
   );
-  // What it was doing in the database ends with it, also where PostgreSQL would notice only later.
+  // Ends the worker's statement, which PostgreSQL might notice only later.
   await knex.raw(
     `select pg_terminate_backend(pid) from pg_stat_activity
      where datname = current_database() and wait_event_type = 'Lock'`,
@@ -93,7 +93,7 @@ test('shop_payments_unsettled counts a payment until it is settled', async (t) =
   const shop = await startCluster(t, { workers: 1, database });
   const unsettled = async () => (await shop.metrics()).of('shop_payments_unsettled');
   await knex('payments').insert([
-    // The primary would settle it; given up just now, it is another's for 15 seconds.
+    // The primary would settle it, but a payment that was given up just now belongs to another process for 15 seconds.
     { ...left, reference: 'old', created_at: seconds(11), given_up_at: knex.fn.now() },
     { ...left, reference: 'young', created_at: seconds(-60), given_up_at: knex.fn.now() },
     { ...left, reference: 'done', created_at: seconds(60), state: 'ordered' },

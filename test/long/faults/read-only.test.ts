@@ -15,7 +15,7 @@ test('a read-only server makes the shop answer 503 and not ready until it accept
   await until('it is ready', () => ready(200));
   const before = await shop.metrics();
 
-  // As after a failover: every connection that is there leads to a server that takes no writes, and stays open.
+  // The state after a failover: open connections lead to a server that refuses writes, and stay open.
   await database.knex.raw('alter database ?? set default_transaction_read_only = on', [name]);
   await database.knex.raw(
     'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()',

@@ -12,27 +12,27 @@ import { allGone, postmasterPid } from '../../support/embedded.ts';
 import { freePort, temporaryFolder } from '../../support/system.ts';
 import { until, whenDone } from '../../support/wait.ts';
 
-/** A PostgreSQL of the test's own, that does to its clients what servers do on a bad day. Its port never changes. */
+/** A PostgreSQL of the test's own that can be stopped, frozen and exhausted. Its port never changes. */
 export interface OwnServer {
   readonly port: number;
-  /** For `DATABASE_URL`: a database with the shop's schema and catalogue in it. */
+  /** A database with the shop's schema and catalogue. */
   readonly url: string;
-  /** Ends every connection and shuts down in order. */
+  /** Shuts down in order and ends every connection. */
   stop(): Promise<void>;
-  /** Returns when it answers. */
+  /** Starts it again and returns when it answers. */
   start(): Promise<void>;
-  /** Stops all of its processes where they are: connections stay, nothing is answered. */
+  /** Stops all of its processes: connections stay open without an answer. */
   freeze(): Promise<void>;
   thaw(): Promise<void>;
-  /** Ends the connections of everyone else. */
+  /** Ends the connections of all other clients. */
   dropConnections(): Promise<void>;
-  /** Takes every connection that the server has to give, the others' too; the returned function gives them back. */
+  /** Takes every connection that the server has, also those of other clients. The returned function releases them. */
   occupy(): Promise<() => Promise<void>>;
 }
 
 /**
- * Few enough that they can all be taken; twice what two workers and their primary may hold, since those that the network
- * has forgotten are held by the server still.
+ * Few enough to take them all. Twice what two workers and their primary may hold, because the server keeps connections that
+ * the network has forgotten.
  */
 const MAX_CONNECTIONS = 2 * (2 * 11 + 5) + 10;
 const TOO_MANY_CONNECTIONS = '53300';
@@ -54,7 +54,7 @@ export async function startOwnServer(t: TestContext): Promise<OwnServer> {
     server = undefined;
   }
   async function thaw(): Promise<void> {
-    // The postmaster last: until then, whatever has ended is there to take a signal.
+    // The postmaster last: until then, a process that has ended is a zombie, and its pid is valid.
     for (const pid of frozen.toReversed()) process.kill(pid, 'SIGCONT');
     frozen = [];
   }
@@ -92,7 +92,7 @@ export async function startOwnServer(t: TestContext): Promise<OwnServer> {
     },
     async freeze() {
       const postmaster = await postmasterPid(folder);
-      // The postmaster first, so that it starts no further process meanwhile.
+      // The postmaster first, so that it starts no further process.
       process.kill(postmaster, 'SIGSTOP');
       frozen = [postmaster];
       const children = await readFile(

@@ -5,7 +5,7 @@ import { testDatabase } from '../../support/database.ts';
 import { CUSTOMER } from '../../support/visitor.ts';
 import { until, whenDone } from '../../support/wait.ts';
 
-/** What a page is granted, and as much again for a machine that runs other tests beside. */
+/** The limit for a page, and as much again for a machine that runs other tests. */
 const BOUND_MS = 4_000;
 const WORKERS = 2;
 const POOL_MAX = 2;
@@ -25,7 +25,7 @@ test('pages that wait while hanging queries exhaust the pools get 503, and the m
   const answers = Promise.all(visitors.map((visitor) => visitor.get('/detail/1')));
   await until('a pool is exhausted, and the metrics show it', async () => {
     const scrape = await shop.metrics();
-    // The system chooses which worker a visitor comes to.
+    // The system chooses the worker of a visitor.
     return (
       scrape.of('shop_db_connections', { state: 'active' }) >= POOL_MAX &&
       scrape.of('shop_db_connections_max') === WORKERS * POOL_MAX &&

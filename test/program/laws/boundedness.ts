@@ -30,7 +30,7 @@ export async function proveSeriesAreBounded(t: TestContext, { requests }: { requ
   );
 }
 
-/** Any answer will do, and so will none. */
+/** Any answer is fine, and so is none. */
 async function sendCombined(origin: string, count: number): Promise<void> {
   const agent = new Agent({ keepAlive: true, maxSockets: CLIENTS });
   let next = 0;

@@ -1,7 +1,7 @@
 /*
- * Preloaded into a shop's processes by the tests, through NODE_OPTIONS: a worker that gets SIGUSR2 does what the file
- * with its pid as its name says, in the folder that FAULTS names; SLOW_START_MS is how long it stands still before it
- * starts. The shop itself knows nothing of this.
+ * Tests preload this into a shop's processes through NODE_OPTIONS. A worker that receives SIGUSR2 reads the file with its
+ * pid as its name, in the folder FAULTS, and commits the fault that the file names. A worker pauses for SLOW_START_MS
+ * before it starts. The shop itself has no code for this.
  */
 import cluster from 'node:cluster';
 import { subscribe } from 'node:diagnostics_channel';
@@ -17,7 +17,7 @@ const faults = {
     for (;;) hoard.push(new Array(100_000).fill(0));
   },
   'killed by its next answer'() {
-    // Told when the last byte was handed to the system: the client gets it, though the process is gone.
+    // Published when the last byte was handed to the system: the client receives it although the process is gone.
     subscribe('http.server.response.finish', () => process.kill(process.pid, 'SIGKILL'));
   },
   'endless loop'() {

@@ -9,29 +9,29 @@ import { type RunningCluster, startCluster } from '../../support/cluster.ts';
 import { testDatabase } from '../../support/database.ts';
 import { temporaryFolder } from '../../support/system.ts';
 
-/** How a worker can end or fall silent: by a signal, or by itself. */
+/** How a worker can end or hang: by a signal or by a fault of its own. */
 export type Fault =
   | ('SIGKILL' | 'SIGTERM' | 'SIGSTOP')
   | ('exception' | 'out of memory' | 'killed by its next answer' | 'endless loop');
 
 export interface FrailShop extends RunningCluster {
-  /** What the shop has committed. */
+  /** The shop's database. */
   readonly knex: Knex;
-  /** Makes it happen to a worker, now. */
+  /** Causes the fault in a worker. */
   strike(pid: number, fault: Fault): void;
 }
 
-/** Small, so that a worker runs out of memory within a fraction of a second; it needs some 25 MB to serve. */
+/** Small, so that a worker runs out of memory within a fraction of a second. It needs about 25 MB to serve. */
 const HEAP_MB = 96;
 
-/** A running shop, the real program, whose workers can be made to fail in every way. */
+/** Starts a shop whose workers can be made to fail in every way. */
 export async function startFrailShop(
   t: TestContext,
   options: { workers: number; env?: Record<string, string> },
 ): Promise<FrailShop> {
   const { url, knex } = await testDatabase(t);
   const faults = await temporaryFolder(t);
-  // V8 aborts when it is out of memory; where the system keeps the memory of what aborts, it would land in the tree.
+  // V8 aborts when it is out of memory, which would write a core file into the project.
   spawnSync('prlimit', ['--pid', String(process.pid), '--core=0']);
   const preload = pathToFileURL(join(projectRoot, 'test/program/laws/faults.mjs')).href;
   const shop = await startCluster(t, {

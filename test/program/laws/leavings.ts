@@ -9,19 +9,19 @@ import { type RunningCluster, readResources } from '../../support/cluster.ts';
 import { until } from '../../support/wait.ts';
 import { addedSeries } from './boundedness.ts';
 
-/** What dead workers may leave behind in the primary. */
+/** What dead workers could leave behind in the primary. */
 export interface Leavings {
   readonly scrape: Exposition;
   readonly memoryBytes: number;
   readonly descriptors: number;
 }
 
-/** The pool's connections and those of whoever asks come and go. */
+/** Connections of the pool and of clients come and go. */
 const DESCRIPTORS_THAT_COME_AND_GO = 8;
-/** A heap of so little use is given back late. */
+/** V8 gives unused memory back late. */
 const MEMORY_LIMIT_BYTES = 32 * 1024 * 1024;
 
-/** Waits until every place serves and only the living have a store. */
+/** Reads them when every place serves and only living workers have a store. */
 export async function readLeavings(shop: RunningCluster): Promise<Leavings> {
   await until('only the living have stores', async () => {
     const { workers } = await shop.status();
@@ -34,7 +34,7 @@ export async function readLeavings(shop: RunningCluster): Promise<Leavings> {
   return { scrape: await shop.metrics(), ...primary };
 }
 
-/** Compares two moments between which workers have died. */
+/** Asserts that nothing grew between two moments while workers died. */
 export function proveNothingStays(t: TestContext, early: Leavings, late: Leavings): void {
   assert.deepEqual(addedSeries(early.scrape, late.scrape), []);
   const descriptors = late.descriptors - early.descriptors;

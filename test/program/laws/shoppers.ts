@@ -4,28 +4,28 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Knex } from 'knex';
 import { whenDone } from '../../support/wait.ts';
 
-/** What can be put into carts; each time the same number of units, so that units tell the number of adds. */
+/** A product that shoppers add, always the same number of units, so that the units tell the number of adds. */
 export interface Article {
   readonly id: number;
   readonly slug: string;
   readonly units: number;
 }
 
-/** How often something was asked for, and how often the answer arrived. */
+/** The number of requests that were sent and of answers that arrived. */
 export interface Count {
   sent: number;
   acknowledged: number;
 }
 
-/** What all shoppers together did and got. */
+/** The requests and answers of all shoppers together. */
 export interface Ledger {
-  /** Adds to carts by slug; acknowledged by the redirect to the product. */
+  /** Adds to carts by slug. An add is acknowledged by the redirect to the product. */
   readonly adds: Map<string, Count>;
   /** All requests. */
   readonly requests: Count;
   /** Answers by `method route status`. */
   readonly answers: Map<string, number>;
-  /** Requests that no answer came to. */
+  /** Errors of requests without an answer. */
   failures: string[];
 }
 
@@ -33,17 +33,17 @@ export interface Shoppers {
   readonly ledger: Ledger;
   /** Acknowledged adds so far. */
   acknowledged(): number;
-  /** Lets every shopper finish the request under way. */
+  /** Stops after the requests under way. */
   stop(): Promise<Ledger>;
 }
 
-/** Twice what any page may take: a request that is not answered by then has failed. */
+/** Twice the limit of a page. A request without an answer by then has failed. */
 const DEADLINE_MS = 4_000;
-/** Of one visitor, so that no cart ever holds more than 99 units of a product, and new workers get their visitors. */
+/** Adds of one visitor: few enough for at most 99 units of a product in a cart, and for new connections to new workers. */
 const ADDS_PER_VISITOR = 20;
 const MAX_UNITS = 3;
 
-/** The products that can be bought, with a number of units for each. */
+/** The products in stock, with a number of units for each. */
 export async function findArticles(knex: Knex): Promise<Article[]> {
   const rows: { id: number; slug: string }[] = await knex('products').where('stock', '>', 0).orderBy('id');
   return rows.map(({ id, slug }) => ({ id, slug, units: 1 + (id % MAX_UNITS) }));
@@ -53,11 +53,11 @@ export interface ShoppersOptions {
   shopUrl: string;
   articles: readonly Article[];
   clients: number;
-  /** Each rests up to so many milliseconds between two requests, so that starting workers get their share of the CPU. */
+  /** Longest random pause of a client between two requests, so that starting workers get their share of the CPU. */
   maxPauseMs: number;
 }
 
-/** Clients that add to carts, each over its own connection, until they are stopped. */
+/** Starts clients that add to carts, each over its own connection, until they are stopped. */
 export function startShoppers(t: TestContext, options: ShoppersOptions): Shoppers {
   const { articles, clients } = options;
   const ledger: Ledger = {
@@ -111,7 +111,7 @@ interface VisitorState {
 }
 
 /**
- * One request, never repeated. An answer counts as soon as its head is there.
+ * Sends one request without a retry. An answer counts when its head has arrived.
  *
  * @returns the status, or null without an answer
  */

@@ -7,7 +7,7 @@ import { type Leavings, proveNothingStays, readLeavings } from './leavings.ts';
 import { type Article, type Count, findArticles, type Ledger, type Shoppers, startShoppers, sum } from './shoppers.ts';
 import { watchTotals } from './watch.ts';
 
-/** The ways to die, and the reason under which the shop counts each. */
+/** The ways to die, and the label `reason` under which the shop counts each. */
 const DEATHS = {
   SIGKILL: 'signal',
   'killed by its next answer': 'signal',
@@ -20,9 +20,9 @@ type Death = keyof typeof DEATHS;
 export interface SurvivalOptions {
   workers: number;
   clients: number;
-  /** Workers to kill, each in the next of the five ways. */
+  /** The number of workers to kill, each in the next of the five ways. */
   deaths: number;
-  /** All workers are replaced in order, once after so many deaths. */
+  /** The number of deaths after which all workers are replaced by a reload. */
   reloadAfter: number;
 }
 
@@ -34,9 +34,9 @@ const MAX_PAUSE_MS = 40;
 const RELOAD_MS = 240_000;
 
 /**
- * Clients shop while every scrape is compared with the one before: first in peace, a reload included, when nothing may fail
- * and all counts must be equal, then while workers die, when nothing may be lost, counted twice or ever go back. From the
- * second reload on, deaths may leave no series, file, descriptor or memory behind.
+ * Clients shop while every scrape is compared with the one before. First no worker dies, and one reload happens: no request
+ * may fail, and all counts must be equal. Then workers die: no count may be lost, doubled or decrease. After the second
+ * reload, deaths may leave no series, file, descriptor or memory behind.
  */
 export async function proveNothingIsLost(t: TestContext, options: SurvivalOptions): Promise<void> {
   const shop = await startFrailShop(t, { workers: options.workers });
@@ -55,7 +55,7 @@ export async function proveNothingIsLost(t: TestContext, options: SurvivalOption
   await holdUpCommits(shop, shoppers);
   const { died, early } = await killWorkers(shop, options, () => shoppers.acknowledged());
   const ledger = await shoppers.stop();
-  // Each client has one request under way; a worker that is told to go finishes those that it has.
+  // Each client has one request under way. A worker that receives SIGTERM finishes its requests.
   const cuts = options.deaths - (died.get('exit') ?? 0);
   assert.ok(ledger.failures.length <= cuts * options.clients, ledger.failures.join());
   const watched = await watch.stop();
@@ -75,7 +75,7 @@ export async function proveNothingIsLost(t: TestContext, options: SurvivalOption
   );
 }
 
-/** Keeps the database from taking adds until some have failed: what is not committed may not be counted. */
+/** Blocks adds in the database until some have failed: an add that is not committed must not be counted. */
 async function holdUpCommits({ knex }: FrailShop, { ledger }: Shoppers): Promise<void> {
   await knex.transaction(async (transaction) => {
     await transaction.raw('lock table cart_items in exclusive mode');
@@ -105,7 +105,7 @@ async function killWorkers(
   return { died, early };
 }
 
-/** Any worker that serves, and never the last one that does. */
+/** Kills a serving worker, but never the last one. */
 async function killOne(shop: FrailShop, fault: Fault): Promise<void> {
   const victim = await until('two workers serve', async () => {
     const serving = (await shop.status()).workers.filter(({ state }) => state === 'serving');
@@ -127,14 +127,14 @@ async function reload(shop: FrailShop): Promise<void> {
   await until('the workers are reloaded', () => reloads() > before, RELOAD_MS);
 }
 
-/** Acknowledged ≤ counted ≤ committed ≤ sent, product by product and for HTTP; equal when nobody died. */
+/** Asserts acknowledged ≤ counted ≤ committed ≤ sent for each product and for HTTP, and equality when no worker died. */
 async function checkCounts(
   { knex, metrics }: FrailShop,
   articles: readonly Article[],
   ledgers: readonly Ledger[],
   relation: 'equal' | 'at most',
 ): Promise<void> {
-  // In this order: what is committed meanwhile may make the later numbers greater, never the earlier ones.
+  // In this order: adds that are committed meanwhile may raise the later numbers, never the earlier ones.
   const scrape = await metrics();
   const committed = await committedUnits(knex);
 

@@ -5,12 +5,12 @@ import type { TestContext } from 'node:test';
 import { parseExposition } from '@techcommerce/cluster-metrics/testing';
 import { whenDone } from '../../support/wait.ts';
 
-/** The shop was scraped all the time. */
+/** The result of scraping all the time. */
 export interface Watched {
   scrapes: number;
   /** Milliseconds that the slowest scrape took, from the request to the last byte. */
   slowestMs: number;
-  /** Every sample that went back or vanished, in words. */
+  /** Every total that decreased or vanished, in words. */
   decreases: string[];
 }
 
@@ -23,7 +23,7 @@ export interface Watch {
 const DEADLINE_MS = 5_000;
 const PAUSE_MS = 25;
 
-/** Scrapes without end, one at a time, and compares all samples that may never decrease. */
+/** Scrapes without a pause, one scrape at a time, and compares all totals with those of the scrape before. */
 export function watchTotals(t: TestContext, opsUrl: string): Watch {
   const scraper = keepAliveScraper(`${opsUrl}/metrics`);
   const watched: Watched = { scrapes: 0, slowestMs: 0, decreases: [] };
@@ -54,7 +54,7 @@ export function watchTotals(t: TestContext, opsUrl: string): Watch {
     return watched;
   }
   whenDone(t, stop);
-  // `stop` tells of a failure; until then it is nobody's unhandled rejection.
+  // `stop` reports a failure; until then it must not be an unhandled rejection.
   ended.catch(() => {});
   return { stop };
 }
@@ -65,7 +65,7 @@ export interface Scraper {
   close(): void;
 }
 
-/** Scrapes over one connection, which it keeps. */
+/** Scrapes over one kept connection. */
 export function keepAliveScraper(url: string): Scraper {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   return {
