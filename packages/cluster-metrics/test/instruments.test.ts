@@ -201,8 +201,15 @@ test('a summary shows its quantiles in its own process', async () => {
 
 test('a registry of a store has no way back', () => {
   const registry = new WorkerRegistry();
+  const common = { help: 'help', registers: [registry] };
+  for (const metric of [
+    new Counter({ ...common, name: 'acts_total' }),
+    new Histogram({ ...common, name: 'size' }),
+    new Summary({ ...common, name: 'took_seconds' }),
+  ]) {
+    assert.throws(() => metric.reset(), /never goes back/);
+  }
   assert.throws(() => registry.resetMetrics(), /never go back/);
-  assert.throws(() => registry.setDefaultLabels(), /labelNames/);
   assert.throws(() => registry.clear(), /stay/);
   assert.throws(() => registry.removeSingleMetric('acts_total'), /acts_total/);
 });

@@ -64,11 +64,17 @@ export class ClusterStores {
    */
   read(thorough: boolean): void {
     this.#scan();
+    const gone: [path: string, file: WorkerFile][] = [];
     for (const [path, file] of this.#files) {
       const { thread, startTime } = file.name;
-      if (thorough ? !isRunning(thread, startTime) : !pidExists(thread)) this.#fold(path, file);
-      else this.#read(path, file);
+      // Asked before the last reading, so that it has everything.
+      const isDead = thorough ? !isRunning(thread, startTime) : !pidExists(thread);
+      file.read();
+      if (isDead || file.isClosed) gone.push([path, file]);
     }
+    // After all readings: of two that died since the last look, the order of the deaths is not known.
+    for (const [path, file] of gone) this.#letGo(path, file);
+    for (const { mapping } of this.#files.values()) mapping.settleRemovals();
   }
 
   /** Everything that has been read, also what died since, with this process' own stores. */
@@ -85,7 +91,7 @@ export class ClusterStores {
     for (const { mapping, store } of stores) mapping.mergeGauges(values, rests, store.values, true);
     this.#index.slots.windows.advance(nowMs, values);
     const { before } = this.#index.slots.windows;
-    return { families: this.#index.families(), values, before, has: () => true };
+    return { families: this.#index.families(), values, before, has: ({ isRemoved }) => !isRemoved };
   }
 
   /** Merges a store of this process' own once more, whose gauges no other process has: they have changed since `merge`. */
@@ -112,7 +118,7 @@ export class ClusterStores {
       mapping.mergeGauges(values, rests, own, true);
       mapping.addTotals(before, mapping.slots.windows.before);
     }
-    const has = (series: Parameters<View['has']>[0]) => files.some(({ mapping }) => mapping.series.has(series));
+    const has = (series: Parameters<View['has']>[0]) => files.some(({ mapping }) => mapping.holds(series));
     const families = this.#index.families((family) => files.some(({ mapping }) => mapping.has(family)));
     return { families, values, before, has };
   }
@@ -203,7 +209,7 @@ export class ClusterStores {
       this.#files.set(path, file);
       this.#unopened.delete(path);
       // A first reading, so that whatever happens to the file next, its values are known.
-      this.#read(path, file, asBase);
+      file.read(asBase);
     } catch (error) {
       this.#problems.report({ kind: 'unreadable', file: path, message: (error as Error).message });
       if (!hasNoRoom(error) && !isRunning(name.thread, name.startTime)) this.#remove(path);
@@ -213,11 +219,6 @@ export class ClusterStores {
   #reportFor(path: string): Report {
     return (kind, message, metric) =>
       this.#problems.report({ kind, file: path, message, ...(metric !== undefined && { metric }) });
-  }
-
-  #read(path: string, file: WorkerFile, asBase = false): void {
-    file.read(asBase);
-    if (file.isClosed) this.#letGo(path, file);
   }
 
   /** The last reading adds the last growth; then nothing is left to do. */
@@ -256,6 +257,7 @@ export class ClusterStores {
     const last = new Float64Array(now.length);
     last.set(own.last);
     own.mapping.addGrowth(now, last, 0, false);
+    own.mapping.readRemovals(now);
     own.last = now;
     return own;
   }

@@ -11,6 +11,21 @@ export interface Series {
   readonly slot: number;
   /** Of a summary: the first slots of its bins, by chunk. */
   readonly chunks: Map<number, number>;
+  /** How many living processes have it, and have not removed it. */
+  holders: number;
+  /** How many living processes have it, and have removed it. */
+  removers: number;
+  /** Whether the page leaves it out, see `settleRemoval`. */
+  isRemoved: boolean;
+}
+
+/**
+ * A series is removed when all living processes that have it have removed it, and is back when one has it again. While no
+ * living process has it, it stays as it was: the death of a worker that removed it brings nothing back.
+ */
+export function settleRemoval(series: Series): void {
+  if (series.holders > 0) series.isRemoved = false;
+  else if (series.removers > 0) series.isRemoved = true;
 }
 
 /** One metric of the whole cluster, in one shape. */
@@ -131,7 +146,8 @@ export class SeriesIndex {
     const labelText = printLabels(family.description.labelNames, inOrder);
     let series = family.series.get(labelText);
     if (series === undefined) {
-      series = { labelText, slot: this.#take(family), chunks: new Map() };
+      const slot = this.#take(family);
+      series = { labelText, slot, chunks: new Map(), holders: 0, removers: 0, isRemoved: false };
       family.series.set(labelText, series);
     }
     return series;

@@ -1,9 +1,9 @@
-import type { Aggregator, Description, DirectoryRecord, SeriesRecord } from '../store/description.ts';
+import type { Aggregator, Description, DirectoryRecord, RemovalRecord, SeriesRecord } from '../store/description.ts';
 import { slotsOf } from '../store/layout.ts';
 import type { Report } from '../store/problems.ts';
 import { SLOT, SlotTable } from '../store/slot-table.ts';
 import { addGrowth, addTo } from '../store/sums.ts';
-import type { Family, Series, SeriesIndex } from './series-index.ts';
+import { type Family, type Series, type SeriesIndex, settleRemoval } from './series-index.ts';
 
 /** Values that are added up one by one: a process' slots from `from` on to merged slots from `to` on. */
 interface Run {
@@ -18,6 +18,14 @@ interface Metric {
   readonly family: Family;
 }
 
+/** Where it stands whether the process has removed a series. */
+interface Removal {
+  readonly from: number;
+  readonly series: Series;
+  /** As of the last reading. */
+  isRemoved: boolean;
+}
+
 interface GaugeValue {
   readonly from: number;
   readonly to: number;
@@ -28,13 +36,14 @@ interface GaugeValue {
 export class SlotMapping {
   /** What each value of the process is. */
   readonly slots = new SlotTable();
-  /** The series that the process has. */
-  readonly series = new Set<Series>();
   readonly #index: SeriesIndex;
   readonly #isOwn: boolean;
   readonly #report: Report;
   readonly #metrics: Metric[] = [];
   readonly #families = new Set<Family>();
+  /** How often the process has each series and has not removed it: twice, where two registries share a store. */
+  readonly #held = new Map<Series, number>();
+  readonly #removals: Removal[] = [];
   readonly #runs: Run[] = [];
   readonly #gauges: GaugeValue[] = [];
 
@@ -61,8 +70,9 @@ export class SlotMapping {
       return;
     }
     const { description } = metric;
-    const end = record.slot + slotsOf(description, record.chunk);
+    const end = record.slot + (record.kind === 'removal' ? 1 : slotsOf(description, record.chunk));
     if (record.slot < 0 || end > slotsInUse) this.#report('torn', `${description.name} points beyond the values`);
+    else if (record.kind === 'removal') this.#addRemoval(metric, record);
     else this.#addSeries(metric, record);
   }
 
@@ -71,9 +81,51 @@ export class SlotMapping {
     return this.#families.has(family);
   }
 
+  /** Whether the process has the series, and has not removed it. */
+  holds(series: Series): boolean {
+    return (this.#held.get(series) ?? 0) > 0;
+  }
+
+  /** Takes note of the series that the process has removed, and of those that it has counted again. */
+  readRemovals(values: Float64Array): void {
+    for (const removal of this.#removals) {
+      // Any other number is damage, and the next rewriting mends it.
+      const isRemoved = values[removal.from] === 1;
+      if (isRemoved === removal.isRemoved) continue;
+      removal.isRemoved = isRemoved;
+      this.#hold(removal.series, isRemoved ? -1 : 1);
+    }
+    this.settleRemovals();
+  }
+
+  /** Decides anew on the series that the process has ever removed: others may have come or gone. */
+  settleRemovals(): void {
+    for (const { series } of this.#removals) settleRemoval(series);
+  }
+
   /** The process has ended. */
   release(): void {
     for (const { family } of this.#metrics) family.workers--;
+    for (const [series, times] of this.#held) {
+      if (times > 0) series.holders--;
+      else series.removers--;
+    }
+  }
+
+  /** Takes note that the process has a series once more, or once less as it has removed it. */
+  #hold(series: Series, change: 1 | -1): void {
+    const before = this.#held.get(series);
+    const now = (before ?? 0) + change;
+    this.#held.set(series, now);
+    if (before !== undefined && before > 0 === now > 0) return;
+    series.holders += change;
+    if (before !== undefined) series.removers -= change;
+    settleRemoval(series);
+  }
+
+  #addRemoval({ description, family }: Metric, { labels, slot }: RemovalRecord): void {
+    const series = this.#index.series(family, description.labelNames, labels);
+    this.#removals.push({ from: slot, series, isRemoved: false });
   }
 
   #addMetric(description: Description): void {
@@ -86,7 +138,7 @@ export class SlotMapping {
   #addSeries(metric: Metric, { labels, slot: from, chunk }: SeriesRecord): void {
     const { description, family } = metric;
     const series = this.#index.series(family, description.labelNames, labels);
-    this.series.add(series);
+    if (chunk === undefined) this.#hold(series, 1);
     if (description.type === 'gauge') {
       this.#gauges.push({ from, to: series.slot, family });
       return;

@@ -105,6 +105,7 @@ export class WorkerFile {
     for (const { slots } of [this.#index, this.mapping]) slots.windows.growthFrom(this.#sinceMs);
     this.#sinceMs = readAtMs;
     [this.#good, this.#next] = [this.#next, this.#good];
+    this.mapping.readRemovals(this.values);
     if (cut) this.#report('torn', 'the values are cut short');
     this.#reportFailures();
   }

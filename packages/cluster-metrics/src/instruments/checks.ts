@@ -11,6 +11,8 @@ import type { Store } from '../store/store.ts';
 export interface StoreRegistry {
   /** Holds the values of the metrics. */
   readonly store: Store;
+  /** Labels that each series has, unless its metric has a label of that name itself. */
+  readonly defaultLabels: ReadonlyMap<string, string>;
   /** Whether a timer of its own keeps it up to date. */
   readonly isSampled: boolean;
   registerMetric(metric: object): void;

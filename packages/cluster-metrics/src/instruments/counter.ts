@@ -8,7 +8,7 @@ export interface CounterConfiguration<T extends string> extends MetricConfigurat
   collect?: CollectFunction<Counter<T>>;
 }
 
-/** A total that only grows, over all workers that ever lived. prom-client's Counter, without `reset` and `remove`. */
+/** A total that only grows, over all workers that ever lived. prom-client's Counter without `reset`. */
 export class Counter<T extends string = string> extends Instrument<T, number> {
   constructor(options: CounterConfiguration<T>) {
     super(options, { type: 'counter', aggregator: 'sum' });
@@ -52,6 +52,10 @@ export class Counter<T extends string = string> extends Instrument<T, number> {
 
   protected createSeries(labels: LabelTuple): number {
     return this.store.addSeries(this.metric, labels);
+  }
+
+  protected slotOf(slot: number): number {
+    return slot;
   }
 
   protected valuesOf(slot: number, labels: Record<string, string>): JsonValue[] {

@@ -75,7 +75,7 @@ export class Gauge<T extends string = string> extends Instrument<T, number> {
 
   /** Removes every series; a gauge without labels goes to 0. */
   override reset(): void {
-    for (const { series } of this.series.all) this.#unset(series);
+    for (const slot of this.series.all.keys()) this.#unset(slot);
     if (this.labelNames.length === 0) this.#set(NO_LABELS, 0);
   }
 
@@ -110,6 +110,10 @@ export class Gauge<T extends string = string> extends Instrument<T, number> {
 
   protected createSeries(labels: LabelTuple): number {
     return this.store.addSeries(this.metric, labels);
+  }
+
+  protected slotOf(slot: number): number {
+    return slot;
   }
 
   protected valuesOf(slot: number, labels: Record<string, string>): JsonValue[] {

@@ -13,7 +13,7 @@ export interface HistogramConfiguration<T extends string> extends MetricConfigur
 
 const DEFAULT_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-/** Counts observations in buckets, over all workers that ever lived. prom-client's Histogram, without `reset`, `remove`. */
+/** Counts observations in buckets, over all workers that ever lived. prom-client's Histogram without `reset`. */
 export class Histogram<T extends string = string> extends Instrument<T, number> {
   readonly buckets: readonly number[];
 
@@ -84,6 +84,10 @@ export class Histogram<T extends string = string> extends Instrument<T, number> 
 
   protected createSeries(labels: LabelTuple): number {
     return this.store.addSeries(this.metric, labels);
+  }
+
+  protected slotOf(slot: number): number {
+    return slot;
   }
 
   protected valuesOf(slot: number, labels: Record<string, string>): JsonValue[] {

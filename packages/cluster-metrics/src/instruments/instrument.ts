@@ -11,7 +11,7 @@ export interface MetricConfiguration<T extends string> {
   help: string;
   labelNames?: readonly T[];
   /** Must name a WorkerRegistry first: the values live in its store. Optional in the types alone, as in prom-client's. */
-  registers?: readonly Pick<StoreRegistry, 'store' | 'registerMetric'>[];
+  registers?: readonly Pick<StoreRegistry, 'store' | 'defaultLabels' | 'registerMetric'>[];
   /** How the values of several processes become one. Only a gauge may choose; every other type is summed. */
   aggregator?: Aggregator;
   /** Called before the values are read, or twice a second where the registry is sampled regularly. */
@@ -54,6 +54,8 @@ export abstract class Instrument<T extends string, S> {
   readonly labelNames: readonly string[];
   readonly #collect: CollectFunction<never> | undefined;
   readonly #lazy: boolean;
+  /** The labels of a series as the store keeps them. */
+  readonly #withDefaults: (labels: LabelTuple) => LabelTuple;
   /** Where its values live. */
   readonly store: Store;
   protected readonly metric: number;
@@ -97,13 +99,16 @@ export abstract class Instrument<T extends string, S> {
     // Before it is registered: by its store a registry tells it from a metric of prom-client.
     this.store = registry.store;
     for (const each of registers) each.registerMetric(this);
-    this.metric = this.store.addMetric({
-      name: this.name,
-      help: this.help,
-      labelNames: this.labelNames,
-      ...shape,
-    });
-    this.series = new SeriesMap(this.labelNames, (labels) => this.createSeries(labels));
+    // A label of the metric's own comes before a default label of its name.
+    const defaults = registry.defaultLabels;
+    const storedNames = [...new Set([...this.labelNames, ...defaults.keys()])];
+    this.#withDefaults = (labels) => storedNames.map((name, i) => labels[i] ?? defaults.get(name) ?? null);
+    this.metric = this.store.addMetric({ name: this.name, help: this.help, labelNames: storedNames, ...shape });
+    this.series = new SeriesMap(
+      this.labelNames,
+      (labels) => this.createSeries(this.#withDefaults(labels)),
+      (series) => this.store.restoreSeries(this.slotOf(series)),
+    );
   }
 
   /** A metric without labels is there from the beginning; the last step of every constructor. */
@@ -121,17 +126,24 @@ export abstract class Instrument<T extends string, S> {
     throw new Error(`${this.name} never goes back, so it has no reset(): make a new WorkerRegistry() for each test`);
   }
 
-  /** Leaves a series out of the page. @throws {Error} always, but for a gauge's */
+  /**
+   * Hides a series in this process. The page leaves it out when all living workers that have it have removed it. What it
+   * has counted is kept: counted again by any worker, it is shown with its old total and the new.
+   */
   remove(labels: LabelValues<T>): void;
   remove(...values: (string | number)[]): void;
-  remove(): void {
-    throw new Error(`${this.name} never goes back, so it has no remove()`);
+  remove(...args: (LabelValues<T> | string | number)[]): void {
+    const removed = this.series.remove(this.labelsFrom(args));
+    if (removed === undefined) return;
+    const [series, labels] = removed;
+    const tuple = this.labelNames.map((name) => labels[name] ?? null);
+    this.store.removeSeries(this.metric, this.#withDefaults(tuple), this.slotOf(series));
   }
 
   /** The metric as it stands in this process, in prom-client's form. */
   async get(): Promise<MetricObjectWithValues<MetricValueWithName<T>>> {
     await this.collect();
-    const values = this.series.all.flatMap(({ labels, series }) => this.valuesOf(series, labels));
+    const values = Array.from(this.series.all, ([series, labels]) => this.valuesOf(series, labels)).flat();
     const { name, help, type, aggregator } = this;
     const metric: JsonMetric = { name, help, type, aggregator, values };
     return metric as JsonMetric & MetricObjectWithValues<MetricValueWithName<T>>;
@@ -161,7 +173,10 @@ export abstract class Instrument<T extends string, S> {
     else this.store.touch(slot);
   }
 
+  /** @param labels with the registry's default labels */
   protected abstract createSeries(labels: LabelTuple): S;
+  /** The first slot of a series. */
+  protected abstract slotOf(series: S): number;
   protected abstract valuesOf(series: S, labels: Record<string, string>): JsonValue[];
 }
 

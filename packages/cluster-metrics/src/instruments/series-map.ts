@@ -5,6 +5,8 @@ import type { LabelValues } from './types.ts';
 interface Level<S> {
   readonly next: Map<string | undefined, Level<S>>;
   series: S | undefined;
+  /** The series that was here and was removed. */
+  removed: S | undefined;
 }
 
 /**
@@ -14,19 +16,26 @@ interface Level<S> {
 export class SeriesMap<S> {
   readonly labelNames: readonly string[];
   readonly #create: (labels: LabelTuple) => S;
+  readonly #restore: (series: S) => void;
   /** Whether a label has the name of something that every object has, such as `constructor`. */
   readonly #isInherited: boolean;
   readonly #root: Level<S> = newLevel();
-  readonly #all: { labels: Record<string, string>; series: S }[] = [];
+  readonly #all = new Map<S, Record<string, string>>();
 
-  constructor(labelNames: readonly string[], create: (labels: LabelTuple) => S) {
+  /** @param restore called when a series that was removed is asked for again */
+  constructor(
+    labelNames: readonly string[],
+    create: (labels: LabelTuple) => S,
+    restore: (series: S) => void = () => {},
+  ) {
     this.labelNames = labelNames;
     this.#create = create;
+    this.#restore = restore;
     this.#isInherited = labelNames.some((name) => name in Object.prototype);
   }
 
   /** Every series with its labels, in the order in which they came. */
-  get all(): readonly { labels: Record<string, string>; series: S }[] {
+  get all(): ReadonlyMap<S, Record<string, string>> {
     return this.#all;
   }
 
@@ -44,18 +53,41 @@ export class SeriesMap<S> {
       }
       level = next;
     }
-    level.series ??= this.#add(labels);
+    level.series ??= this.#add(level, labels);
     return level.series;
   }
 
-  #add(given: LabelValues<string>): S {
+  /**
+   * Removes the series with these labels. It is kept aside, so that `at` finds it again, and looks for it only where it
+   * would make a new one.
+   *
+   * @returns the series with its labels; `undefined` when there is none
+   */
+  remove(given: LabelValues<string>): [series: S, labels: Record<string, string>] | undefined {
+    const labels = ownLabels(given);
+    let level: Level<S> | undefined = this.#root;
+    for (const name of this.labelNames) {
+      level = level?.next.get(labels[name] === undefined ? undefined : String(labels[name]));
+    }
+    const series = level?.series;
+    const known = series !== undefined && this.#all.get(series);
+    if (!level || !known) return undefined;
+    level.series = undefined;
+    level.removed = series;
+    this.#all.delete(series);
+    return [series, known];
+  }
+
+  #add(level: Level<S>, given: LabelValues<string>): S {
     const tuple = this.labelNames.map((name) => (given[name] === undefined ? null : String(given[name])));
-    const series = this.#create(tuple);
+    const series = level.removed ?? this.#create(tuple);
+    if (level.removed !== undefined) this.#restore(level.removed);
+    level.removed = undefined;
     // Unlike an assignment, it also takes a label of the name `__proto__`.
     const labels = Object.fromEntries(
       this.labelNames.flatMap((name, i) => (tuple[i] == null ? [] : [[name, tuple[i]]])),
     );
-    this.#all.push({ labels, series });
+    this.#all.set(series, labels);
     return series;
   }
 }
@@ -66,7 +98,7 @@ function ownLabels(labels: LabelValues<string>): LabelValues<string> {
 }
 
 function newLevel<S>(): Level<S> {
-  return { next: new Map(), series: undefined };
+  return { next: new Map(), series: undefined, removed: undefined };
 }
 
 /** @throws {Error} with prom-client's words, when a label does not belong to the metric */

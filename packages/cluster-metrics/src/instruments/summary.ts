@@ -31,8 +31,7 @@ interface SummarySlots {
 }
 
 /**
- * Quantiles of all workers' observations together, within 1 % of the exact value. prom-client's Summary, without
- * `reset`, `remove`, `ageBuckets`, `pruneAgedBuckets` and `compressCount`.
+ * Quantiles of all workers' observations together, within 1 % of the exact value. prom-client's Summary without `reset`.
  *
  * The primary slides the window over all workers; `get()` and the registry's `metrics()` tell the quantiles of this
  * process alone, over a window of its own.
@@ -119,6 +118,10 @@ export class Summary<T extends string = string> extends Instrument<T, SummarySlo
 
   protected createSeries(labels: LabelTuple): SummarySlots {
     return { labels, slot: this.store.addSeries(this.metric, labels), chunks: new Map() };
+  }
+
+  protected slotOf({ slot }: SummarySlots): number {
+    return slot;
   }
 
   protected valuesOf(series: SummarySlots, labels: Record<string, string>): JsonValue[] {

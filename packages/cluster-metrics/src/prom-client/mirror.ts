@@ -53,7 +53,7 @@ export class Mirror {
     const now = readSeries(json, description, slots.labelNames);
     this.#copied.set(metric, now);
     if (description.type === 'gauge') this.#unsetGauges(slots);
-    for (const { labels, series: values } of now.all) {
+    for (const [values, labels] of now.all) {
       const slot = slots.at({ ...defaultLabels, ...labels });
       if (description.type === 'gauge') this.#setGauge(slot, values);
       else this.#addGrowth(slot, last.at(labels), values, description.type);
@@ -84,7 +84,7 @@ export class Mirror {
 
   /** A series that prom-client does not list any more was removed. */
   #unsetGauges(slots: SeriesMap<number>): void {
-    for (const { series: first } of slots.all) this.#write(first, 0);
+    for (const first of slots.all.keys()) this.#write(first, 0);
   }
 
   #write(slot: number, value: number): void {

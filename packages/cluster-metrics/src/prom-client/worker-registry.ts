@@ -1,5 +1,12 @@
 import { inspect } from 'node:util';
-import { checkForeign, isInstrument, isStore, type StoredMetric, type StoreRegistry } from '../instruments/checks.ts';
+import {
+  checkForeign,
+  checkLabelNames,
+  isInstrument,
+  isStore,
+  type StoredMetric,
+  type StoreRegistry,
+} from '../instruments/checks.ts';
 import type { MetricObject } from '../instruments/types.ts';
 import { Store } from '../store/store.ts';
 import {
@@ -34,6 +41,7 @@ export class WorkerRegistry<C extends RegistryContentType = PrometheusContentTyp
   readonly #mirror: Mirror;
   /** In the place of prom-client's object, to which a metric may not be called `constructor`. */
   readonly #metrics = new Map<string, SampledMetric>();
+  #defaultLabels: ReadonlyMap<string, string> = new Map();
   #samplers = 0;
 
   /**
@@ -136,14 +144,34 @@ export class WorkerRegistry<C extends RegistryContentType = PrometheusContentTyp
     throw new Error('The metrics of a store never go back; a gauge has its own reset()');
   }
 
-  /** @throws {Error} always: a label of every series has to be among its metric's label names */
-  override setDefaultLabels(): void {
-    throw new Error('A store has no default labels: name the label in labelNames');
+  /**
+   * Gives each series these labels, unless its metric has a label of that name itself.
+   *
+   * @throws {Error} when a metric is registered already, or for what Prometheus would reject
+   */
+  override setDefaultLabels(labels: object): void {
+    if (this.#metrics.size > 0) {
+      throw new Error(
+        'Set default labels before the first metric is registered: the store keeps the labels of a series',
+      );
+    }
+    const names = Object.keys(labels);
+    checkLabelNames(names);
+    const reserved = names.find((name) => name === 'le' || name === 'quantile');
+    if (reserved !== undefined) throw new Error(`${reserved} is a reserved label keyword`);
+    const given = Object.entries(labels).filter(([, value]) => value != null);
+    this.#defaultLabels = new Map(given.map(([name, value]) => [name, String(value)]));
+    // For `metrics()` and `getMetricsAsJSON()`, which are the library's.
+    super.setDefaultLabels(Object.fromEntries(this.#defaultLabels));
+  }
+
+  get defaultLabels(): ReadonlyMap<string, string> {
+    return this.#defaultLabels;
   }
 
   /** @param name that it was registered by */
   async #sampleOne(name: string, metric: SampledMetric): Promise<void> {
     if (isInstrument(metric)) await metric.collect();
-    else await this.#mirror.copy(metric, name);
+    else await this.#mirror.copy(metric, name, Object.fromEntries(this.#defaultLabels));
   }
 }

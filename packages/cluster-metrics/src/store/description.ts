@@ -39,7 +39,19 @@ export interface SeriesRecord {
   readonly chunk?: number;
 }
 
-export type DirectoryRecord = MetricRecord | SeriesRecord;
+/**
+ * The entry of a series that its process has removed at least once: the value at `slot` is 1 while it is removed. Written
+ * at the first removal, so that a store without removals has none.
+ */
+export interface RemovalRecord {
+  readonly kind: 'removal';
+  /** Number of the metric. */
+  readonly metric: number;
+  readonly labels: LabelTuple;
+  readonly slot: number;
+}
+
+export type DirectoryRecord = MetricRecord | SeriesRecord | RemovalRecord;
 
 /**
  * What keeps the values of two metrics of one name from being added. All else that may differ only tells how they are

@@ -110,7 +110,8 @@ function parseRecord(text: Buffer): DirectoryRecord | null {
 /** The checksum vouches for the rest of a record's shape: only a writer of this version gets here. */
 function isRecord(value: unknown): value is DirectoryRecord {
   if (typeof value !== 'object' || value === null || !('kind' in value)) return false;
-  return value.kind === 'metric' ? 'description' in value : value.kind === 'series' && isSeries(value);
+  if (value.kind === 'metric') return 'description' in value;
+  return (value.kind === 'series' || value.kind === 'removal') && isSeries(value);
 }
 
 function isSeries(value: { [key in keyof SeriesRecord]?: unknown }): boolean {

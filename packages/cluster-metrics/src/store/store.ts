@@ -1,5 +1,5 @@
 import { inspect } from 'node:util';
-import type { Description, DirectoryRecord, LabelTuple } from './description.ts';
+import type { Description, DirectoryRecord, LabelTuple, RemovalRecord, SeriesRecord } from './description.ts';
 import { DEFAULT_CAPACITY, encodeRecord, slotsOf } from './layout.ts';
 import { SlotTable } from './slot-table.ts';
 import { type Span, StoreFile } from './store-file.ts';
@@ -97,6 +97,8 @@ export class Store {
   /** What the values of the summaries are: for their windows. */
   readonly #summarySlots = new SlotTable();
   readonly #metrics: { readonly description: Description }[] = [];
+  /** Where it stands whether a series is removed, by the series' first slot. */
+  readonly #removals = new Map<number, number>();
   readonly #file: StoreFile | null;
   #tick: NodeJS.Timeout | undefined;
   #lazyFlush: NodeJS.Timeout | undefined;
@@ -172,7 +174,8 @@ export class Store {
     const length = slotsOf(description, undefined);
     const hasRoom = this.#hasRoom(length);
     if (!hasRoom) this.#tellFull(description, length, 'has a series in memory only');
-    const first = hasRoom ? this.#take(number, labels, length) : this.#takeMemory(length);
+    const record = { kind: 'series', metric: number, labels } as const;
+    const first = hasRoom ? this.#take(length, record) : this.#takeMemory(length);
     if (description.type === 'summary') this.#summarySlots.add(metric, first, undefined);
     return first;
   }
@@ -194,10 +197,40 @@ export class Store {
       this.#tellFull(description, length, 'leaves out observations, in sum and count alike');
       return null;
     }
-    const first = isInMemory ? this.#takeMemory(length) : this.#take(number, labels, length, chunk);
+    const record = { kind: 'series', metric: number, labels, chunk } as const;
+    const first = isInMemory ? this.#takeMemory(length) : this.#take(length, record);
     this.#summarySlots.add(metric, first, chunk);
     this.flush();
     return first;
+  }
+
+  /**
+   * Marks a series as removed in this process. Its values stay.
+   *
+   * @param series the first of the series' values
+   */
+  removeSeries(number: number, labels: LabelTuple, series: number): void {
+    const slot = this.#removals.get(series) ?? this.#addRemoval(number, labels, series);
+    this.#removals.set(series, slot);
+    this.#setRemoved(slot, 1);
+  }
+
+  /** Undoes `removeSeries`. */
+  restoreSeries(series: number): void {
+    const slot = this.#removals.get(series);
+    if (slot !== undefined) this.#setRemoved(slot, 0);
+  }
+
+  #addRemoval(number: number, labels: LabelTuple, series: number): number {
+    if (series >= this.#capacity) return this.#takeMemory(1);
+    if (this.#hasRoom(1)) return this.#take(1, { kind: 'removal', metric: number, labels });
+    this.#tellFull(this.#metric(number).description, 1, 'goes on to show a series that was removed');
+    return this.#takeMemory(1);
+  }
+
+  #setRemoved(slot: number, removed: 0 | 1): void {
+    this.#values[slot] = removed;
+    this.touch(slot);
   }
 
   /**
@@ -220,11 +253,11 @@ export class Store {
     return this.#slots + length <= this.#capacity;
   }
 
-  #take(metric: number, labels: LabelTuple, length: number, chunk?: number): number {
+  #take(length: number, record: Omit<SeriesRecord, 'slot'> | Omit<RemovalRecord, 'slot'>): number {
     const slot = this.#slots;
     this.#slots += length;
     this.#growTo(this.#slots);
-    this.#addRecord({ kind: 'series', metric, labels, slot, ...(chunk !== undefined && { chunk }) });
+    this.#addRecord({ ...record, slot });
     // Written even though they are 0: the room is taken now, so that a full disk can't refuse a later change.
     for (let at = slot; at < this.#slots; at += BLOCK) this.touch(at);
     this.touch(this.#slots - 1);
