@@ -132,7 +132,7 @@ test('sum, count and buckets of any metrics agree in a store of any capacity', a
         for (const [head, count] of values) {
           const [, name, labels] = /^(took_seconds|size_bytes)_count(.*)$/.exec(head) ?? [];
           if (name === undefined) continue;
-          // Its hexadecimal digits tell how many observations of each size it has: at most 60 of one, mostly few.
+          // Its hexadecimal digits give the number of observations of each size: at most 60 of one, mostly few.
           const sum = BigInt(values.get(`${name}_sum${labels}`) as number);
           const least = [...sum.toString(16)].reduce((digits, digit) => digits + Number.parseInt(digit, 16), 0);
           assert.equal((count - least) % 15, 0, `${head} ${count}, sum ${sum}`);

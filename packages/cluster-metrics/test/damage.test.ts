@@ -24,7 +24,7 @@ import { parseExposition } from '../src/testing/index.ts';
 import { startFarm } from './support/farm.ts';
 import { openCluster } from './support/stores.ts';
 
-/** Two stores, one of which gets hurt; a scrape must go on serving both. */
+/** Two stores, of which one gets damaged. A scrape must still serve both. */
 function twoStores(t: TestContext) {
   const cluster = openCluster(t, 2);
   const [hurt, whole] = cluster.workers;
@@ -183,7 +183,7 @@ test('values stay in memory when the disk is full, and those with room are still
     registry.close();
     directory.remove();
   });
-  // 8 blocks of 512 or 1,024 bytes, as the shell counts: room for the first series, not for all of the directory.
+  // 8 blocks of 512 or 1,024 bytes, depending on the shell: room for the first series, but not for the whole directory.
   const script = fileURLToPath(new URL('support/full-disk.mjs', import.meta.url));
   const child = spawn('sh', ['-c', 'ulimit -f 8; exec "$0" "$@"', process.execPath, script, directory.path, '400'], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
@@ -295,7 +295,7 @@ test('the files of a child process that is no cluster worker are folded too', as
 
 test('a reader beside a writer that never pauses sees whole numbers that never decrease', async (t) => {
   const cluster = openCluster(t, 0);
-  // Every bit of the number changes from one to the next, so that half a number would not be a multiple.
+  // Every bit of the number changes with each step, so that half a number would not be a multiple.
   const step = 123_456_789.5;
   const script = fileURLToPath(new URL('support/busy-writer.mjs', import.meta.url));
   const writer = fork(script, [cluster.directory, '2000', String(step)]);

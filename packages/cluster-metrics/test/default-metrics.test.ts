@@ -165,7 +165,7 @@ test('gauges that collect are at most a second old, a removed one disappears, an
   await until('the second', async () => !(await scrape()).has('rooms{room="b"}'));
   await until('the failure', () => problems.length === 1);
   await until('sampling goes on', async () => (await scrape()).of('rooms{room="a"}') >= 4);
-  // Not all of them: on a busy machine a timer may come late.
+  // Not all of them: a timer may fire late on a busy machine.
   assert.ok(Math.min(...agesMs) < 900, `sampled after ${agesMs} ms`);
 });
 

@@ -121,7 +121,7 @@ test('scrapes that arrive together share one gathering, and later scrapes do not
   const counter = workers[0]?.counter;
   counter?.inc({ kind: 'a' });
   const together = [registry.clusterMetrics(), registry.clusterMetrics()];
-  // Counted before the gathering begins, so it may be in; what is counted later must be in the next one.
+  // This is counted before the gathering begins, so it may be in this page. Later counts must be in the next one.
   counter?.inc({ kind: 'a' });
   const [first, second] = await Promise.all(together);
   assert.equal(first, second);

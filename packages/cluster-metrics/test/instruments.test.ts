@@ -6,14 +6,14 @@ import { Counter, Gauge, Histogram, Summary, WorkerRegistry } from '../src/index
 const ours = { Counter, Gauge, Histogram, Summary };
 type Shared = typeof ours;
 
-/** prom-client's classes take what ours take, though their types name their own registries. */
+/** prom-client's classes take the same options as ours, although their types name their own registries. */
 const stock = prom as unknown as Shared;
 
 function newRegistry(library: Shared): WorkerRegistry {
   return library === ours ? new WorkerRegistry() : (new prom.Registry() as WorkerRegistry);
 }
 
-/** What a user does, with the metrics that it leaves. */
+/** Uses of an instrument, with the metrics that they leave. */
 const uses: Record<string, (library: Shared, registers: WorkerRegistry[]) => void> = {
   'counter without labels': ({ Counter }, registers) => {
     const counter = new Counter({ name: 'a_total', help: 'help', registers });
@@ -71,7 +71,7 @@ const uses: Record<string, (library: Shared, registers: WorkerRegistry[]) => voi
   },
 };
 
-/** As text, with the fields and labels in one order. */
+/** Metrics as text, with fields and labels in a fixed order. */
 function comparable(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(comparable);
   if (value === null || typeof value !== 'object') return String(value);
@@ -89,7 +89,7 @@ for (const [name, use] of Object.entries(uses)) {
   });
 }
 
-/** The wrong types are the point: JavaScript users have no compiler. */
+/** The wrong types are intended: JavaScript users have no compiler. */
 type Loose = Record<keyof Shared, new (options: object) => Record<string, (...args: unknown[]) => unknown>>;
 
 const misuses: Record<string, (library: Loose, registers: WorkerRegistry[]) => void> = {
@@ -130,7 +130,7 @@ const misuses: Record<string, (library: Loose, registers: WorkerRegistry[]) => v
     new Histogram({ name: 'a', help: 'h', labelNames: ['x'], registers }).observe?.({ x: 1 }),
 };
 
-/** The successor words two messages of prom-client otherwise. */
+/** The successor words two messages of prom-client differently. */
 const SUCCESSORS_WORDS: Record<string, string> = {
   'Error: Invalid metric name: a b': 'Error: Invalid metric name',
   'Error: At least one label name is invalid: 1x': 'Error: Invalid label name',

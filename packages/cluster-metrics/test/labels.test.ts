@@ -15,7 +15,7 @@ import {
 import { parseExposition } from '../src/testing/index.ts';
 import { openCluster } from './support/stores.ts';
 
-/** What every object has, `__proto__` included. */
+/** Names that every object has, `__proto__` included. */
 const INHERITED = Object.getOwnPropertyNames(Object.prototype);
 
 test('a label with a name that every object has is absent when not given, and right when given', async (t) => {
@@ -139,13 +139,13 @@ test("a plain registry's default labels are kept", async (t) => {
   assert.ok(!parseExposition(await cluster.clusterMetrics()).has('c'));
 });
 
-/** The wrong types are the point: JavaScript users have no compiler. */
+/** The wrong types are intended: JavaScript users have no compiler. */
 type Loose = Record<string, (...args: unknown[]) => unknown> & { get(): Promise<{ values: { value: unknown }[] }> };
 type Library = Record<'Counter' | 'Gauge' | 'Histogram' | 'Summary', new (options: object) => Loose>;
 const ours = { Counter, Gauge, Histogram, Summary } as unknown as Library;
 const theirs = prom as unknown as Library;
 
-/** What a metric has after a call, or the call's error. */
+/** The values of a metric after a call, or the call's error. */
 async function outcome(library: Library, kind: keyof Library, labelNames: string[], method: string, args: unknown[]) {
   const registers = [library === ours ? new WorkerRegistry() : new prom.Registry()];
   const options = { name: 'a', help: 'help', labelNames, buckets: [2], percentiles: [], registers };

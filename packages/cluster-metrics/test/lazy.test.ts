@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test';
 import { until } from '../../../test/support/wait.ts';
 import { ClusterRegistry, Counter, createStoreDirectory, Gauge, openStore, WorkerRegistry } from '../src/index.ts';
 
-/** A worker's registry, and what the primary sees of it. */
+/** A worker's registry, and the primary's view of it. */
 function openWorker(t: TestContext) {
   const directory = createStoreDirectory({ name: 'lazy' });
   const store = openStore({ directory: directory.path, worker: 1 });

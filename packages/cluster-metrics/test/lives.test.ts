@@ -20,7 +20,7 @@ test('a store that is closed and opened again in one process keeps its counts an
     summary.observe(1);
     store.flush();
     assert.equal((await scrape()).of('depth'), life, 'of the life that is open, not of all');
-    // Counted in the turn in which it is closed.
+    // Counted in the same turn as the close.
     counter.inc({ kind: 'a' });
     store.close();
     assert.ok(!(await scrape()).has('depth'));
@@ -37,7 +37,7 @@ test('a store that is closed and opened again in one process keeps its counts an
     heads,
   );
   assert.deepEqual(readdirSync(directory), []);
-  // One file kept of each life would be 49 more; what else the process has open comes and goes.
+  // A leak of one file in each life would be 49 more. Other files of the process come and go.
   assert.ok(countOpenFiles() <= openFiles + 5, `${countOpenFiles()} files are open, ${openFiles} before`);
   assert.deepEqual(problems, []);
 });
@@ -66,7 +66,7 @@ test('a store that is closed before its first scrape is counted', async (t) => {
 
 test('a zombie process is dead', async (t) => {
   const { directory, scrape } = openCluster(t, 0);
-  // The shell starts a worker and becomes a program that never waits for it.
+  // The shell starts a worker and turns into a program that never waits for it.
   const script = '"$0" "$@" & echo $!; exec sleep 600';
   const negligent = spawn('sh', ['-c', script, process.execPath, MANY_LIVES, directory, '1', '1'], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -81,7 +81,7 @@ test('a zombie process is dead', async (t) => {
   assert.deepEqual(readdirSync(directory), []);
 });
 
-/** A thread of this process, with a store of its own. */
+/** A thread of this process with a store of its own. */
 async function startThread(t: TestContext, directory: string, worker: string): Promise<Thread> {
   const thread = new Thread(MANY_LIVES, { argv: [directory, '1', worker] });
   t.after(() => thread.terminate());

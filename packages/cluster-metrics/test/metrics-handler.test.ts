@@ -20,7 +20,7 @@ interface Asked {
   headers?: Record<string, string>;
 }
 
-/** A server with the handler, and two workers at the places 1 and 2. */
+/** A server with the handler, and workers at the places 1 and 2. */
 async function startServer(t: TestContext, options: MetricsHandlerOptions = {}) {
   const { registry, workers } = openCluster(t, 2);
   const problems: Error[] = [];
@@ -145,7 +145,7 @@ test('scrapes that arrive together share one gathering and one compression', asy
   assert.match(text, /^cluster_metrics_scrape_duration_seconds_count 1$/m);
 });
 
-/** What the handler sends to a client of gzip that asks in the same turn of the event loop. */
+/** The handler's answer to a client that accepts gzip and asks in the same turn of the event loop. */
 async function answerOf(handler: ReturnType<typeof createMetricsHandler>): Promise<Buffer> {
   const request = { method: 'GET', url: '/metrics', headers: { 'accept-encoding': 'gzip' } };
   let body: Buffer = Buffer.alloc(0);
@@ -245,7 +245,7 @@ test('a client that hangs up is no failure', async (t) => {
   client.on('error', () => {});
   await new Promise((resolve) => client.once('close', resolve));
   exposition.mock.restore();
-  // Answered by the same server, so it has noticed that the other has gone.
+  // The same server answers this, so it has noticed that the other client has gone.
   assert.match((await ask()).body, /^cluster_metrics_handler_errors_total\{cause="gathering"\} 0$/m);
   gathered();
   await Promise.all(handled);

@@ -7,7 +7,7 @@ import { ClusterRegistry, Counter, createStoreDirectory, Histogram, WorkerRegist
 import { parseExposition } from '../src/testing/index.ts';
 import { openCluster } from './support/stores.ts';
 
-/** Two stores; in the first, a counter of prom-client's own and a histogram of ours beside the usual instruments. */
+/** Two stores. The first also has a counter of prom-client and a histogram of ours. */
 function openStores(t: TestContext) {
   const cluster = openCluster(t, 2);
   const [first, second] = cluster.workers;
@@ -103,7 +103,7 @@ test('a counter that overflows is infinite', async (t) => {
   assert.deepEqual(problems, []);
 });
 
-/** A page with one of prom-client's own registries. */
+/** A page with a registry of prom-client. */
 function openPlain(t: TestContext) {
   const directory = createStoreDirectory({ name: 'finite' });
   const plain = new prom.Registry();

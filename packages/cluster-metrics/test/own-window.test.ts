@@ -26,7 +26,7 @@ for (const [kind, open] of [
       parseExposition(`${await registry.getSingleMetricAsString('a')}\n`).of('a{quantile="1"}');
     summary.observe(1000);
     assert.ok(Math.abs((await highest()) - 1000) <= 10);
-    // Nobody reads meanwhile: the store looks at its windows by itself.
+    // No scrape comes meanwhile: the store reads its windows by itself.
     await sleep(2500);
     summary.observe(1);
     await until('the old observation has left', async () => Math.abs((await highest()) - 1) <= 0.01);

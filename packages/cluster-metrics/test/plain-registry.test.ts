@@ -26,7 +26,7 @@ function clusterOf(t: Pick<TestContext, 'after'>, registers: prom.Registry[], di
   return async () => parseExposition(await registry.clusterMetrics());
 }
 
-/** prom-client's types have a registry of each content type, and no way from one to the other. */
+/** prom-client has a registry type for each content type, without a conversion between them. */
 function printAsOpenMetrics(registry: prom.Registry): void {
   (registry as prom.Registry<prom.RegistryContentType>).setContentType(prom.Registry.OPENMETRICS_CONTENT_TYPE);
 }
@@ -140,7 +140,7 @@ test('default labels with a new value receive the further growth alone', async (
   }
 });
 
-/** What may happen to a metric of prom-client's between two scrapes. */
+/** Events of a metric of prom-client between two scrapes. */
 const event = fc.oneof(
   {
     weight: 6,
@@ -154,7 +154,7 @@ test('each count of a counter and a histogram is shown once, whatever happens to
   await fc.assert(
     fc.asyncProperty(fc.array(event, { maxLength: 25 }), async (events) => {
       const plain = openMetricsRegistry();
-      // The series without a label and that of `x` are one.
+      // The series without a label and the series of `x` are the same.
       plain.setDefaultLabels({ kind: 'x' });
       const make = () => {
         const common = { help: 'help', labelNames: ['kind'], registers: [plain] };

@@ -9,9 +9,9 @@ import { temporaryFolder } from '../../../test/support/system.ts';
 import { ClusterRegistry, createStoreDirectory, type StoreProblem } from '../src/index.ts';
 import { parseExposition } from '../src/testing/index.ts';
 
-/** A user without rights, `nobody` on most systems. */
+/** A user without rights: `nobody` on most systems. */
 const NOBODY = 65534;
-/** What a worker loads. The project itself may lie in a folder that only its owner may enter. */
+/** The files that a worker loads. The project itself may be in a folder that only its owner may enter. */
 const PARTS = [
   'packages/cluster-metrics/package.json',
   'packages/cluster-metrics/dist',
@@ -41,7 +41,7 @@ test('workers that run as another user are read', { skip }, async (t) => {
   });
   const cwd = await copyForAnyone(t);
   const exec = join(cwd, 'packages/cluster-metrics/test/support/many-lives.mjs');
-  // Without the loader of this process, which is not there.
+  // Without this process's loader, which is not in that folder.
   cluster.setupPrimary({ exec, execArgv: [], cwd, args: [directory.path, '1', '1'], uid: NOBODY, gid: NOBODY });
   for (let life = 1; life <= 2; life++) {
     const worker = cluster.fork();

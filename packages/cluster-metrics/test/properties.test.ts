@@ -83,7 +83,7 @@ test('a file name is read as it was written', () => {
   );
 });
 
-/** One thing that happens in the life of a cluster; `worker` chooses one of the places. */
+/** One event in the life of a cluster. `worker` chooses one of the places. */
 const event = fc.oneof(
   { weight: 5, arbitrary: fc.record({ act: fc.nat(100), kind: fc.constantFrom('a', 'b"\\\n'), worker: fc.nat() }) },
   { weight: 5, arbitrary: fc.record({ size: fc.double({ min: 0, max: 200, noNaN: true }), worker: fc.nat() }) },
@@ -99,7 +99,7 @@ const eventsInTwoOrders = fc
     fc.tuple(fc.constant(events), fc.shuffledSubarray(events, { minLength: events.length, maxLength: events.length })),
   );
 
-/** A store that looks as if a process of its own had written it: that process can be killed. */
+/** A store that seems to be of a process of its own, which can be killed. */
 async function openLife(directory: string, place: number) {
   const body: ChildProcess = spawn('sleep', ['1000']);
   await once(body, 'spawn');
@@ -118,7 +118,7 @@ async function openLife(directory: string, place: number) {
   };
 }
 
-/** Lets the events happen to so many places, and scrapes at the end. */
+/** Plays the events on a number of places and scrapes at the end. */
 async function live(events: readonly Event[], places: number): Promise<{ last: Exposition; losses: string[] }> {
   const directory = mkdtempSync(join(tmpdir(), 'lives-'));
   const lives = await Promise.all(Array.from({ length: places }, (_, place) => openLife(directory, place)));
@@ -172,7 +172,7 @@ test('any split over workers, in any order and with any deaths, gives the result
       const series = (page: Exposition) => own(page).map(({ series }) => series);
       assert.deepEqual(series(many).sort(), series(one).sort());
       for (const { name, series, value } of own(one)) {
-        // Sums of fractions depend on the order in the last bits; everything else is exact.
+        // Sums of fractions depend on the order in their last bits. All other values are exact.
         const tolerance = name.endsWith('_sum') ? 1e-9 * Math.max(1, Math.abs(value)) * events.length : 0;
         const other = many.of(series);
         assert.ok(

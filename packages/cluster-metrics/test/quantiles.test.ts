@@ -7,7 +7,7 @@ import { openCluster } from './support/stores.ts';
 const QUANTILES = [0.5, 0.9, 0.95, 0.99];
 const TOLERANCE = 0.01;
 
-/** Nearest rank: the smallest value that at least `q` of all do not exceed. */
+/** Nearest rank: the smallest value that is not exceeded by at least the share `q` of all values. */
 function exactQuantile(values: readonly number[], q: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.max(1, Math.ceil(q * sorted.length)) - 1] ?? Number.NaN;
@@ -21,7 +21,7 @@ function assertWithin(actual: number, exact: number, what: string): void {
   );
 }
 
-/** What the worker at `place`, counted from 0, observes. */
+/** The observations of the worker at `place`, counted from 0. */
 type Distribution = (place: number, workers: number) => number[];
 
 const many = (draw: () => number, count = 2_000) => Array.from({ length: count }, draw);

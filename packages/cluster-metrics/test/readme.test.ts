@@ -13,7 +13,7 @@ const readme = readFileSync(join(root, 'packages/cluster-metrics/README.md'), 'u
 
 const [example = '', koaExample = '', testingExample = ''] = readme.match(/(?<=```js\n)[\s\S]*?(?=```)/g) ?? [];
 
-/** The first example, its worker's server replaced by a Koa application with the middleware of the second. */
+/** The first example, with a Koa application and the middleware of the second as the worker's server. */
 const exampleWithKoa = `import Koa from 'koa';
 ${example.replace('  Counter,', '  Histogram,').replace(
   / {2}const requests = [\s\S]*(?=\.listen\(8080\))/,
@@ -27,9 +27,9 @@ ${example.replace('  Counter,', '  Histogram,').replace(
   })`,
 )}`;
 
-/** Runs an example of the README, on other ports. */
+/** Runs an example of the README on other ports. */
 async function start(t: TestContext, code: string): Promise<RunningExample> {
-  // Inside the package, so that it finds it by its name, in the folder of what is built.
+  // In the package's folder of built files, so that the example finds the package by its name.
   const file = join(root, `dist/example-${randomUUID()}.mjs`);
   writeFileSync(file, code.replace('9464', 'process.env.METRICS_PORT').replace('8080', 'process.env.PORT'));
   t.after(() => rmSync(file));

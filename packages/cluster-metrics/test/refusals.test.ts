@@ -10,7 +10,7 @@ import { loadSecondPromClient } from './support/second-prom-client.ts';
 
 const { ClusterRegistry, createStoreDirectory, openStore, WorkerRegistry } = ours;
 
-/** The wrong types are the point: JavaScript users have no compiler. */
+/** The wrong types are intended: JavaScript users have no compiler. */
 type Loose = Record<'Counter' | 'Gauge' | 'Histogram' | 'Summary', new (options?: unknown) => unknown>;
 const loose = ours as unknown as Loose;
 
@@ -26,7 +26,7 @@ function primary(t: TestContext, registers: prom.Registry[] = []) {
 
 const common = { name: 'a', help: 'help' };
 
-/** What Prometheus rejects, or counts wrongly. */
+/** Options that Prometheus rejects or counts wrongly. */
 const shapes: Record<string, [kind: keyof Loose, options: object, error: RegExp]> = {
   'a label twice': ['Counter', { labelNames: ['a', 'a'] }, /must differ.*\[ 'a', 'a' \]/],
   'the name of the metric as a label': ['Gauge', { labelNames: ['__name__'] }, /__name__ is a reserved label/],

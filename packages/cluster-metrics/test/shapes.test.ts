@@ -21,7 +21,7 @@ import { heapInUse } from './support/memory.ts';
 
 const SHAPED_WORKER = fileURLToPath(new URL('support/shaped-worker.mjs', import.meta.url));
 
-/** What a worker's code says of its metrics. */
+/** The metrics that a worker's code defines. */
 type Code = { type: 'Counter' | 'Gauge' | 'Histogram' | 'Summary' | 'Defaults'; [option: string]: unknown }[];
 
 function openCluster(t: TestContext, registers: prom.Registry[] = []) {
@@ -44,7 +44,7 @@ function openCluster(t: TestContext, registers: prom.Registry[] = []) {
   };
 }
 
-/** A cluster whose workers, real processes, are started with the code that they are given. */
+/** A cluster of real processes, each started with the code that the test gives it. */
 function openReloadable(t: TestContext, registers: prom.Registry[] = []) {
   const opened = openCluster(t, registers);
   const alive = new Set<Worker>();
@@ -85,7 +85,7 @@ test('former shapes are shown until no worker has them after a reload, and the n
   const before = await scrape();
   assert.equal(before.of('took_seconds_count'), 30);
 
-  // As a reload does it: one place after the other, each successor before its predecessor goes.
+  // The order of a reload: one place after the other, each successor before its predecessor exits.
   const newFirst = await start(1, latter, 3);
   await stop(first);
   const between = await scrape();
@@ -109,7 +109,7 @@ test('former shapes are shown until no worker has them after a reload, and the n
   assert.equal(after.of('depth'), 7);
   assert.equal(after.of('same_total'), 37, 'what has kept its shape goes on');
 
-  // From here on the laws hold again.
+  // The laws hold again from here on.
   await stop(newFirst);
   await stop(newSecond);
   assert.deepEqual((await scrape()).decreases(after), []);
@@ -224,7 +224,7 @@ test('label values follow their names in any order', async (t) => {
 test("prom-client's default metrics of the primary and ours of the workers are both shown in the workers' shape", async (t) => {
   const own = new prom.Registry();
   prom.collectDefaultMetrics({ register: own });
-  // The successor's default metrics have a summary, which is refused.
+  // The default metrics of prom-client's successor have a summary, which is refused.
   own.removeSingleMetric('nodejs_eventloop_utilization_summary');
   const { scrape, start, problems } = openReloadable(t, [own]);
   await scrape();
@@ -233,7 +233,7 @@ test("prom-client's default metrics of the primary and ours of the workers are b
     const help = /# HELP nodejs_eventloop_lag_p99_seconds .*over the last 30 to 60 seconds/;
     return help.test((await scrape()).text);
   });
-  // In this order: garbage may be collected for the first time in between.
+  // In this order, because the first garbage collection may happen in between.
   const alone = await scrape(1);
   const all = await scrape();
   for (const { series } of alone.samples) assert.ok(all.has(series), series);

@@ -7,7 +7,7 @@ import { openCluster, openWorker } from './support/stores.ts';
 
 const double = fc.double({ noNaN: true, noDefaultInfinity: true, min: -1e200, max: 1e200 });
 
-/** A float64 as a whole number of 2^-1074, the smallest of them. */
+/** A float64 as a whole multiple of 2^-1074, the smallest float64. */
 function exact(value: number): bigint {
   const [bits = 0n] = new BigUint64Array(new Float64Array([Math.abs(value)]).buffer);
   const exponent = bits >> 52n;
@@ -85,7 +85,7 @@ test('the sum of any observations of one process is the float64 nearest to the t
       const sum = (await histogram.get()).values.find(({ metricName }) => metricName === 'a_sum')?.value as number;
       const off = exact(sum) - values.reduce((total, value) => total + exact(value), 0n);
       const magnitude = values.reduce((total, value) => total + exact(Math.abs(value)), 0n);
-      // Half of the sum's last bit, and 2^-100 of all that was added and taken.
+      // Half of the sum's last bit, and 2^-100 of all that was added and subtracted.
       const bound = (exact(Math.abs(sum)) >> 52n) + (magnitude >> 100n) + 1n;
       assert.ok((off < 0n ? -off : off) <= bound, `${sum} of ${values}`);
     }),
@@ -129,7 +129,7 @@ test('the total of fractions by several dying workers never decreases and is off
         store.close();
       }
       const off = exact(shown) - total;
-      // Half of the last bit of each life's total, and of what is shown.
+      // Half of the last bit of each life's total, and of the shown total.
       assert.ok(2n * (off < 0n ? -off : off) <= BigInt(LIVES + 1) * (total >> 52n), `${shown} is off by ${off}`);
     }),
     { numRuns: 10 },

@@ -15,10 +15,10 @@ import { openCluster, openWorker } from './support/stores.ts';
 
 const SECOND = 1000;
 const WINDOW_SECONDS = 6;
-/** A window of 6 s moves on in steps of a second. */
+/** A window of 6 s that moves in steps of a second. */
 const STEP_MS = SECOND;
 
-/** One summary with a single bin; an observation is made right after each look. */
+/** One summary with a single bin. An observation follows each scrape. */
 function watch(maxAgeSeconds: number) {
   const windows = new SlidingWindows(0);
   const summary = {
@@ -28,7 +28,7 @@ function watch(maxAgeSeconds: number) {
   const counts = new Float64Array(1);
   const observedMs: number[] = [];
   return {
-    /** @returns when the observations were made that are in the window */
+    /** @returns the times of the observations in the window */
     lookAt(nowMs: number): number[] {
       windows.advance(nowMs, counts);
       const inWindow = (counts[0] as number) - (windows.before[0] as number);
@@ -52,7 +52,7 @@ test('no scrape shows observations older than the window and one step, however f
         }
       }
     }),
-    // Looks in one step, of which the last finds what the first has seen too old.
+    // Scrapes within one step. The last one finds observations of the first one too old.
     { examples: [[[6978, 13, 9]]] },
   );
 });
@@ -95,7 +95,7 @@ test('a primary that was stopped for longer than the window shows nothing older 
   store.flush();
   await delay(2.5 * SECOND);
   process.kill(primary.pid as number, 'SIGCONT');
-  // The first look that it takes may be this one, or its own.
+  // Its first reading may be this scrape or its own.
   await median();
   summary.observe(0.1);
   store.flush();
@@ -120,12 +120,12 @@ test('growth that could not be read for a while leaves the window in time, and t
     windows.advance(second * SECOND, counts);
     if (second > SINCE + WINDOW_SECONDS) assert.equal(shown(1), 0, `${second} s`);
     else if (second >= LATE_AT) assert.equal(shown(1), 1, `${second} s`);
-    // The step that brought it, and all that it brought, counts as old as that.
+    // The step that brought it counts as that old, with all that it brought.
     assert.ok(shown(0) >= Math.min(second, WINDOW_SECONDS - 1), `${shown(0)} after ${second} s`);
   }
 });
 
-/** This process' clock, put forward at will: it stands for a pause in which nobody looks. */
+/** This process's clock, which a test can put forward: a pause without scrapes. */
 function mockClock(t: TestContext): (seconds: number) => void {
   const now = performance.now.bind(performance);
   let offsetMs = 0;
@@ -186,7 +186,7 @@ test("observations in a file that could not be opened count as being as old as t
   if (hidden?.path == null || open === undefined) throw new Error('there are two');
   const summaries = [labelled(hidden), labelled(open)];
   const aside = `${directory}/../aside-${process.pid}`;
-  // A link is not followed, and so not read, as a file is not while the primary has no descriptor left.
+  // A link is not followed. It stands for a file that the primary cannot open for want of descriptors.
   renameSync(hidden.path, aside);
   symlinkSync('/nowhere', hidden.path);
   t.after(() => rmSync(aside, { force: true }));

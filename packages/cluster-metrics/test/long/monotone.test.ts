@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Exposition, parseExposition } from '../../src/testing/index.ts';
 import { type Farm, type Mechanism, startFarm } from '../support/farm.ts';
 
-/** One of four workers, each with 1,000 acts, is killed and its place stays empty. */
+/** Kills one of four workers, each with 1,000 acts. Its place stays empty. */
 async function killOneOfFour(t: TestContext, mechanism: Mechanism): Promise<[before: Exposition, after: Exposition]> {
   const farm = await startFarm(t, mechanism, { workers: 4 });
   for (let place = 1; place <= 4; place++) {
@@ -33,7 +33,7 @@ test('the counts of a killed worker are kept, with the series that only it had',
   assert.deepEqual(after.decreases(before), []);
 });
 
-/** Clients that count the answers they got, and the requests they sent. */
+/** Clients that count the requests that they sent and the answers that they received. */
 function startClients(t: TestContext, farm: Farm, clients: number) {
   const agent = new Agent({ keepAlive: true });
   let stopped = false;
@@ -54,7 +54,7 @@ function startClients(t: TestContext, farm: Farm, clients: number) {
     agent.destroy();
   });
   return {
-    /** Resolves when so many more answers have come. */
+    /** Resolves after this many more answers. */
     async progress(answers: number) {
       const goal = answered + answers;
       while (answered < goal && !stopped) await sleep(2);
@@ -67,7 +67,7 @@ function startClients(t: TestContext, farm: Farm, clients: number) {
   };
 }
 
-/** @returns whether the whole answer came */
+/** @returns whether the whole answer arrived */
 function request(port: number, agent: Agent): Promise<boolean> {
   return new Promise((resolve) => {
     const failed = () => resolve(false);
@@ -81,7 +81,7 @@ function request(port: number, agent: Agent): Promise<boolean> {
   });
 }
 
-/** Kills workers under load, each replaced at once, and scrapes all the time. */
+/** Kills workers under load, replaces each at once, and scrapes all the time. */
 async function storm(t: TestContext, mechanism: Mechanism, kills: readonly Parameters<Farm['kill']>[1][]) {
   const farm = await startFarm(t, mechanism, { workers: 4 });
   const clients = startClients(t, farm, 6);

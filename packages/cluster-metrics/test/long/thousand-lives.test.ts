@@ -10,7 +10,7 @@ import { openCluster } from '../support/stores.ts';
 const MANY_LIVES = fileURLToPath(new URL('../support/many-lives.mjs', import.meta.url));
 const LIVES = 100;
 const PLACES = 8;
-/** One kept life would take some 6 KB in the primary, 900 of them more than 5 MB. */
+/** A leak of 900 lives would be more than 5 MB: each takes about 6 KB in the primary. */
 const MEMORY_LIMIT_BYTES = 4_000_000;
 
 test('a thousand lives leave no series, no file and no memory', { timeout: 60_000 }, async (t) => {

@@ -1,4 +1,4 @@
-// Adds to many counters and writes them, without a pause, until it is killed.
+// Adds to many counters and writes them without a pause until it is killed.
 import { Counter, openStore, WorkerRegistry } from '@techcommerce/cluster-metrics';
 
 const [directory, series, step] = process.argv.slice(2);

@@ -7,7 +7,7 @@ import { freePort } from '../../../../test/support/system.ts';
 import { ClusterRegistry, createStoreDirectory } from '../../src/index.ts';
 import { type Exposition, parseExposition } from '../../src/testing/index.ts';
 
-/** `stock` is prom-client's AggregatorRegistry, the mechanism that ours replaces. */
+/** `stock` is prom-client's AggregatorRegistry. */
 export type Mechanism = 'stock' | 'ours';
 
 export interface Observations {
@@ -18,16 +18,16 @@ export interface Observations {
   peak?: number;
 }
 
-/** A primary, which is the test's own process, and its workers, which are real processes. */
+/** A primary in the test's process with workers that are real processes. */
 export interface Farm {
-  /** Where the workers answer requests, each counted as one act. */
+  /** The workers' port. Each answered request counts as one act. */
   readonly port: number;
-  /** Folder of the stores. */
+  /** The folder of the stores. */
   readonly directory: string;
   scrape(worker?: string): Promise<Exposition>;
-  /** Resolves when the worker has done it; `hang` when it is about to. */
+  /** Resolves when the worker has done it, or, for `hang`, when it is about to. */
   tell(place: number, command: 'observe' | 'forget' | 'hang', observations?: Observations): Promise<void>;
-  /** Makes the worker die: a signal, a bug or a full heap; resolves when it is gone. Its place stays empty. */
+  /** Kills the worker by a signal, a bug or a full heap. Resolves when it has exited. Its place stays empty. */
   kill(place: number, how: NodeJS.Signals | 'crash' | 'exhaustMemory'): Promise<void>;
   pid(place: number): number;
   /** Starts a worker in an empty place. */
@@ -44,7 +44,7 @@ export async function startFarm(t: TestContext, mechanism: Mechanism, { workers 
     mechanism === 'stock' ? new AggregatorRegistry() : new ClusterRegistry({ directory: directory.path });
   const places = new Map<number, Worker>();
   const port = await freePort();
-  // What the primary would hand to a worker that dies just then is never answered, and never closed.
+  // A connection that the primary hands to a worker that dies just then would never be answered or closed.
   cluster.schedulingPolicy = cluster.SCHED_NONE;
   cluster.setupPrimary({ exec: WORKER, execArgv: ['--max-old-space-size=64'], silent: true });
 
@@ -92,7 +92,7 @@ export async function startFarm(t: TestContext, mechanism: Mechanism, { workers 
         PLACE: String(place),
         PORT: String(port),
       });
-      // A message to a worker that dies just then: its exit tells.
+      // A message to a worker that dies just then: its exit is handled below.
       worker.on('error', () => {});
       worker.process.on('error', () => {});
       places.set(place, worker);
@@ -105,7 +105,7 @@ export async function startFarm(t: TestContext, mechanism: Mechanism, { workers 
   return farm;
 }
 
-/** Unlike events.once, it does not fail when prom-client writes to a worker that is just dying. */
+/** Unlike events.once, it does not fail when prom-client writes to a dying worker. */
 function exited(worker: Worker): Promise<number | string> {
   return new Promise((resolve) => worker.once('exit', (code, signal) => resolve(signal ?? code)));
 }

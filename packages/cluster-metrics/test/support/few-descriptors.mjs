@@ -1,4 +1,4 @@
-// A primary that may open few files (`ulimit -n`): uses all of them up, reads stores with one left, then with enough.
+// A primary that may open few files (`ulimit -n`). It uses them up, reads stores with one left, then with enough.
 import { closeSync, openSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { ClusterRegistry } from '@techcommerce/cluster-metrics';
@@ -20,7 +20,7 @@ try {
   process.send(error.code);
 }
 process.once('message', async () => {
-  // The registry's own look at the stores, once a second; it is the one that asks whether they still run.
+  // The registry's own check, once a second, which also looks for dead workers.
   while (!outOfFiles) await setImmediate();
   closeSync(taken.pop());
   await registry.clusterMetrics();

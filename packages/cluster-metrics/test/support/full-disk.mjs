@@ -1,4 +1,4 @@
-// A worker whose files may not grow beyond `ulimit -f`, as on a full disk: counts on command and tells what it was told.
+// A worker whose files may not grow beyond `ulimit -f`, as on a full disk. It counts on command and reports its problems.
 import { Counter, Histogram, openStore, Summary, WorkerRegistry } from '@techcommerce/cluster-metrics';
 
 const [directory, capacity] = process.argv.slice(2);

@@ -1,4 +1,4 @@
-// Makes one new series after the other, each written at once, and tells when it has made them all.
+// Creates one series after the other, writes each at once, and sends a message at the end.
 import { Counter, openStore, WorkerRegistry } from '@techcommerce/cluster-metrics';
 
 const [directory, series] = process.argv.slice(2);

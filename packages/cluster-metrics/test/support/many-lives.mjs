@@ -1,5 +1,5 @@
-// A process or a thread that opens as many stores as it is told, each the life of a worker, counts one act in each, and
-// waits for its end.
+// A process or a thread that opens a number of stores, each for the life of one worker, counts one act in each, and waits
+// to be killed.
 import { parentPort } from 'node:worker_threads';
 import { Counter, Gauge, openStore, Summary, WorkerRegistry } from '@techcommerce/cluster-metrics';
 

@@ -6,7 +6,7 @@ import { runInNewContext } from 'node:vm';
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
-/** The least of several looks: what was freed is handed back only some turns after the collection. */
+/** The least of several readings: memory is handed back only some turns after the collection. */
 export async function heapInUse(): Promise<number> {
   let least = Number.POSITIVE_INFINITY;
   for (let look = 0; look < 5; look++) {
@@ -18,7 +18,7 @@ export async function heapInUse(): Promise<number> {
   return least;
 }
 
-/** File descriptors of this process; 0 where the system does not say. */
+/** The number of open file descriptors of this process, or 0 where the system does not tell. */
 export function countOpenFiles(): number {
   return process.platform === 'linux' ? readdirSync('/proc/self/fd').length : 0;
 }

@@ -1,4 +1,4 @@
-// A primary of its own process, which can be stopped: it scrapes when it is told.
+// A primary in a process of its own, which can be stopped. It scrapes on command.
 import { ClusterRegistry } from '@techcommerce/cluster-metrics';
 
 const registry = new ClusterRegistry({ directory: process.argv[2] });

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 
-/** prom-client loaded once more, as where an application and a library of its each bring their own: other classes. */
+/** Loads prom-client once more, with other classes, as when an application and its library each bring a copy. */
 export function loadSecondPromClient(): typeof import('prom-client') {
   const require = createRequire(import.meta.url);
   const isPromClient = (path: string) => /[/]node_modules[/](prom-client|@prometheus-io[/]client)[/]/.test(path);

@@ -1,4 +1,4 @@
-// A worker whose metrics are described by its environment, as if its code had been changed; it counts as it is told.
+// A worker whose environment describes its metrics, so that it stands for other code. It adds COUNT to each.
 import {
   Counter,
   collectDefaults,

@@ -28,7 +28,7 @@ export function openWorker(directory: string, worker: number, { maxAgeSeconds = 
   };
 }
 
-/** Stores and their cluster registry in this one process: for whatever needs no death. */
+/** Stores and their cluster registry in this process, for tests in which no worker dies. */
 export function openCluster(t: TestContext, count: number, options: { maxAgeSeconds?: number } = {}) {
   const directory = createStoreDirectory({ name: 'stores' });
   const problems: StoreProblem[] = [];

@@ -1,5 +1,5 @@
-// Plain JavaScript on the built package: hundreds of these start in one test, and a compiler in each would take longer
-// than all the rest.
+// Plain JavaScript on the built package: a test starts hundreds of these, and a compiler in each would take most of the
+// time.
 import { createServer } from 'node:http';
 import * as ours from '@techcommerce/cluster-metrics';
 import prom from 'prom-client';
@@ -16,7 +16,7 @@ function createMetrics() {
   const store = ours.openStore({ directory: process.env.STORE_DIRECTORY, worker: process.env.PLACE });
   const registry = new ours.WorkerRegistry(store);
   const metrics = define(ours, registry, {});
-  // As a shop does at its start: what is declared is in the file before the first request.
+  // As a shop does at its start: declared series are in the file before the first request.
   store.flush();
   return { ...metrics, flush: () => store.flush() };
 }
@@ -53,7 +53,7 @@ const commands = {
     if (depth !== undefined) metrics.depth.set(depth);
     if (peak !== undefined) metrics.peak.set(peak);
   },
-  /** NaN would not survive the message. */
+  /** A command of its own, because a message cannot carry NaN. */
   forget() {
     metrics.depth.set(Number.NaN);
   },
@@ -75,7 +75,7 @@ const commands = {
 process.on('message', ({ command, ...argument }) => {
   if (command === undefined) return;
   commands[command](argument);
-  // The answer leaves in this very turn, before the microtask that would write.
+  // The answer leaves in this turn, before the microtask that would write.
   metrics.flush();
   process.send('done');
 });
