@@ -14,6 +14,7 @@ import {
   startCleanup,
   startEmbeddedPostgres,
 } from '../db/index.ts';
+import { SAMPLE_DATABASE } from '../deadlines.ts';
 import { listen } from '../http/server.ts';
 import { createPrimaryMetrics } from '../instrument/primary-metrics.ts';
 import { keepDefaultMetrics } from '../instrument/process.ts';
@@ -40,15 +41,6 @@ const CRASH_DEADLINE_MS = 20 * SECOND;
 const OPS_DRAIN_DEADLINE_MS = 1 * SECOND;
 /** The samplers run three queries at a time, and beside them old sessions are removed and payments are settled. */
 const PRIMARY_POOL_MAX = 4;
-/** A sample that takes longer than a second counts as none, and the next is taken soon after. */
-const PRIMARY_DEADLINES = {
-  acquire: SECOND,
-  connect: SECOND,
-  statement: 0.9 * SECOND,
-  answer: SECOND,
-  idleInTransaction: SECOND,
-};
-
 /**
  * The primary's whole life: starts everything in order, waits for a signal, releases in reverse.
  *
@@ -156,7 +148,7 @@ async function startPrimary(
       poolMax: PRIMARY_POOL_MAX,
       applicationName: applicationName(PRIMARY),
       log,
-      deadlines: PRIMARY_DEADLINES,
+      deadlines: SAMPLE_DATABASE,
     }),
     (knex) => knex.destroy(),
   );
@@ -190,7 +182,7 @@ async function startPrimary(
     (open) => open.close(),
   );
 
-  const payments = resources.add(openPaymentProvider(connection, log, PRIMARY_DEADLINES), (open) => open.close());
+  const payments = resources.add(openPaymentProvider(connection, log, SAMPLE_DATABASE), (open) => open.close());
   const leftPayments = resources.add(
     settleLeftPayments({
       database,

@@ -3,13 +3,15 @@ import { resolve } from 'node:path';
 import type { Knex } from 'knex';
 import pg from 'pg';
 import { type DatabaseConnection, readConfig } from '../config.ts';
+import { SCHEMA_DATABASE } from '../deadlines.ts';
 import { createLog } from '../log.ts';
 import { projectRoot } from '../paths.ts';
 import { clientConfig } from './connect.ts';
 import { postgresDialect } from './dialect.ts';
 import { findRunningPostgres, startEmbeddedPostgres } from './embedded/index.ts';
-import { mayPass, refusal } from './refusals.ts';
-import { migrationsFor, SCHEMA_DEADLINES, SCHEMA_LOCK, seedSource } from './schema.ts';
+import { mayPass } from './failures.ts';
+import { refusal } from './refusals.ts';
+import { migrationsFor, SCHEMA_LOCK, seedSource } from './schema.ts';
 
 const APPLICATION_NAME = 'fake-shop knex';
 
@@ -24,9 +26,9 @@ export async function commandLineConfig(environment: NodeJS.ProcessEnv): Promise
   const connection = await findDatabase(environment);
   const applied = await keepShopsFromMigrating(connection);
   return {
-    client: postgresDialect({ deadlines: SCHEMA_DEADLINES }),
-    connection: clientConfig(connection, APPLICATION_NAME, SCHEMA_DEADLINES),
-    acquireConnectionTimeout: SCHEMA_DEADLINES.acquire,
+    client: postgresDialect({ deadlines: SCHEMA_DATABASE }),
+    connection: clientConfig(connection, APPLICATION_NAME, SCHEMA_DATABASE),
+    acquireConnectionTimeout: SCHEMA_DATABASE.acquire,
     pool: { min: 0, max: 1 },
     migrations: { migrationSource: migrationsFor(applied) },
     seeds: { seedSource },
@@ -54,7 +56,7 @@ async function findDatabase(environment: NodeJS.ProcessEnv): Promise<DatabaseCon
  * @returns the migrations that the database has
  */
 async function keepShopsFromMigrating(connection: DatabaseConnection): Promise<string[]> {
-  const client = new pg.Client(clientConfig(connection, APPLICATION_NAME, SCHEMA_DEADLINES));
+  const client = new pg.Client(clientConfig(connection, APPLICATION_NAME, SCHEMA_DATABASE));
   try {
     await client.connect();
   } catch (error) {
@@ -64,7 +66,7 @@ async function keepShopsFromMigrating(connection: DatabaseConnection): Promise<s
   // Does not keep the process alive.
   (client.connection.stream as Socket).unref();
   await client.query(
-    `begin; set local statement_timeout = ${SCHEMA_DEADLINES.statement}; set local idle_in_transaction_session_timeout = 0`,
+    `begin; set local statement_timeout = ${SCHEMA_DATABASE.statement}; set local idle_in_transaction_session_timeout = 0`,
   );
   await client.query('select pg_advisory_xact_lock_shared($1)', [SCHEMA_LOCK]);
   const { rows } = await client.query<{ known: boolean }>(`select to_regclass('knex_migrations') is not null as known`);

@@ -1,42 +1,21 @@
 import knex, { type Knex } from 'knex';
 import pg from 'pg';
 import type { DatabaseConnection } from '../config.ts';
+import { type DatabaseDeadlines, PAGE_DATABASE } from '../deadlines.ts';
 import type { Logger } from '../log.ts';
-import { ANSWER_TIMEOUT, type PoolClient, postgresDialect } from './dialect.ts';
+import { type PoolClient, postgresDialect } from './dialect.ts';
+import { isAnswerTimeout, isReadOnly } from './failures.ts';
 
 const SECOND = 1000;
 
-/** How long each wait for the database may take, in milliseconds. */
-export interface Deadlines {
-  /** For a free connection of the pool. */
-  readonly acquire: number;
-  /** For the server to take a new connection. */
-  readonly connect: number;
-  /** For one statement: the server ends it, asked from here or, in a transaction, by itself. */
-  readonly statement: number;
-  /** For one statement's answer, kept here: a server that hangs keeps no deadline. */
-  readonly answer: number;
-  /** For the next statement of an open transaction, kept by the server. */
-  readonly idleInTransaction: number;
-}
-
-/** A page has to be answered within 2 s, with an error if need be, and has to be there again 2 s after the database. */
-const PAGE_DEADLINES: Deadlines = {
-  acquire: 1.5 * SECOND,
-  connect: 1.5 * SECOND,
-  statement: 1.25 * SECOND,
-  answer: 1.5 * SECOND,
-  idleInTransaction: 5 * SECOND,
-};
-
 export interface ConnectOptions {
-  /** Connections held at most; none are held when nobody needs one. */
+  /** Connections held at most; none are held when none is needed. */
   readonly poolMax: number;
   /** Shown in PostgreSQL's `pg_stat_activity`. */
   readonly applicationName: string;
   readonly log: Logger;
   /** Default: what a page can wait. */
-  readonly deadlines?: Deadlines;
+  readonly deadlines?: DatabaseDeadlines;
 }
 
 /**
@@ -46,7 +25,7 @@ export interface ConnectOptions {
  * ends the process. `bigint` comes as a number, see {@link safeInteger}. Error messages hold no values of a query.
  */
 export function connect(connection: DatabaseConnection, options: ConnectOptions): Knex {
-  const { deadlines = PAGE_DEADLINES, log } = options;
+  const { deadlines = PAGE_DATABASE, log } = options;
   /** Connections that can be used, by Knex's name for them, and when each was last heard of. */
   const open = new Map<string, { readonly client: PoolClient; heardMs: number }>();
   const database = knex({
@@ -65,7 +44,7 @@ export function connect(connection: DatabaseConnection, options: ConnectOptions)
     compileSqlOnError: false,
     log: {
       debug: (message: unknown) => log.debug(text(message)),
-      // Connections that break or are refused, which is logged below or thrown to those who wait.
+      // Connections that break or are refused; they are logged below, or thrown to the requests that wait for one.
       warn: (message: unknown) => log.debug(text(message)),
       error: (message: unknown) => log.error(text(message)),
       deprecate: (method: string, alternative: string) => log.warn(`knex: ${method} is deprecated, use ${alternative}`),
@@ -88,24 +67,24 @@ export function connect(connection: DatabaseConnection, options: ConnectOptions)
 
   function isUsable({ __knexUid, connection }: PoolClient): boolean {
     if (open.has(__knexUid)) return true;
-    // A goodbye would wait for an answer, as long as the system's TCP does.
+    // pg would say goodbye and wait for an answer, as long as the system's TCP does.
     connection.stream.destroy();
     return false;
   }
 
-  database.on('query-error', (error: Error & { code?: string }, { __knexUid }: { __knexUid: string }) => {
+  database.on('query-error', (error: Error, { __knexUid }: { __knexUid: string }) => {
     // After a failover this connection, and those that are older, may lead to a server that takes no more writes.
-    if (error.code === READ_ONLY && open.has(__knexUid)) {
+    if (isReadOnly(error) && open.has(__knexUid)) {
       for (const uid of open.keys()) {
         open.delete(uid);
         if (uid === __knexUid) break;
       }
     }
-    if (!error.message.endsWith(ANSWER_TIMEOUT)) return;
-    // pg goes on waiting for the lost answer, and whoever got this connection next would wait behind it.
+    if (!isAnswerTimeout(error)) return;
+    // pg goes on waiting for the lost answer, and the next query on this connection would wait behind it.
     open.get(__knexUid)?.client.connection.stream.destroy();
-    // The server ends slow statements itself, so it was the server or the network that failed. Those who have been
-    // silent since before may be as dead: when a network forgets its connections, nobody is told.
+    // The server ends slow statements itself, so the server or the network has failed. Connections that have been silent
+    // for as long may be dead too: a network that forgets a connection tells neither side.
     const silentSinceMs = performance.now() - deadlines.answer;
     for (const [uid, { heardMs }] of open) if (heardMs <= silentSinceMs) open.delete(uid);
   });
@@ -113,14 +92,11 @@ export function connect(connection: DatabaseConnection, options: ConnectOptions)
   return database;
 }
 
-/** SQLSTATE of a write to a server that is read-only: a hot standby, or `default_transaction_read_only`. */
-const READ_ONLY = '25006';
-
 /** pg's own settings, for a pool or for a single `pg.Client`. Nothing here that a pooler would refuse or forget. */
 export function clientConfig(
   connection: DatabaseConnection,
   applicationName: string,
-  deadlines: Pick<Deadlines, 'connect' | 'answer'>,
+  deadlines: Pick<DatabaseDeadlines, 'connect' | 'answer'>,
 ) {
   const { url, ...parts } = 'url' in connection ? connection : { ...connection, url: undefined };
   return {

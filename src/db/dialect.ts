@@ -1,63 +1,14 @@
 import PostgresDialect, { type SentQuery } from 'knex/lib/dialects/postgres/index.js';
 import pg from 'pg';
-import type { Deadlines } from './connect.ts';
-import { noteConnectionFailure, noteUnanswered } from './failures.ts';
+import type { DatabaseDeadlines } from '../deadlines.ts';
+import { isAnswerTimeout, isCancelled, isStalePlan, noteConnectionFailure, noteUnanswered } from './failures.ts';
 
-/** What is used here of pg's connection and its client, and not in pg's types (pg/lib/connection.js, pg/lib/client.js). */
-interface Wire extends pg.Connection {
-  connect(portOrSocket: number | string, host?: string): void;
-  requestSsl(): void;
-  cancel(processId: number, secretKey: number): void;
-}
-interface Keys {
-  readonly processID: number;
-  readonly secretKey: number;
-  readonly sslNegotiation?: string;
-}
-
-/** A server that hangs takes no request either. */
-const DEADLINE_MS = 1_000;
-
-/**
- * Asks the server to end the statement that a connection waits for. The request goes over a connection of its own, by the
- * same way, so that it passes a pooler too (PostgreSQL's manual, "Canceling Requests in Progress").
- *
- * @returns when the server has taken the request, or can't be reached, or after a second: a statement that is sent later
- *   is not hit
- */
-export function cancelStatement(client: pg.Client): Promise<void> {
-  const { host, port, ssl } = client;
-  const { processID, secretKey, sslNegotiation } = client as pg.Client & Keys;
-  // pg's types know `ssl` of a client as a flag; it is what the client's own connection was made with.
-  const wire = new pg.Connection({ ssl, sslNegotiation } as ConstructorParameters<typeof pg.Connection>[0]) as Wire;
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => wire.stream.destroy(), DEADLINE_MS);
-    wire.on('error', () => wire.stream.destroy());
-    wire.on('connect', () => {
-      if (!ssl) wire.cancel(processID, secretKey);
-      else if (sslNegotiation !== 'direct') wire.requestSsl();
-    });
-    wire.on('sslconnect', () => wire.cancel(processID, secretKey));
-    wire.on('end', () => {
-      clearTimeout(timer);
-      resolve();
-    });
-    if (host.startsWith('/')) wire.connect(`${host}/.s.PGSQL.${port}`);
-    else wire.connect(port, host);
-  });
-}
-
-/** With which Knex begins a transaction (knex/lib/execution/transaction.js). */
+/** Knex begins a transaction with it (knex/lib/execution/transaction.js). */
 const BEGIN = 'BEGIN;';
-const QUERY_CANCELED = '57014';
-/** What pg's `query_timeout` says (pg/lib/client.js). */
-export const ANSWER_TIMEOUT = 'Query read timeout';
 /** Statements that a connection keeps prepared at most. The shop has fewer; lists of values make ever new ones. */
 const MAX_PREPARED = 200;
-/** The function of PostgreSQL that refuses a prepared statement whose columns have changed (plancache.c). */
-const STALE_PLAN = 'RevalidateCachedQuery';
 
-/** tarn's, and not in its types: whether a connection that can't be made fails those who wait for one. */
+/** tarn's, and not in its types: whether a connection that can't be made fails the requests that wait for one. */
 interface Pool {
   propagateCreateError: boolean;
 }
@@ -65,7 +16,7 @@ interface Pool {
 /** A connection of Knex's pool, with what pg's types do not have. */
 export type PoolClient = pg.Client & {
   readonly connection: pg.Connection;
-  /** The server's process, or what a pooler says instead. */
+  /** Id of the server's process, or of a pooler's own. */
   readonly processID: number;
   /** Knex's name for it. */
   readonly __knexUid: string;
@@ -76,7 +27,7 @@ export type PoolClient = pg.Client & {
 };
 
 export interface DialectOptions {
-  readonly deadlines: Pick<Deadlines, 'statement' | 'idleInTransaction'>;
+  readonly deadlines: Pick<DatabaseDeadlines, 'statement' | 'idleInTransaction'>;
   /** Whether the pool has a connection that can be waited for. Default: never. */
   readonly hasConnection?: () => boolean;
 }
@@ -126,7 +77,7 @@ export function postgresDialect({ deadlines, hasConnection = () => false }: Dial
       }
     }
 
-    /** From the pool: what fails here, making the connection included, is never the query's fault. */
+    /** From the pool: an error here, also one of making the connection, is never the query's fault. */
     override async acquireConnection(): Promise<pg.Client> {
       try {
         return await super.acquireConnection();
@@ -160,7 +111,7 @@ export function postgresDialect({ deadlines, hasConnection = () => false }: Dial
       try {
         return await super._query(connection, prepared(connection, query));
       } catch (error) {
-        if (!isStale(error)) throw error;
+        if (!isStalePlan(error)) throw error;
         // A migration has changed the columns. All statements are prepared anew, under names that no connection has.
         names = new Map();
         if (connection.__knexTxId !== undefined) throw error;
@@ -184,13 +135,49 @@ async function leadsToPostgres(connection: PoolClient): Promise<boolean> {
 /** Whether a statement failed with its connection, and not by itself, as one whose values can't be sent or read. */
 function isOfConnection(error: unknown, { __knex__disposed }: PoolClient): error is Error {
   if (!(error instanceof Error) || error instanceof pg.DatabaseError) return false;
-  return __knex__disposed !== undefined || error.message === ANSWER_TIMEOUT;
+  return __knex__disposed !== undefined || isAnswerTimeout(error);
 }
 
-function isStale(error: unknown): boolean {
-  return error instanceof pg.DatabaseError && error.routine === STALE_PLAN;
+/** Parts of pg's connection and client that pg's types lack (pg/lib/connection.js, pg/lib/client.js). */
+interface Wire extends pg.Connection {
+  connect(portOrSocket: number | string, host?: string): void;
+  requestSsl(): void;
+  cancel(processId: number, secretKey: number): void;
+}
+interface Keys {
+  readonly processID: number;
+  readonly secretKey: number;
+  readonly sslNegotiation?: string;
 }
 
-function isCancelled(error: unknown): error is pg.DatabaseError {
-  return error instanceof pg.DatabaseError && error.code === QUERY_CANCELED;
+/** A server that hangs takes no request either. */
+const CANCEL_DEADLINE_MS = 1_000;
+
+/**
+ * Asks the server to end the statement that a connection waits for. The request goes to the same address over a connection
+ * of its own, so that it passes a pooler too (PostgreSQL's manual, "Canceling Requests in Progress").
+ *
+ * @returns when the server has taken the request, or can't be reached, or after a second: a statement that is sent later
+ *   is not hit
+ */
+function cancelStatement(client: pg.Client): Promise<void> {
+  const { host, port, ssl } = client;
+  const { processID, secretKey, sslNegotiation } = client as pg.Client & Keys;
+  // pg's types know `ssl` of a client as a flag; it is what the client's own connection was made with.
+  const wire = new pg.Connection({ ssl, sslNegotiation } as ConstructorParameters<typeof pg.Connection>[0]) as Wire;
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => wire.stream.destroy(), CANCEL_DEADLINE_MS);
+    wire.on('error', () => wire.stream.destroy());
+    wire.on('connect', () => {
+      if (!ssl) wire.cancel(processID, secretKey);
+      else if (sslNegotiation !== 'direct') wire.requestSsl();
+    });
+    wire.on('sslconnect', () => wire.cancel(processID, secretKey));
+    wire.on('end', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+    if (host.startsWith('/')) wire.connect(`${host}/.s.PGSQL.${port}`);
+    else wire.connect(port, host);
+  });
 }

@@ -1,13 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Knex } from 'knex';
 import type { DatabaseConnection } from '../config.ts';
+import { SCHEMA_DATABASE } from '../deadlines.ts';
 import type { Logger } from '../log.ts';
 import { withProgress } from '../promises.ts';
 import { StartError } from '../start-error.ts';
 import { applicationName } from './application-name.ts';
 import { connect } from './connect.ts';
 import { schemaRefusal } from './refusals.ts';
-import { isNewer, migrationsFor, SCHEMA_DEADLINES, SCHEMA_LOCK, seedSource } from './schema.ts';
+import { isNewer, migrationsFor, SCHEMA_LOCK, seedSource } from './schema.ts';
 import { type ServerFacts, waitForServer, warnOfFewConnections } from './server.ts';
 
 const SECOND = 1000;
@@ -33,7 +34,7 @@ export interface PrepareOptions {
  */
 export async function prepareDatabase(connection: DatabaseConnection, options: PrepareOptions): Promise<void> {
   const { log, patienceMs = MINUTE, connections } = options;
-  const names = { applicationName: applicationName('schema'), deadlines: SCHEMA_DEADLINES, log };
+  const names = { applicationName: applicationName('schema'), deadlines: SCHEMA_DATABASE, log };
   const facts = await waitForServer(connection, { ...names, patienceMs });
   refuseOtherEncodings(facts);
   if (connections !== undefined) warnOfFewConnections(facts, connections, log);

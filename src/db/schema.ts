@@ -1,30 +1,17 @@
 import type { Knex } from 'knex';
 import * as catalogue from '../../seeds/index.ts';
 import { StartError } from '../start-error.ts';
-import type { Deadlines } from './connect.ts';
 import * as shop from './migrations/0001-shop.ts';
 import * as payments from './migrations/0002-payments.ts';
 import * as fleet from './migrations/0003-fleet.ts';
 import * as sessionCounts from './migrations/0004-session-counts.ts';
 
-const SECOND = 1000;
-const MINUTE = 60 * SECOND;
-
 /**
- * PostgreSQL's advisory lock of everyone who changes the shop's schema; any number that nobody else uses. A starting
- * shop holds it alone; knex's command line shares it, since Knex keeps its own commands apart. Held for a transaction, as
- * a pooler gives the session's connection to others.
+ * Key of the advisory lock that every change of the shop's schema takes: any number that no other program uses. A starting
+ * shop holds the lock alone; knex's command line shares it, since Knex keeps its own commands apart. It is held for a
+ * transaction, because a pooler gives the connection of a session to others.
  */
 export const SCHEMA_LOCK = 72_667_463;
-
-/** Changing a schema may take longer than a page can wait. */
-export const SCHEMA_DEADLINES: Deadlines = {
-  acquire: 30 * SECOND,
-  connect: 5 * SECOND,
-  statement: 5 * MINUTE,
-  answer: 5 * MINUTE,
-  idleInTransaction: 5 * MINUTE,
-};
 
 interface NamedMigration {
   readonly file: string;

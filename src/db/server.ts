@@ -2,12 +2,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Knex } from 'knex';
 import pg from 'pg';
 import type { DatabaseConnection } from '../config.ts';
+import type { DatabaseDeadlines } from '../deadlines.ts';
 import type { Logger } from '../log.ts';
 import { StartError } from '../start-error.ts';
 import { countInstances } from './application-name.ts';
-import { clientConfig, type Deadlines } from './connect.ts';
+import { clientConfig } from './connect.ts';
+import { mayPass, reasonOf } from './failures.ts';
 import { labelQuery, NO_TABLE } from './query-labels.ts';
-import { mayPass, reasonOf, refusal, variableOf } from './refusals.ts';
+import { refusal, variableOf } from './refusals.ts';
 
 const SECOND = 1000;
 const RETRY_MS = 250;
@@ -15,7 +17,7 @@ const TOLD_EVERY_MS = 5 * SECOND;
 
 export interface WaitOptions {
   readonly applicationName: string;
-  readonly deadlines: Deadlines;
+  readonly deadlines: Pick<DatabaseDeadlines, 'connect'>;
   readonly log: Logger;
   readonly patienceMs: number;
 }

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Knex } from 'knex';
 import type { DatabaseConnection } from '../config.ts';
-import { connect, type Deadlines } from '../db/index.ts';
+import { connect } from '../db/index.ts';
+import type { DatabaseDeadlines } from '../deadlines.ts';
 import type { Logger } from '../log.ts';
 import type { PaymentGateway, PaymentState } from './gateway.ts';
 
@@ -27,7 +28,7 @@ export interface SimulatedProvider extends PaymentGateway {
 export function openPaymentProvider(
   connection: DatabaseConnection,
   log: Logger,
-  deadlines?: Deadlines,
+  deadlines?: DatabaseDeadlines,
 ): SimulatedProvider {
   const database: Knex = connect(connection, {
     poolMax: PROVIDER_POOL_MAX,

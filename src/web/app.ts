@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Knex } from 'knex';
 import Koa from 'koa';
+import { PAGE_MS } from '../deadlines.ts';
 import type { DiskSpace } from '../instrument/disk-space.ts';
 import { timeRequests } from '../instrument/http.ts';
 import type { WorkerMetrics } from '../instrument/worker-metrics.ts';
@@ -70,7 +71,7 @@ const SPARE_PAGES = 2;
 /** The shop as a Koa application. */
 export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestState> {
   const { database, metrics, log, payments, worker, reports, diskSpace, rateLimiter, metricsEndpoint, ready } = deps;
-  const { trustProxy = false, readyWithoutDatabase = false, load = LOAD, deadlineMs = 1_900 } = options;
+  const { trustProxy = false, readyWithoutDatabase = false, load = LOAD, deadlineMs = PAGE_MS } = options;
 
   const proxies = Number(trustProxy);
   const app = new Koa<RequestState>({ proxy: proxies > 0, maxIpsCount: proxies });

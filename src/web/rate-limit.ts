@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
 import { labelQuery } from '../db/query-labels.ts';
+import { RATE_LIMIT_MS } from '../deadlines.ts';
 import type { Logger } from '../log.ts';
 import { withDeadline } from '../promises.ts';
 import { tooManyRequests } from '../shop/errors.ts';
@@ -84,7 +85,7 @@ export function createRateLimiter({
   posts,
   log,
   windowSeconds = 60,
-  deadlineMs = 0.5 * SECOND_MS,
+  deadlineMs = RATE_LIMIT_MS,
 }: RateLimiterOptions): RateLimiter {
   /** Oldest first. */
   const windows = new Map<string, LocalWindow>();

@@ -7,7 +7,8 @@ import { WorkerRegistry } from '@techcommerce/cluster-metrics';
 import { type Exposition, parseExposition } from '@techcommerce/cluster-metrics/testing';
 import type { Knex } from 'knex';
 import { pino } from 'pino';
-import { connect, type Deadlines } from '../../src/db/index.ts';
+import { connect } from '../../src/db/index.ts';
+import type { DatabaseDeadlines } from '../../src/deadlines.ts';
 import { watchDiskSpace } from '../../src/instrument/disk-space.ts';
 import { instrumentKnex } from '../../src/instrument/knex.ts';
 import { createWorkerMetrics } from '../../src/instrument/worker-metrics.ts';
@@ -43,7 +44,7 @@ export interface TestShop {
 export type ShopOverrides = Partial<AppDeps> & {
   options?: AppOptions;
   /** Deadlines of the shop's pool. */
-  deadlines?: Deadlines;
+  deadlines?: DatabaseDeadlines;
   /** Options of its HTTP server. */
   http?: ServerOptions;
 };

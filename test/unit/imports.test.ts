@@ -15,7 +15,7 @@ const STOREYS = [
   ['instrument', 'payments', 'http'],
   ['db'],
   ['promises', 'build-info'],
-  ['log', 'paths'],
+  ['log', 'paths', 'deadlines'],
   ['config'],
   ['start-error', 'describe-error'],
 ];

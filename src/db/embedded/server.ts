@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { StartError } from '../../start-error.ts';
 import { clientConfig } from '../connect.ts';
-import { mayPass, reasonOf } from '../refusals.ts';
+import { isNotAuthorized, isWrongPassword, mayPass, reasonOf } from '../failures.ts';
 import type { ClusterPaths } from './cluster-folder.ts';
 import { isRunning, readPostmaster } from './postmaster.ts';
 import { type Account, type Binaries, serverEnvironment } from './program.ts';
@@ -16,10 +16,6 @@ const READY_DEADLINE_MS = 120 * SECOND;
 const READY_POLL_MS = 20;
 const LOG_LIMIT_BYTES = 1_000_000;
 const START_DEADLINES = { connect: 5 * SECOND, answer: 30 * SECOND };
-/** SQLSTATE `invalid_password`. */
-const WRONG_PASSWORD = '28P01';
-/** Class of SQLSTATE `invalid_authorization_specification`. */
-const NOT_AUTHORIZED = /^28/;
 /** What the system says when the fault is not in the database's files. */
 const SYSTEM_FAULT = /No space left|Cannot allocate|Too many open files|Permission denied|Read-only|quota/i;
 const HOST = '127.0.0.1';
@@ -136,14 +132,14 @@ async function provideDatabase({ paths, password }: ServerOptions, port: number)
   try {
     client = await asSuperuser('postgres');
   } catch (error) {
-    if ((error as { code?: string }).code === WRONG_PASSWORD && (await isOurs(paths.cluster, port))) {
+    if (isWrongPassword(error) && (await isOurs(paths.cluster, port))) {
       throw new StartError(
         `${paths.password} does not hold the password of the database in ${paths.cluster}: bring the right file back, or remove both to start with an empty shop.`,
         { cause: error },
       );
     }
     if (error instanceof pg.DatabaseError && !mayPass(error) && (await isOurs(paths.cluster, port))) {
-      const advice = NOT_AUTHORIZED.test(error.code ?? '')
+      const advice = isNotAuthorized(error)
         ? `Look at ${paths.cluster}/pg_hba.conf, or remove ${paths.cluster} to start with an empty shop.`
         : remedy(paths);
       throw new StartError(`The embedded PostgreSQL refuses the shop: ${error.message}. ${advice}`, { cause: error });

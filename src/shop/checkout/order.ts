@@ -1,25 +1,36 @@
 import { randomBytes } from 'node:crypto';
-import { ORDER_OUTCOMES, type WorkerMetrics } from '../../instrument/worker-metrics.ts';
-import type { PlacedOrder } from './place-order.ts';
+import { type CheckoutPhase, ORDER_OUTCOMES, type WorkerMetrics } from '../../instrument/worker-metrics.ts';
+import type { Cart, CartItem } from '../cart/cart.ts';
 
-/** RFC 4648, section 6. */
-const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
-const LENGTH = 16;
-
-export const ORDER_NUMBER = new RegExp(`^FS-[${BASE32}]{${LENGTH}}$`);
-
-/** A number that nobody guesses: 80 random bits. */
-export function newOrderNumber(): string {
-  // 256 is a multiple of 32, so every letter is as likely as any other.
-  return `FS-${Array.from(randomBytes(LENGTH), (byte) => BASE32[byte % BASE32.length]).join('')}`;
+export interface PaidOrder {
+  outcome: 'paid';
+  number: string;
+  cart: Cart;
 }
+
+export interface OutOfStock {
+  outcome: 'out_of_stock';
+  lacking: CartItem[];
+}
+
+/** How a submitted checkout ended, unless it failed. */
+export type PlacedOrder =
+  | PaidOrder
+  | OutOfStock
+  /** This cart, or the cart that was open a moment ago, has its order already. */
+  | { outcome: 'repeated'; number: string }
+  | { outcome: 'empty' }
+  | { outcome: 'declined' }
+  /** Prices or the cart have changed since the form was shown. */
+  | { outcome: 'total_changed'; totalCents: number }
+  | { outcome: 'too_expensive' };
 
 export const FAILED = { outcome: 'failed' } as const;
 
 const ATTEMPTS: ReadonlySet<string> = new Set(ORDER_OUTCOMES);
 
 /**
- * Counts an attempt to order once it is known how it ended. A repetition is none, nor is a cart that can't be ordered as
+ * Counts an attempt to order once its outcome is known. A repetition is no attempt, nor is a cart that can't be ordered as
  * it is.
  */
 export function countOrder(
@@ -31,4 +42,40 @@ export function countOrder(
   if (placed.outcome !== 'paid') return;
   metrics.orderValueBrl.inc(placed.cart.totalCents / 100);
   for (const { product, quantity } of placed.cart.items) metrics.unitsSold.inc({ product: product.slug }, quantity);
+}
+
+/** Follows one checkout through its phases; each is observed when the next begins, or when all ends, failed or not. */
+export interface Phases {
+  enter(phase: CheckoutPhase): void;
+  end(): void;
+}
+
+export function followPhases(metrics: Pick<WorkerMetrics, 'checkoutPhaseDuration'>): Phases {
+  let current: { phase: CheckoutPhase; startedMs: number } | null = null;
+
+  function end(): void {
+    if (!current) return;
+    metrics.checkoutPhaseDuration.observe({ phase: current.phase }, (performance.now() - current.startedMs) / 1000);
+    current = null;
+  }
+
+  return {
+    enter(phase) {
+      end();
+      current = { phase, startedMs: performance.now() };
+    },
+    end,
+  };
+}
+
+/** RFC 4648, section 6. */
+const BASE32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
+const LENGTH = 16;
+
+export const ORDER_NUMBER = new RegExp(`^FS-[${BASE32}]{${LENGTH}}$`);
+
+/** A number that can't be guessed: 80 random bits. */
+export function newOrderNumber(): string {
+  // 256 is a multiple of 32, so every letter is as likely as any other.
+  return `FS-${Array.from(randomBytes(LENGTH), (byte) => BASE32[byte % BASE32.length]).join('')}`;
 }

@@ -1,59 +1,52 @@
 import { Semaphore, withTimeout } from 'async-mutex';
+import { CHECKOUT_MS } from '../../deadlines.ts';
 import { recordPayment } from '../../instrument/request-clock.ts';
 import type { PaymentGateway, PaymentRequest } from '../../payments/gateway.ts';
 import { withDeadline } from '../../promises.ts';
 import { unavailable } from '../errors.ts';
 
-/** What is left of a page's deadline after this is the payment provider's. */
-const LINE_MS = 700;
-
-/** Lets so many work at a time; the others stand in line. */
+/** A limited number of places to work in, and a line before them. */
 export interface Bulkhead {
-  /** @throws {ShopError} 503 when its turn has not come in 0.7 s */
-  run<T>(work: () => Promise<T>): Promise<T>;
+  /**
+   * Waits for a place.
+   *
+   * @returns leaves the place
+   * @throws {ShopError} 503 when no place was free in time
+   */
+  enter(): Promise<() => void>;
 }
 
 /**
- * Keeps a slow payment provider from stopping the whole shop: so many pages that wait for it would look like a worker that
- * has fallen behind, which refuses all others. So the time in line is a wait for the provider, and counts as one.
+ * Limits how many checkouts work at a time, so that a slow payment provider does not stop the whole shop: many pages that
+ * wait for it would look like a worker that has fallen behind, which refuses all other pages. The line is a consequence
+ * of the provider's slowness, so the time in line counts as a wait for the provider.
  *
  * @param places how many checkouts work at a time
  */
 export function createBulkhead(places: number): Bulkhead {
-  const semaphore = withTimeout(new Semaphore(places), LINE_MS);
-
-  async function enter(): Promise<() => void> {
-    const startedMs = performance.now();
-    try {
-      const [, leave] = await semaphore.acquire();
-      return leave;
-    } catch {
-      const cause = new Error(`${places} checkouts were under way, and this one's turn did not come in ${LINE_MS} ms`);
-      throw unavailable('overload', { cause });
-    } finally {
-      recordPayment((performance.now() - startedMs) / 1000);
-    }
-  }
-
+  const semaphore = withTimeout(new Semaphore(places), CHECKOUT_MS.line);
   return {
-    async run(work) {
-      const leave = await enter();
+    async enter() {
+      const startedMs = performance.now();
       try {
-        return await work();
+        const [, leave] = await semaphore.acquire();
+        return leave;
+      } catch {
+        const cause = new Error(
+          `${places} checkouts were under way, and this one's turn did not come in ${CHECKOUT_MS.line} ms`,
+        );
+        throw unavailable('overload', { cause });
       } finally {
-        leave();
+        recordPayment((performance.now() - startedMs) / 1000);
       }
     },
   };
 }
 
-/** How long a shopper waits for the payment provider; shorter than the page's own deadline. */
-const DEADLINE_MS = 1_200;
-
 /**
- * Asks for the payment of an order, and no longer than the deadline, whatever the provider does.
+ * Asks for the payment of an order, and waits no longer than the checkout's share for it.
  *
- * @throws {ShopError} 503 when the provider has failed or has not answered in time; it may approve all the same
+ * @throws {ShopError} 503 when the provider has failed or has not answered in time; it may still approve the payment
  */
 export async function pay(payments: PaymentGateway, payment: PaymentRequest): Promise<{ approved: boolean }> {
   const startedMs = performance.now();
@@ -61,8 +54,8 @@ export async function pay(payments: PaymentGateway, payment: PaymentRequest): Pr
   try {
     return await withDeadline(
       payments.authorize(payment, controller.signal),
-      DEADLINE_MS,
-      () => new Error(`no answer from the payment provider in ${DEADLINE_MS} ms`),
+      CHECKOUT_MS.payment,
+      () => new Error(`no answer from the payment provider in ${CHECKOUT_MS.payment} ms`),
     );
   } catch (cause) {
     controller.abort();

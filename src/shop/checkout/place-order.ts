@@ -1,24 +1,32 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Knex } from 'knex';
 import { isLockTimeout, isUnanswered } from '../../db/index.ts';
+import { PAGE_MS, SHORT_LOCK_WAIT_MS } from '../../deadlines.ts';
 import { recordPayment } from '../../instrument/request-clock.ts';
 import { type Card, MAX_AMOUNT_CENTS } from '../../payments/gateway.ts';
-import { noteAnswer, startPayment } from '../../payments/ledger.ts';
+import { type NewPayment, noteAnswer, startPayment } from '../../payments/ledger.ts';
 import { settle } from '../../payments/settle.ts';
 import { type Cart, type CartItem, sumUp } from '../cart/cart.ts';
 import { unavailable } from '../errors.ts';
 import type { Shop } from '../route.ts';
 import type { Customer } from './form.ts';
-import { countOrder, FAILED, newOrderNumber } from './order.ts';
+import {
+  countOrder,
+  FAILED,
+  newOrderNumber,
+  type OutOfStock,
+  type PaidOrder,
+  type Phases,
+  type PlacedOrder,
+} from './order.ts';
 import { pay } from './pay.ts';
-import type { Phases } from './phases.ts';
 import {
   findCart,
   findNumberOfCart,
   findRecentNumber,
   keepForLater,
   lockForOrder,
-  lockForRehearsal,
   type Reservation,
   storeOrder,
 } from './queries.ts';
@@ -33,66 +41,42 @@ export interface Purchase {
   card: Card;
 }
 
-export interface PaidOrder {
-  outcome: 'paid';
-  number: string;
-  cart: Cart;
-}
-
-export interface OutOfStock {
-  outcome: 'out_of_stock';
-  lacking: CartItem[];
-}
-
-export type PlacedOrder =
-  | PaidOrder
-  | OutOfStock
-  /** This cart, or what was the open cart a moment ago, has its order already. */
-  | { outcome: 'repeated'; number: string }
-  | { outcome: 'empty' }
-  | { outcome: 'declined' }
-  /** Prices or the cart have changed since the form was shown. */
-  | { outcome: 'total_changed'; totalCents: number }
-  | { outcome: 'too_expensive' };
-
 type Deps = Pick<Shop, 'database' | 'checkouts' | 'payments' | 'worker' | 'reports' | 'diskSpace' | 'log' | 'metrics'>;
 
 /** How long a submit without a cart id still counts as a repetition of the one before. */
 const REPEAT_MINUTES = 10;
 
-/** Orders of one product follow each other faster; who waits for longer waits for something else. */
-const SHORT_LOCK_WAIT_MS = 100;
-
-/** As long as a page is waited for. */
-const REPETITION_DEADLINE_MS = 2_000;
 const REPETITION_POLL_MS = 25;
 
 /**
  * Turns a cart into a paid order. Counts how it ended.
  *
  * The payment is written down before the provider is asked, and the order is stored together with the payment's end, so
- * that at every moment the ledger tells what a death leaves: see docs/operations.md, "Payments". No connection
+ * that the ledger shows at every moment which payments a death has left: see docs/operations.md, "Payments". No connection
  * and no lock is held while the provider answers. A repeated submit waits for the first and then finds its order. If
- * the last unit is lost in that moment, the money is given back.
+ * the last unit is sold meanwhile, the money is given back.
  *
  * @throws {ShopError} 503 when the payment provider fails, or keeps too many others waiting
  */
 export async function placeOrder(shop: Deps, purchase: Purchase, phases: Phases): Promise<PlacedOrder> {
   phases.enter('reserve');
-  /** From then on it is counted where it fails. */
-  let paying = false;
+  const leave = await orCountFailed(shop, shop.checkouts.enter());
   try {
-    return await shop.checkouts.run(async () => {
-      const reserved = await reserve(shop, purchase);
-      if ('reference' in reserved) {
-        paying = true;
-        return payAndStore(shop, purchase, reserved, phases);
-      }
-      countOrder(shop.metrics, reserved);
-      return reserved;
-    });
+    const reserved = await orCountFailed(shop, reserve(shop, purchase));
+    // From here on, the outcome is counted where it is known.
+    if ('reference' in reserved) return await payAndStore(shop, purchase, reserved, phases);
+    countOrder(shop.metrics, reserved);
+    return reserved;
+  } finally {
+    leave();
+  }
+}
+
+async function orCountFailed<T>({ metrics }: Deps, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
   } catch (error) {
-    if (!paying) countOrder(shop.metrics, FAILED);
+    countOrder(metrics, FAILED);
     throw error;
   }
 }
@@ -121,56 +105,65 @@ async function reserve(shop: Deps, purchase: Purchase): Promise<Reservation | Pl
       });
     }
 
-    const reference = `pay_${randomUUID()}`;
+    const reservation = { reference: `pay_${randomUUID()}`, cartId: found.id, cart };
+    const payment = newPayment(reservation, shop.worker);
     if (shop.diskSpace.isInDoubt() && !isRehearsed) {
-      await rehearse(shop, purchase, { reference, cartId: found.id, cart });
+      await rehearse(shop, purchase, reservation);
       isRehearsed = true;
     }
-    const payment = { reference, cartId: found.id, amountCents: totalCents, worker: shop.worker };
     let started: boolean;
     try {
       started = await startPayment(database, payment);
     } catch (error) {
       if (isUnanswered(error)) {
         void settle(shop, payment);
-        // By the caller.
-        shop.reports.orderCounted(reference);
+        // The caller counts it now.
+        shop.reports.orderCounted(payment.reference);
       }
       throw error;
     }
-    if (started) return { reference, cartId: found.id, cart };
+    if (started) return reservation;
     await waitForOther(startedMs);
   }
 }
 
+function newPayment({ reference, cartId, cart }: Reservation, worker: string): NewPayment {
+  return { reference, cartId, amountCents: cart.totalCents, worker };
+}
+
 /**
- * Stores the order and takes it back, so that no payment is asked for whose order has no room.
+ * Writes the payment and the order and takes both back, so that no payment is asked for whose order has no room.
  *
- * @throws what PostgreSQL refuses
+ * @throws when PostgreSQL refuses a write
  */
-async function rehearse({ database }: Deps, { sessionId, customer }: Purchase, reserved: Reservation): Promise<void> {
+async function rehearse(
+  { database, worker }: Deps,
+  { sessionId, customer }: Purchase,
+  reservation: Reservation,
+): Promise<void> {
   const transaction = await database.transaction();
   try {
-    const stock = await lockForRehearsal(transaction, reserved);
-    // What has changed meanwhile is noticed when the payment is started, or when the order is stored.
-    if (!stock || lackingNow(reserved.cart, stock).length > 0) return;
-    await storeOrder(transaction, { ...reserved, number: newOrderNumber(), sessionId, customer });
+    // Changes since the cart was read are noticed when the payment is started, or when the order is stored.
+    if (!(await startPayment(transaction, newPayment(reservation, worker)))) return;
+    const stock = await lockForOrder(transaction, reservation, 0);
+    if (!stock || lackingNow(reservation.cart, stock).length > 0) return;
+    await storeOrder(transaction, { ...reservation, number: newOrderNumber(), sessionId, customer });
   } finally {
     await transaction.rollback();
   }
 }
 
-/** Another submit of the cart is being paid: what it waits for is the payment provider. */
+/** Waits while another submit of the cart is being paid: a wait for the payment provider. */
 async function waitForOther(startedMs: number): Promise<void> {
-  if (performance.now() - startedMs > REPETITION_DEADLINE_MS) {
-    const cause = new Error(`another submit of the cart was not done in ${REPETITION_DEADLINE_MS} ms`);
+  if (performance.now() - startedMs > PAGE_MS) {
+    const cause = new Error(`another submit of the cart was not done in ${PAGE_MS} ms`);
     throw unavailable('overload', { cause });
   }
   await delay(REPETITION_POLL_MS);
   recordPayment(REPETITION_POLL_MS / 1000);
 }
 
-/** Without an open cart, a submit is either the same one again or has nothing to order. */
+/** Without an open cart, a submit is either a repetition or has nothing to order. */
 async function previousOrder({ database }: Deps, { sessionId, cartId }: Purchase): Promise<PlacedOrder> {
   return repeated(cartId === null ? await findRecentNumber(database, sessionId, REPEAT_MINUTES) : null);
 }
@@ -179,7 +172,7 @@ function repeated(number: string | null): PlacedOrder {
   return number === null ? { outcome: 'empty' } : { outcome: 'repeated', number };
 }
 
-/** From here on money may have moved, so whatever fails, the payment is settled. */
+/** From here on money may have moved: if anything fails, the payment is settled. */
 async function payAndStore(
   shop: Deps,
   { sessionId, customer, card }: Purchase,
@@ -188,8 +181,6 @@ async function payAndStore(
 ): Promise<PlacedOrder> {
   const { database, payments, metrics } = shop;
   const { reference, cartId, cart } = reservation;
-  /** All is written, and nothing but the commit can fail. */
-  let written: PaidOrder | undefined;
   try {
     phases.enter('payment');
     const { approved } = await pay(payments, { reference, amountCents: cart.totalCents, card });
@@ -203,18 +194,20 @@ async function payAndStore(
       await store(paid, SHORT_LOCK_WAIT_MS);
     } catch (error) {
       if (!isLockTimeout(error)) throw error;
-      // It may take long now, so the ledger says how far it is. Otherwise this is a round trip for nothing.
+      // It may take long now, so the ledger notes the approval; otherwise that would be a round trip for nothing.
       await note('approved');
       await store(paid, 0);
     }
     return counted(paid);
   } catch (error) {
     const settled = settle(shop, { cartId, reference });
+    if (error instanceof CommitFailed) {
+      // Only the settling finds out whether the order was made.
+      void settled.then((made) => (made ? countOrder(metrics, error.paid) : countUnsettled(FAILED)));
+      throw error.cause;
+    }
     const soldOut = error instanceof JustSold ? ({ outcome: 'out_of_stock', lacking: error.lacking } as const) : null;
-    const order = written;
-    // Whether it was made is known only then.
-    if (order) void settled.then((made) => (made ? countOrder(metrics, order) : countUnsettled(FAILED)));
-    else countUnsettled(soldOut ?? FAILED);
+    countUnsettled(soldOut ?? FAILED);
     if (soldOut) return soldOut;
     throw error;
   }
@@ -223,16 +216,26 @@ async function payAndStore(
     if (!(await noteAnswer(database, reference, answer))) throw givenUpMeanwhile();
   }
 
+  /** @throws {CommitFailed} when all was written, and the order may have been stored in spite of the error */
   async function store(paid: PaidOrder, lockTimeoutMs: number): Promise<void> {
-    await database.transaction(async (transaction) => {
-      const stock = await lockForOrder(transaction, reservation, lockTimeoutMs);
-      if (!stock) throw givenUpMeanwhile();
-      const justSold = lackingNow(cart, stock);
-      if (justSold.length > 0) throw new JustSold(justSold);
-      const added = await storeOrder(transaction, { ...reservation, number: paid.number, sessionId, customer });
-      if (added.length > 0) await keepForLater(transaction, sessionId, added);
-      written = paid;
-    });
+    let isWritten = false;
+    try {
+      await database.transaction(async (transaction) => {
+        await write(transaction, paid, lockTimeoutMs);
+        isWritten = true;
+      });
+    } catch (error) {
+      throw isWritten ? new CommitFailed(paid, error) : error;
+    }
+  }
+
+  async function write(transaction: Knex.Transaction, paid: PaidOrder, lockTimeoutMs: number): Promise<void> {
+    const stock = await lockForOrder(transaction, reservation, lockTimeoutMs);
+    if (!stock) throw givenUpMeanwhile();
+    const justSold = lackingNow(cart, stock);
+    if (justSold.length > 0) throw new JustSold(justSold);
+    const added = await storeOrder(transaction, { ...reservation, number: paid.number, sessionId, customer });
+    if (added.length > 0) await keepForLater(transaction, sessionId, added);
   }
 
   function counted(placed: PlacedOrder): PlacedOrder {
@@ -246,6 +249,16 @@ async function payAndStore(
   }
 }
 
+/** The commit of an order has failed, or its answer was lost. */
+class CommitFailed extends Error {
+  readonly paid: PaidOrder;
+
+  constructor(paid: PaidOrder, cause: unknown) {
+    super('the commit of an order failed', { cause });
+    this.paid = paid;
+  }
+}
+
 /** Rolls the order back. */
 class JustSold extends Error {
   readonly lacking: CartItem[];
@@ -256,7 +269,7 @@ class JustSold extends Error {
   }
 }
 
-/** This process stood still for so long that a primary has settled its payment. */
+/** This process was paused for so long that a primary has settled its payment. */
 function givenUpMeanwhile(): Error {
   return unavailable('overload', { cause: new Error('the payment took so long that it was given up') });
 }

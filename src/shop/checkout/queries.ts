@@ -5,7 +5,7 @@ import { ITEM_COLUMNS, type ItemRow, toItem } from '../cart/queries.ts';
 import type { OrderConfirmationView } from '../views.ts';
 import type { Customer } from './form.ts';
 
-/** A cart as it was when its payment was started: what is paid is what is ordered, whatever changes meanwhile. */
+/** A cart as it was when its payment was started: exactly this is ordered, even if the cart changes meanwhile. */
 export interface Reservation {
   /** Of the payment. */
   reference: string;
@@ -30,7 +30,7 @@ type CartRow = { cartId: string; status: string } & (ItemRow | { [Column in keyo
 /**
  * One of the session's carts with what is in it, in the order of the product ids.
  *
- * @param cartId the cart to order; null for the open one, whichever it is
+ * @param cartId the cart to order; null for the open one
  */
 export async function findCart(
   database: Knex,
@@ -56,13 +56,12 @@ export async function findCart(
 }
 
 /**
- * Takes hold, until the transaction ends, of the cart, the payment, which from then on is an order's, and the products:
- * in this order everywhere, and the products in the order of their ids, so that two checkouts never wait for each other
- * in a circle.
+ * Locks, until the transaction ends, the cart, the payment, which becomes `ordered`, and the products: in this order
+ * everywhere, and the products in the order of their ids, so that two checkouts never wait for each other in a circle.
  *
- * @param lockTimeoutMs how long another transaction is waited for; 0: until the statement's own deadline
+ * @param lockTimeoutMs for each lock that another transaction holds; 0: until the statement's own deadline
  * @returns what is in stock now, by product id; null when the cart is not open any more, or the payment was given up
- * @throws what `isLockTimeout` knows
+ * @throws an error of which `isLockTimeout` is true
  */
 export async function lockForOrder(
   transaction: Knex.Transaction,
@@ -70,7 +69,7 @@ export async function lockForOrder(
   lockTimeoutMs: number,
 ): Promise<Map<number, number> | null> {
   const { rows } = await labelQuery(
-    // Not `for update` of the products, which would also block the foreign keys of those who add them to their carts.
+    // `for update` of the products would also block the foreign keys of visitors who add them to their carts.
     transaction.raw<{ rows: { id: number; stock: number }[] }>(
       `with cart as materialized (
          select id from carts, set_config('lock_timeout', :lockTimeout, true)
@@ -93,27 +92,10 @@ export async function lockForOrder(
 }
 
 /**
- * Takes hold of the cart and the products as {@link lockForOrder} does, for an order that has no payment yet.
+ * Takes a paid order's units out of the stock, writes it with its items, and closes its cart. One statement: during each
+ * round trip, orders of the same products wait.
  *
- * @returns what is in stock now, by product id; null when the cart is not open any more
- */
-export async function lockForRehearsal(
-  transaction: Knex.Transaction,
-  { cartId, cart }: Omit<Reservation, 'reference'>,
-): Promise<Map<number, number> | null> {
-  const open = await transaction('carts').where({ id: cartId, status: 'open' }).forUpdate().first('id');
-  if (!open) return null;
-  const productIds = cart.items.map((item) => item.product.id);
-  const products = transaction('products').whereIn('id', productIds).orderBy('id').forNoKeyUpdate();
-  const rows: { id: number; stock: number }[] = await products.select('id', 'stock');
-  return new Map(rows.map(({ id, stock }) => [id, stock]));
-}
-
-/**
- * Takes a paid order's units out of the stock, writes it with its items, and closes its cart. One statement, as each round
- * trip is time in which others wait for the same products.
- *
- * @returns what was put into the cart after the order was reserved
+ * @returns units that were put into the cart after the order was reserved
  */
 export async function storeOrder(transaction: Knex.Transaction, order: NewOrder): Promise<Units[]> {
   const { cart, customer } = order;
@@ -162,7 +144,7 @@ export async function storeOrder(transaction: Knex.Transaction, order: NewOrder)
   return rows;
 }
 
-/** Opens the session's next cart with what came too late for the order. */
+/** Opens the session's next cart with the units that came too late for the order. */
 export async function keepForLater(transaction: Knex.Transaction, sessionId: string, units: Units[]): Promise<void> {
   await labelQuery(
     transaction.raw(

@@ -7,9 +7,8 @@ import { money } from '../money.ts';
 import type { Answer, Route, Shop, ShopRequest } from '../route.ts';
 import type { CheckoutPageView, Page } from '../views.ts';
 import { parseCheckout, typedBefore } from './form.ts';
-import { ORDER_NUMBER } from './order.ts';
-import { followPhases } from './phases.ts';
-import { type PlacedOrder, type Purchase, placeOrder } from './place-order.ts';
+import { followPhases, ORDER_NUMBER, type PlacedOrder } from './order.ts';
+import { type Purchase, placeOrder } from './place-order.ts';
 import { findOrder } from './queries.ts';
 
 export const checkoutRoutes: readonly Route[] = [

@@ -5,7 +5,8 @@ import { type TestContext, test } from 'node:test';
 import type { Knex } from 'knex';
 import type pg from 'pg';
 import { pino } from 'pino';
-import { connect, type Deadlines, isDatabaseFailure, isUnanswered } from '../../../src/db/index.ts';
+import { connect, isDatabaseFailure, isUnanswered } from '../../../src/db/index.ts';
+import type { DatabaseDeadlines } from '../../../src/deadlines.ts';
 import { poolOf } from '../../../src/instrument/pool.ts';
 import { testDatabase } from '../../support/database.ts';
 import { PATIENT } from '../../support/test-server.ts';
@@ -15,7 +16,7 @@ import { until, whenDone } from '../../support/wait.ts';
 const PAGE_MS = 2_000;
 const SLACK_MS = 1_000;
 
-function open(t: TestContext, connection: Parameters<typeof connect>[0], poolMax = 3, deadlines?: Deadlines) {
+function open(t: TestContext, connection: Parameters<typeof connect>[0], poolMax = 3, deadlines?: DatabaseDeadlines) {
   const warnings: string[] = [];
   const log = pino({ level: 'warn' }, { write: (line: string) => warnings.push(line) });
   const knex = connect(connection, { poolMax, applicationName: 'connect test', log, ...(deadlines && { deadlines }) });

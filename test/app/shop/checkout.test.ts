@@ -322,7 +322,7 @@ test('other pages are served as usual while the payment provider hangs', async (
   assert.equal(metrics.of('shop_errors_total'), payers.length);
   const spent = (on: string) => metrics.of('shop_request_time_seconds_total', { route: '/checkout', spent: on });
   assert.ok(spent('payment') > spent('db_wait'), `payment ${spent('payment')}, db_wait ${spent('db_wait')}`);
-  assert.ok(spent('payment') > asked + 0.6 * (payers.length - asked), 'at the provider 1.2 s, in line 0.7 s');
+  assert.ok(spent('payment') > asked + 0.6 * (payers.length - asked), 'at the provider 1 s, in line 0.6 s');
   assert.match(shop.log(), /8 checkouts were under way/);
   assert.equal((await shop.knex('orders')).length, 0);
   assert.equal((await shop.knex('carts').where('status', 'open')).length, payers.length);
