@@ -49,18 +49,25 @@ test('the code still writes the log lines that the runbook quotes', () => {
 });
 
 test('every metric that a page names exists', () => {
+  let checked = 0;
   for (const [page, text] of Object.entries(pages)) {
     for (const code of codesIn(text)) {
       const [metric] = /^shop_\w+\b(?!\*)/.exec(code) ?? [];
-      if (metric !== undefined) assert.ok(isRegistered(metric), `${page}: no metric ${metric}`);
+      if (metric === undefined) continue;
+      assert.ok(isRegistered(metric), `${page}: no metric ${metric}`);
+      checked++;
     }
   }
+  assert.ok(checked > 20);
 });
 
-test('a cell of a table is short: what needs more words has a heading', () => {
+test('the cells of tables are short', () => {
+  let checked = 0;
   for (const [page, text] of Object.entries(pages)) {
     for (const [, row = ''] of text.matchAll(/^\| (.+) \|$/gm)) {
       for (const cell of row.split(' | ')) assert.ok(cell.length <= LONGEST_CELL, `${page}: ${cell}`);
+      checked++;
     }
   }
+  assert.ok(checked > 20);
 });

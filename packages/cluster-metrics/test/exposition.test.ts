@@ -106,14 +106,15 @@ test('metrics of the primary are merged with those of the workers', async (t) =>
 });
 
 test('the registry has metrics of its own', async (t) => {
-  const { scrape, directory } = openCluster(t, 2);
+  const startedMs = performance.now();
+  const { scrape } = openCluster(t, 2);
   await scrape();
   const samples = await scrape();
   assert.equal(samples.of('cluster_metrics_scrape_duration_seconds_count'), 1);
   assert.equal(samples.of('cluster_metrics_series'), samples.samples.length);
-  assert.ok(samples.of('cluster_metrics_worker_age_seconds{worker="2"}') < 2);
+  const age = samples.of('cluster_metrics_worker_age_seconds{worker="2"}');
+  assert.ok(age >= 0 && age <= (performance.now() - startedMs) / 1000, `${age} s`);
   assert.equal(samples.of('cluster_metrics_store_problems_total{kind="torn"}'), 0);
-  assert.ok(directory);
 });
 
 test('scrapes that arrive together share one gathering, and later scrapes do not', async (t) => {
