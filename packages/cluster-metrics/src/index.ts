@@ -1,4 +1,9 @@
-export { ClusterRegistry, type ClusterRegistryOptions, type ScrapeOptions } from './cluster/cluster-registry.ts';
+export {
+  ClusterRegistry,
+  ClusterRegistry as AggregatorRegistry,
+  type ClusterRegistryOptions,
+  type ScrapeOptions,
+} from './cluster/cluster-registry.ts';
 export type { LiveWorker } from './cluster/cluster-stores.ts';
 export { createMetricsHandler, type MetricsHandler, type MetricsHandlerOptions } from './http/metrics-handler.ts';
 export type { FormatName } from './http/negotiation.ts';
@@ -16,6 +21,18 @@ export type {
   MetricValueWithName,
   ObserveDataWithExemplar,
 } from './instruments/types.ts';
+export {
+  collectDefaultMetrics,
+  contentType,
+  type DefaultMetricsCollectorConfiguration,
+  exponentialBuckets,
+  linearBuckets,
+  openMetricsContentType,
+  Pushgateway,
+  prometheusContentType,
+  register,
+  validateMetricName,
+} from './prom-client/compatibility.ts';
 export { collectDefaults } from './prom-client/default-metrics.ts';
 export type {
   DefaultMetricsOptions,
@@ -25,8 +42,8 @@ export type {
   RegistryContentType,
 } from './prom-client/library.ts';
 export { SAMPLE_INTERVAL_MS, SAMPLES_PER_SECOND, type Sampler, sampleRegularly } from './prom-client/sampling.ts';
-export { type SamplingOptions, WorkerRegistry } from './prom-client/worker-registry.ts';
-export type { Aggregator } from './store/description.ts';
+export { type SamplingOptions, WorkerRegistry, WorkerRegistry as Registry } from './prom-client/worker-registry.ts';
+export type { Aggregator, InstrumentType as MetricType } from './store/description.ts';
 export type { ProblemKind, StoreProblem } from './store/problems.ts';
 export { type OpenStoreOptions, openStore, Store } from './store/store.ts';
 export { createStoreDirectory, type StoreDirectory, type StoreDirectoryOptions } from './store/store-directory.ts';

@@ -111,6 +111,13 @@ export class ClusterRegistry<
     this.#onSetup(cluster.settings);
   }
 
+  /** @throws {TypeError} always: the page shows each worker's store, and the registries that the constructor is given */
+  static override setRegistries(): never {
+    throw new TypeError(
+      'A worker names no registries: its store is read; the primary names its own in new ClusterRegistry({ directory, registers })',
+    );
+  }
+
   /**
    * For prom-client's own metrics; they are copied at each scrape.
    *

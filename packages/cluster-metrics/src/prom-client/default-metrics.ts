@@ -1,6 +1,7 @@
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 import { Gauge, type GaugeConfiguration } from '../instruments/gauge.ts';
-import { type DefaultMetricsOptions, library } from './library.ts';
+import type { LabelValues } from '../instruments/types.ts';
+import { type DefaultMetricsOptions, library, type RegistryContentType } from './library.ts';
 import type { LibraryMetric } from './mirror.ts';
 import type { SamplingOptions, WorkerRegistry } from './worker-registry.ts';
 
@@ -62,10 +63,11 @@ const LEFT_OUT = [
  * @returns stops it
  */
 export function collectDefaults(
-  registry: WorkerRegistry,
+  registry: WorkerRegistry<RegistryContentType>,
   { onProblem, ...options }: DefaultMetricsOptions & SamplingOptions = {},
 ): () => void {
-  const { prefix = '', labels = {}, eventLoopMonitoringPrecision = DELAY_RESOLUTION_MS } = options;
+  const { prefix = '', eventLoopMonitoringPrecision = DELAY_RESOLUTION_MS } = options;
+  const labels = { ...options.labels } as LabelValues<string>;
   const defaults = new library.Registry();
   // The library's own measurement of the delays is not used: it wakes the process as seldom as possible.
   library.collectDefaultMetrics({ ...options, register: defaults, eventLoopMonitoringPrecision: SECOND });
@@ -107,7 +109,7 @@ function delayGaugeName(what: string): string {
 }
 
 interface LibraryHistogram {
-  zero(labels: Record<string, string>): void;
+  zero(labels: LabelValues<string>): void;
 }
 
 /** The delays of this process' event loop in the last 30 to 60 seconds; in a younger process, since its start. */

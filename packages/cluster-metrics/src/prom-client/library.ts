@@ -46,11 +46,22 @@ export interface CopiedRegistry {
   getSingleMetric(name: string): object | undefined;
 }
 
+export interface LibraryPushgateway<_C extends RegistryContentType> {
+  pushAdd(parameters: PushParameters): Promise<{ resp?: unknown; body?: unknown }>;
+  push(parameters: PushParameters): Promise<{ resp?: unknown; body?: unknown }>;
+  delete(parameters: PushParameters): Promise<{ resp?: unknown; body?: unknown }>;
+}
+
+interface PushParameters {
+  jobName: string;
+  groupings?: Record<string, string>;
+}
+
 export interface DefaultMetricsOptions {
   /** Begins the names. */
   prefix?: string;
   /** Labels that each series has. */
-  labels?: Record<string, string>;
+  labels?: object;
   /** Upper bounds of `nodejs_gc_duration_seconds`. */
   gcDurationBuckets?: number[];
   /** Milliseconds between two measurements of the event loop's delay. */
@@ -76,6 +87,11 @@ interface Library {
     (options: DefaultMetricsOptions & { register: LibraryRegistry }): void;
     readonly metricsList: string[];
   };
+  readonly Pushgateway: new <C extends RegistryContentType = PrometheusContentType>(
+    url: string,
+    options?: object | null,
+    registry?: LibraryRegistry<C>,
+  ) => LibraryPushgateway<C>;
   linearBuckets(start: number, width: number, count: number): number[];
   exponentialBuckets(start: number, factor: number, count: number): number[];
   validateMetricName(name: string): boolean;

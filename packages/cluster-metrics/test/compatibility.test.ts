@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as prom from 'prom-client';
+import { until } from '../../../test/support/wait.ts';
+import * as ours from '../src/index.ts';
+import { openCluster } from './support/stores.ts';
+
+test("every name that prom-client's types have is there", () => {
+  // In the types alone, or of the successor's own cluster registries.
+  const others = ['aggregators', 'ClusterRegistry', 'WorkerRegistry', 'default', 'module.exports'];
+  const names = Object.keys(prom).filter((name) => !others.includes(name));
+  assert.deepEqual(
+    names.filter((name) => !(name in ours)),
+    [],
+  );
+});
+
+test("prom-client's helpers are prom-client's", () => {
+  assert.deepEqual(ours.linearBuckets(0, 5, 3), [0, 5, 10]);
+  assert.deepEqual(ours.exponentialBuckets(1, 2, 3), [1, 2, 4]);
+  assert.equal(ours.validateMetricName('a-b'), false);
+  assert.equal(ours.contentType, prom.Registry.PROMETHEUS_CONTENT_TYPE);
+  assert.equal(ours.openMetricsContentType, prom.Registry.OPENMETRICS_CONTENT_TYPE);
+  assert.ok(new ours.Registry() instanceof prom.Registry);
+  assert.equal(ours.AggregatorRegistry, ours.ClusterRegistry);
+  assert.ok(ours.collectDefaultMetrics.metricsList.includes('gc'));
+});
+
+test('what the default registry of prom-client would do is refused with what to write', () => {
+  assert.throws(
+    () => ours.register.metrics(),
+    /no default registry: in the place of register.metrics write registry.m/,
+  );
+  assert.throws(() => ours.register.contentType, /write registry.contentType, with registry = new WorkerRegistry\(/);
+  const common = { name: 'a', help: 'help' };
+  for (const options of [common, { ...common, registers: [ours.register] }]) {
+    assert.throws(() => new ours.Counter(options), /must name a WorkerRegistry/);
+  }
+  for (const options of [undefined, {}, { register: prom.register as unknown as ours.WorkerRegistry }]) {
+    assert.throws(() => ours.collectDefaultMetrics(options), /write collectDefaultMetrics\(\{ register: registry \}\)/);
+  }
+  assert.throws(() => ours.AggregatorRegistry.setRegistries(), /new ClusterRegistry\(\{ directory, registers \}\)/);
+});
+
+test('an aggregator is refused where the type of the metric has one way to merge', () => {
+  const common = { name: 'a', help: 'help', registers: [new ours.WorkerRegistry()] };
+  for (const Metric of [ours.Counter, ours.Histogram, ours.Summary]) {
+    assert.throws(
+      () => new Metric({ ...common, aggregator: 'max' }),
+      /is summed over all workers: leave out aggregator/,
+    );
+  }
+  new ours.Counter({ ...common, aggregator: 'sum' });
+});
+
+test('default metrics have the prefix and the labels that are asked for', async (t) => {
+  const { workers, scrape } = openCluster(t, 1);
+  const register = new ours.WorkerRegistry(workers[0]?.store);
+  t.after(ours.collectDefaultMetrics({ register, prefix: 'my_', labels: { app: 'a' }, gcDurationBuckets: [0.1] }));
+  const samples = await until('a sample', async () => {
+    const samples = await scrape();
+    return samples.get('my_process_resident_memory_bytes{app="a"}') !== undefined && samples;
+  });
+  assert.ok(samples.has('my_nodejs_eventloop_lag_p99_seconds{app="a"}'));
+  assert.equal(samples.of('my_nodejs_gc_duration_seconds_bucket{app="a",kind="weakcb",le="0.1"}'), 0);
+  assert.ok(!samples.has('my_nodejs_active_handles_total'));
+  assert.ok(!samples.samples.some(({ name }) => name.startsWith('nodejs_')));
+});
