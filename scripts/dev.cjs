@@ -96,7 +96,7 @@ function end() {
     ending.abort();
     // The compiler is the build's child.
     if (build) process.kill(-build.child.pid, 'SIGTERM');
-    stopShop();
+    void stopShop();
   } else if (performance.now() - endingSince > SAME_PRESS_MS && shop) {
     shop.child.kill('SIGINT');
   }

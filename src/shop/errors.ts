@@ -43,6 +43,10 @@ export const forbidden = (message: string, options?: ShopErrorOptions) =>
 
 export const notFound = (message: string) => new ShopError(404, 'not_found', message);
 
+/** 404: the address itself, not something at it. */
+export const noSuchPage = () =>
+  notFound('Esta página não existe. Talvez o endereço tenha mudado ou sido digitado errado.');
+
 /** 405 with the methods that the address does answer (RFC 9110, section 15.5.6). */
 export const methodNotAllowed = (allow: readonly string[]) =>
   new ShopError(405, 'validation', 'Este endereço não aceita esse tipo de pedido.', {

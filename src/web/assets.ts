@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
-import { notFound } from '../shop/errors.ts';
-import { NO_PAGE } from './error-funnel.ts';
+import { noSuchPage } from '../shop/errors.ts';
 import type { WebContext } from './state.ts';
 
 const YEAR_SECONDS = 365 * 24 * 60 * 60;
@@ -38,7 +37,7 @@ export function createAssets(root: string): Assets {
 
     serve(ctx, path) {
       const file = files.get(path);
-      if (!file) throw notFound(NO_PAGE);
+      if (!file) throw noSuchPage();
       const isCurrent = ctx.query.v === file.version;
       const cache = isCurrent ? `max-age=${YEAR_SECONDS}, immutable` : `max-age=${MINUTE_SECONDS}`;
       ctx.set('Cache-Control', `public, ${cache}`);

@@ -1,7 +1,7 @@
 import { isDatabaseFailure, isEndOfPool } from '../db/index.ts';
 import { hungUp, routeOf } from '../instrument/http.ts';
 import { countError, type WorkerMetrics } from '../instrument/worker-metrics.ts';
-import { malformed, notFound, ShopError, tooLarge, unavailable, unsupportedType } from '../shop/errors.ts';
+import { malformed, noSuchPage, ShopError, tooLarge, unavailable, unsupportedType } from '../shop/errors.ts';
 import type { Pages } from './pages.ts';
 import type { WebContext, WebMiddleware } from './state.ts';
 
@@ -27,7 +27,7 @@ export function handleErrors(metrics: Pick<WorkerMetrics, 'errors'>, pages: Page
   return async function handleErrors(ctx, next) {
     try {
       await next();
-      if (ctx.status === 404 && (ctx.body === undefined || ctx.body === null)) throw notFound(NO_PAGE);
+      if (ctx.status === 404 && (ctx.body === undefined || ctx.body === null)) throw noSuchPage();
       // An error that the primary has answered already, see `showMetrics`.
       if (ctx.state.failure) countError(metrics, routeOf(ctx), ctx.state.failure.type);
     } catch (thrown) {
@@ -81,7 +81,7 @@ function fromHttpError(error: unknown): ShopError | null {
     case 400:
       return malformed('Não conseguimos ler esse pedido.', { cause: error });
     case 404:
-      return notFound(NO_PAGE);
+      return noSuchPage();
     case 413:
       return tooLarge({ cause: error });
     case 415:
@@ -90,5 +90,3 @@ function fromHttpError(error: unknown): ShopError | null {
       return null;
   }
 }
-
-export const NO_PAGE = 'Esta página não existe. Talvez o endereço tenha mudado ou sido digitado errado.';

@@ -1,7 +1,6 @@
 import { type IncomingMessage, request } from 'node:http';
 import { buffer } from 'node:stream/consumers';
-import { forbidden, malformed, notFound, type ShopError, unavailable } from '../shop/errors.ts';
-import { NO_PAGE } from './error-funnel.ts';
+import { forbidden, malformed, noSuchPage, notFound, type ShopError, unavailable } from '../shop/errors.ts';
 import type { WebContext } from './state.ts';
 
 /** A scrape takes milliseconds; a primary that needs longer than this is in trouble. */
@@ -18,7 +17,7 @@ const HOP_BY_HOP = new Set(['connection', 'date', 'keep-alive', 'transfer-encodi
  * @param endpoint the primary's address; null when the shop's port doesn't show metrics
  */
 export async function showMetrics(ctx: WebContext, endpoint: URL | null): Promise<void> {
-  if (!endpoint) throw notFound(NO_PAGE);
+  if (!endpoint) throw noSuchPage();
   const url = new URL(endpoint);
   url.search = ctx.search;
   const headers = Object.fromEntries(FORWARDED.map((name) => [name, ctx.get(name)]).filter(([, value]) => value));

@@ -39,7 +39,7 @@ export function connectRaw(t: TestContext, origin: string): RawClient {
     end(deadlineMs) {
       return new Promise((resolve, reject) => {
         const timer = setTimeout(() => reject(new Error(`still open after ${deadlineMs} ms`)), deadlineMs);
-        closed.then((milliseconds) => {
+        void closed.then((milliseconds) => {
           clearTimeout(timer);
           resolve(milliseconds);
         });

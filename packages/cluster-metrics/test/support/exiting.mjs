@@ -44,7 +44,7 @@ const ways = {
   },
   'by an unhandled rejection'() {
     process.nextTick(act);
-    Promise.reject(new Error('a bug'));
+    void Promise.reject(new Error('a bug'));
   },
   'in an exit handler'() {
     process.on('exit', act);
