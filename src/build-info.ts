@@ -13,7 +13,7 @@ export interface BuildInfo {
 /** Written by scripts/compile.cjs, beside the built form of this file. */
 const REVISION_FILE = fileURLToPath(new URL('./revision.txt', import.meta.url));
 
-/** What this program was built from. Code that runs unbuilt, in a test, has no revision. */
+/** Version and revision of this program. Code that runs unbuilt, in a test, has no revision. */
 export function readBuildInfo(): BuildInfo {
   const { version } = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as { version: string };
   return { version, revision: existsSync(REVISION_FILE) ? readFileSync(REVISION_FILE, 'utf8') : 'unknown' };

@@ -6,18 +6,18 @@ import { StartError } from './start-error.ts';
 
 /** Everything that the environment decides, read once at start. */
 export interface Config {
-  /** What was read in another way than its writer may expect, a sentence each; the primary logs it. */
+  /** Values that were read in another way than the operator may expect, a sentence each; the primary logs them. */
   readonly warnings: readonly string[];
   readonly production: boolean;
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
   readonly workers: number;
-  /** A worker that has not been heard of for so many seconds hangs and is replaced. */
+  /** A worker that has been silent for so many seconds hangs, and is replaced. */
   readonly hangSeconds: number;
-  /** At SIGTERM the shop says for so many seconds that it is not ready, and serves on, before it drains. */
+  /** After SIGTERM the shop is not ready for so many seconds, but serves on, before it drains. */
   readonly drainDelaySeconds: number;
   /** Both servers keep an idle connection this long. */
   readonly keepAliveSeconds: number;
-  /** Readiness says nothing of the database, so that a balancer lets the shop's own page of an outage through. */
+  /** Readiness leaves the database out, so that a balancer lets the shop's own page of an outage through. */
   readonly readyWithoutDatabase: boolean;
   /** Absolute folder of the embedded database and of generated keys. */
   readonly dataDir: string;
@@ -26,7 +26,7 @@ export interface Config {
     /** 0 asks the system for a free port. */
     readonly port: number;
     readonly metricsOnShopPort: boolean;
-    /** Proxies in front whose `X-Forwarded-For`, `-Proto` and `-Host`, and `X-Request-Id`, are believed; 0 for none. */
+    /** Number of trusted proxies in front: their `X-Forwarded-For`, `-Proto` and `-Host`, and `X-Request-Id`, are believed. */
     readonly trustProxy: number;
     /** Form posts a minute from one address, over all instances; `null` when off. */
     readonly rateLimit: number | null;
@@ -73,7 +73,7 @@ export class ConfigError extends StartError {
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 
-/** Of an embedded database: for the primary, the migrations, and a person with psql. */
+/** Connections of an embedded database for the primary, the migrations, and a person with psql. */
 const SPARE_CONNECTIONS = 20;
 /** PostgreSQL's bound of `max_connections`. */
 const MOST_CONNECTIONS = 262_143;
@@ -99,7 +99,7 @@ const DATABASE_URLS = /^(postgres(ql)?:\/\/|socket:|\/)/;
 /**
  * The URL with every stray `%` and space escaped: pg would take the escapes beside one for text.
  *
- * @returns what pg reads; never tells a password
+ * @returns a URL that pg reads; an error shows no password
  */
 function readDatabaseUrl(given: string, context: z.RefinementCtx): string {
   // A path is the socket's folder, and after a space the database's name.
@@ -285,7 +285,7 @@ function withoutServiceLinks(environment: Record<string, string | undefined>) {
   };
 }
 
-/** `DATABASE_URL` wins over no part silently: both together, or parts without a host, are mistakes. */
+/** `DATABASE_URL` together with parts, or parts without a host, are mistakes: neither silently wins. */
 function databaseProblems(given: Record<string, string | undefined>): string[] {
   const parts = ['DB_HOST', 'DB_PORT', 'DB_USER', 'DB_PASSWORD', 'DB_NAME'].filter((name) => given[name] !== undefined);
   if (given.DATABASE_URL !== undefined && parts.length > 0) {

@@ -1,25 +1,24 @@
-/** What a log line says of an error. */
+/** An error as a log line shows it. */
 export interface ErrorDescription {
   /** Name of its class. */
   type: string;
-  /** Its message, and those of its causes. */
+  /** Its message and the messages of its causes. */
   message: string;
   /** The first code that it or a cause has: a system error's, or PostgreSQL's SQLSTATE. */
   code?: unknown;
-  /** Its stack, and those of its causes. */
+  /** Its stack and the stacks of its causes. */
   stack: string;
 }
 
-/** Errors that a description tells of at most: a chain of causes may be long, or lead back to itself. */
+/** Limit of the errors in one description: a chain of causes may be long, or lead back to itself. */
 const MOST_ERRORS = 10;
 /** Characters of each message or stack. */
 const LONGEST_TEXT = 10_000;
 
 /**
- * What helps to find an error's reason, the errors that caused it included, without the fields in which PostgreSQL quotes
- * whole rows. Never throws.
+ * Describes an error and the errors that caused it, without the fields in which PostgreSQL quotes whole rows. Never throws.
  *
- * @param error whatever was thrown
+ * @param error any thrown value
  */
 export function describeError(error: unknown): ErrorDescription {
   try {
@@ -31,17 +30,17 @@ export function describeError(error: unknown): ErrorDescription {
 }
 
 function describe(error: unknown): ErrorDescription {
-  const told = withCauses(error);
-  const code = told.map((one) => (one instanceof Error && 'code' in one ? one.code : undefined)).find(isTold);
+  const errors = withCauses(error);
+  const code = errors.map((one) => (one instanceof Error && 'code' in one ? one.code : undefined)).find(isCode);
   return {
     type: error instanceof Error ? error.constructor.name : typeof error,
-    message: told.map(messageOf).join(': '),
+    message: errors.map(messageOf).join(': '),
     ...(code !== undefined && { code }),
-    stack: told.map(stackOf).join('\ncaused by: '),
+    stack: errors.map(stackOf).join('\ncaused by: '),
   };
 }
 
-/** An error and what caused it: each once, and not too many. */
+/** An error and its causes: each once, and not too many. */
 function withCauses(error: unknown): unknown[] {
   const found = new Set<unknown>();
   const open = [error];
@@ -59,7 +58,7 @@ function isAggregate(error: Error): error is AggregateError {
   return error instanceof AggregateError && Array.isArray(error.errors);
 }
 
-function isTold(code: unknown): boolean {
+function isCode(code: unknown): boolean {
   return typeof code === 'string' || typeof code === 'number';
 }
 
@@ -75,6 +74,6 @@ function textOf(value: unknown): string {
   try {
     return String(value).slice(0, LONGEST_TEXT);
   } catch {
-    return 'what can not be shown as text';
+    return 'a value that can not be shown as text';
   }
 }

@@ -5,10 +5,10 @@ import { describeError } from './describe-error.ts';
 
 export type { Logger } from 'pino';
 
-/** How a line shows an error, in `err` or as the `cause` of what it tells. */
+/** How a line shows an error, in its fields `err` and `cause`. */
 export const serializers = { err: describeError, cause: describeError };
 
-/** Of what a terminal shows, in the message or not at all. */
+/** Fields that a terminal shows in the message or not at all. */
 const SHORTENED = ['pid', 'worker', 'requestId', 'method', 'route', 'path', 'status', 'durationMs', 'error'];
 const TERMINAL_PATH = 40;
 const TERMINAL_ID = 8;
@@ -37,7 +37,7 @@ export function createLog(config: Pick<Config, 'logLevel'>, worker: string): Log
 }
 
 /**
- * Tells why this process ends: in a fatal line, or where the level hides even that, on stderr.
+ * Logs why this process ends: in a fatal line, or on stderr where LOG_LEVEL hides even that.
  *
  * @param error when the message alone is not enough
  */
@@ -47,7 +47,7 @@ export function logFatal(log: Logger, message: string, error?: unknown): void {
   process.stderr.write(error === undefined ? `${message}\n` : `${message}: ${describeError(error).stack}\n`);
 }
 
-/** What `logRequests` writes. */
+/** A line of `logRequests`. */
 interface RequestLine {
   requestId: string;
   method: string;

@@ -39,7 +39,7 @@ export async function withDeadline<T>(work: PromiseLike<T>, deadlineMs: number, 
 }
 
 /**
- * Waits for work, and logs every few seconds what for and for how long.
+ * Waits for work, and logs every few seconds that it still waits.
  *
  * @param what completes the sentence "still waiting for …"
  */

@@ -62,7 +62,7 @@ export async function checkAddresses(
   }
 }
 
-/** What to set so that a shop can listen beside another that has these addresses, as `PORT=5001`. */
+/** Settings with which a second shop can listen beside one that has these addresses, such as `PORT=5001`. */
 export async function otherAddresses(config: Pick<Config, 'shop' | 'metrics'>): Promise<string[]> {
   return remedies(config, await findFaults(config));
 }
@@ -76,7 +76,7 @@ async function findFaults({ shop, metrics }: Pick<Config, 'shop' | 'metrics'>): 
     if (error) faults.push({ address, code: error.code ?? '', message: error.message });
   }
   if (faults.length === 0 && shop.port === metrics.port && shop.port !== 0) {
-    // Each can listen alone. Whether two hosts are one address, as `localhost` and 127.0.0.1, the system knows.
+    // Each can listen alone. Only the system knows whether two hosts are one address, such as `localhost` and 127.0.0.1.
     await tryToListen(ofShop, async () => {
       const error = await tryToListen(ofMetrics);
       if (error) faults.push({ address: ofMetrics, code: TAKEN_BY_SHOP, message: error.message });
@@ -121,7 +121,7 @@ async function remedies({ shop, metrics }: Pick<Config, 'shop' | 'metrics'>, fau
   const found: string[] = [];
   for (const { address, code } of faults) {
     if (!OF_THE_PORT.includes(code)) {
-      // Without a loopback, no address in its place helps: the processes of the shop reach each other there.
+      // Without a loopback, no other address helps: the processes of the shop reach each other there.
       if (!isLoopback(address.host)) found.push(`${address.hostVariable}=127.0.0.1`);
       continue;
     }

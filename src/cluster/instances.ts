@@ -30,7 +30,7 @@ export async function enterInstance(
 ): Promise<() => Promise<void>> {
   const id = randomUUID();
   const name = `${hostname()}:${process.pid}`;
-  /** Undefined until the database has told the salt. */
+  /** Undefined until the salt is read from the database. */
   let hashes: string[] | undefined;
 
   async function sayHello(): Promise<void> {
@@ -60,7 +60,7 @@ export async function enterInstance(
     try {
       await work();
     } catch (error) {
-      log.debug({ err: error }, 'the list of instances could not be kept');
+      log.debug({ err: error }, 'this instance could not be written into the list of instances');
     }
   }
 

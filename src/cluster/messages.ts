@@ -1,4 +1,4 @@
-/** What a worker tells the primary. */
+/** Messages of a worker to the primary. */
 export type WorkerMessage =
   | { type: 'serving'; port: number }
   | { type: 'draining' }
@@ -10,14 +10,14 @@ export type WorkerMessage =
   /** It can't serve, and exits next. `final`: another try fails alike, as on a taken port. */
   | { type: 'failed'; reason: string; final: boolean };
 
-/** What the primary tells a worker. */
+/** Messages of the primary to a worker. */
 export type PrimaryMessage =
   /** Say that you are not ready any more, so that balancers choose others, but serve on. */
   | { type: 'unready' }
   /** Finish the requests in flight, accept no more, exit. */
   | { type: 'drain' };
 
-/** What the primary tells a worker at its fork, beside the configuration in the environment. */
+/** Data for a worker at its fork, beside the configuration in the environment. */
 export interface Assignment {
   /** 1 to `WORKERS`; a replacement takes its predecessor's place. */
   place: number;

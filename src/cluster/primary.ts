@@ -117,7 +117,7 @@ export async function runPrimary(environment: NodeJS.ProcessEnv): Promise<void> 
     const port = await withProgress(log, 'the workers to serve', supervisor.start());
     announce(primary.opsUrl, urlOf(config.shop.host, port, 'localhost'), log);
   } catch (error) {
-    // The start fails when a signal takes away what it works with.
+    // The start fails when a signal releases its resources.
     if (isStopping()) return;
     const reason = error instanceof Error ? error.message : 'the shop failed to start';
     logFatal(log, reason, error instanceof StartError ? undefined : error);
@@ -134,7 +134,7 @@ async function startPrimary(
   const startedAt = new Date().toISOString();
   const build = readBuildInfo();
   const instance = randomUUID();
-  // First, since it says what to do about a folder of another user.
+  // First, because its error explains what to do about a folder of another user.
   const { connection, embedded } = await provideDatabase(config, log, resources, async function beginStart() {
     await checkAddresses(config);
     log.info({ ...build, node: process.versions.node }, 'Fake Shop starts');
@@ -177,7 +177,7 @@ async function startPrimary(
       directory: stores.path,
       registers: [registry],
       prefix: 'shop_metrics_',
-      onProblem: (problem) => log.error({ problem }, 'the metrics lost something'),
+      onProblem: (problem) => log.error({ problem }, 'some metrics were lost'),
     }),
     (open) => open.close(),
   );

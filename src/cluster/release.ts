@@ -1,7 +1,7 @@
 /** Resources in the order they were made, released in reverse. */
 export interface ReleaseStack {
   /**
-   * Notes how a resource is released and hands the resource on.
+   * Notes how a resource is released, and returns the resource.
    *
    * @param close may be slow; its failure is reported, and the rest is released all the same
    */
@@ -10,7 +10,7 @@ export interface ReleaseStack {
   release(): Promise<void>;
 }
 
-/** @param onError told of every resource that failed to close */
+/** @param onError called for every resource that failed to close */
 export function releaseStack(onError: (error: unknown) => void): ReleaseStack {
   const releasers: Array<() => unknown> = [];
   let released: Promise<void> | undefined;

@@ -74,7 +74,7 @@ export interface Supervisor {
   reload(): Promise<void>;
   /** Makes every worker say that it is not ready. All serve on, and a worker that dies is still replaced. */
   unready(): void;
-  /** Drains all workers; kills those that are not done at the deadline. */
+  /** Drains all workers; kills the rest at the deadline. */
   stop(): Promise<void>;
   /** Kills all workers at once. */
   kill(): void;
@@ -83,9 +83,9 @@ export interface Supervisor {
 /** Keeps a worker alive in each place: one that dies is replaced. */
 export function createSupervisor(places: readonly Place[], options: SupervisorOptions): Supervisor {
   const { log, drainDeadlineMs } = options;
-  /** Also those that were replaced and still drain. */
+  /** Also workers that were replaced and still drain. */
   const alive = new Set<WorkerProcess>();
-  /** Those that hold a place or held one. A successor that ends before it takes over leaves nothing to restart. */
+  /** Workers that hold a place or held one. A successor that ends before it takes over leaves nothing to restart. */
   const holders = new WeakSet<WorkerProcess>();
   /** `leaving`: workers are not ready, and still replaced. `stopping`: they are not replaced any more. */
   let phase: 'starting' | 'started' | 'leaving' | 'stopping' = 'starting';
@@ -127,7 +127,7 @@ export function createSupervisor(places: readonly Place[], options: SupervisorOp
     if (dead.failure?.final && port === null) return;
     const seen = { place: place.number, workerPid: dead.pid, ...end, reason, failure: dead.failure?.reason };
     if (isCrash(reason)) log.error(seen, 'worker died');
-    else log.warn(seen, 'worker ended in order, though not told to by the primary');
+    else log.warn(seen, 'worker exited by itself, without a fault');
   }
 
   function fill(place: Place): void {
@@ -164,7 +164,10 @@ export function createSupervisor(places: readonly Place[], options: SupervisorOp
       return;
     }
     if (missing.length > 0) {
-      log.warn({ places: missing.map(({ number }) => number) }, 'these places could not be filled; they are tried on');
+      log.warn(
+        { places: missing.map(({ number }) => number) },
+        'no worker serves in these places; they are still tried',
+      );
     }
     started.resolve(port);
   }
@@ -180,7 +183,7 @@ export function createSupervisor(places: readonly Place[], options: SupervisorOp
     const successor = fork(place);
     if (!(await successor.comesUp))
       throw new Error(`The new worker of place ${place.number} did not come up: the old ones serve on`);
-    // When the former died meanwhile and the place is filled, one of the two is enough.
+    // If the former died meanwhile and the place was filled again, one of the two is enough.
     const superfluous = place.current && place.current !== former ? successor : former;
     if (superfluous === former) hold(place, successor);
     if (superfluous.state !== 'down') superfluous.drain(drainDeadlineMs, 'reload');

@@ -96,7 +96,7 @@ export class WorkerProcess {
     return performance.now() - this.#startedMs;
   }
 
-  /** Why it ended: the reason of the primary, or else what its exit code and signal tell. */
+  /** Why it ended: the reason of the primary, or else of its exit code and signal. */
   reasonFor(code: number | null, signal: string | null): RestartReason {
     return this.#wanted ?? exitReason(code, signal, this.served);
   }
@@ -108,7 +108,7 @@ export class WorkerProcess {
   }
 
   /**
-   * Tells it to finish what it has and exit; kills it at the deadline.
+   * Makes it finish its requests and exit; kills it at the deadline.
    *
    * @param reason under which its replacement counts
    */
@@ -152,7 +152,7 @@ export class WorkerProcess {
  * Forks. Without descriptors or processes, Node.js emits `error` and never `exit`; without memory it throws
  * (node/lib/internal/child_process.js, `spawn`).
  *
- * @param refused called with what was thrown, in a later turn
+ * @param refused called with the thrown error, in a later turn
  */
 function fork(environment: NodeJS.ProcessEnv, refused: (error: Error) => void): Worker | null {
   try {

@@ -4,13 +4,13 @@ import { labelQuery } from './query-labels.ts';
 
 const MINUTE_MS = 60_000;
 const SESSIONS_INTERVAL_MS = 10 * MINUTE_MS;
-/** Addresses of clients are not kept for longer than they are needed. */
+/** Often, because clients' addresses must not be kept for longer than they are needed. */
 const RATE_LIMITS_INTERVAL_MS = 1 * MINUTE_MS;
-/** Rows that one statement looks at: few enough to be done in time on any disk, and never felt. */
+/** Rows of one statement: few enough to be done in time on any disk, unnoticed by visitors. */
 const BATCH = 500;
 
 /**
- * Removes what nobody will come back to, now and regularly: old sessions every 10 minutes, ended windows of the rate
+ * Removes rows that are no longer needed, now and regularly: old sessions every 10 minutes, ended windows of the rate
  * limit every minute. Several instances may do so at once.
  *
  * @returns stops it; resolves when the statement under way has ended
@@ -58,24 +58,24 @@ interface BatchOptions {
   isStopped?(): boolean;
 }
 
-/** What is due is found by an index that holds nothing else, so a round costs as much as there is to do. */
+/** Due rows are found by an index that holds no others, so a round costs as much as there is to remove. */
 const DUE = {
-  /** Not looked at yet, and not seen for a day. */
+  /** Not checked yet, and not seen for a day. */
   first: { by: 'last_seen_at', where: "kept_until is null and last_seen_at < now() - interval '1 day'" },
-  /** Looked at, and left until now. */
+  /** Checked before, and kept until now. */
   again: { by: 'kept_until', where: "kept_until < now() and kept_until < 'infinity'" },
 } as const;
 
 /**
- * Removes sessions that nobody will come back to: without a cart a day after the last visit, as every client without
- * cookies leaves one per page; with a cart, which goes too, when the cookie has expired. A session with an order stays.
+ * Removes abandoned sessions. A session without a cart is removed a day after its last visit: every client without cookies
+ * leaves one per page. A session with a cart is removed with it when the cookie has expired. A session with an order stays.
  *
- * Each statement looks at one batch. A session that stays is marked with when to look at it again (`kept_until`), for one
- * with an order never, so that it is not walked over each round. A batch that fails keeps no other, and the next ones are
- * smaller, in case it was too slow.
+ * Each statement handles one batch. A session that stays is marked with the time of its next check (`kept_until`; never for
+ * one with an order), so that later rounds skip it. After a batch that fails the others go on, and they are smaller, in case
+ * it was too slow.
  *
  * @returns how many were removed
- * @throws the first failure, after the walk
+ * @throws the first failure, after all batches
  */
 export async function removeOldSessions(
   database: Knex,
@@ -120,7 +120,7 @@ function findDue(
   return due;
 }
 
-/** A visitor who has come back meanwhile, or comes back in this moment, stays: their row is fresh, or locked. */
+/** Keeps the session of a visitor who has come back meanwhile, or comes back at this moment: its row is fresh, or locked. */
 async function removeOrKeep(database: Knex, seen: readonly DueSession[]): Promise<number> {
   const { rows } = await labelQuery(
     database.raw<{ rows: [{ removed: number }] }>(

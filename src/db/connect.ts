@@ -14,7 +14,7 @@ export interface ConnectOptions {
   /** Shown in PostgreSQL's `pg_stat_activity`. */
   readonly applicationName: string;
   readonly log: Logger;
-  /** Default: what a page can wait. */
+  /** Default: those of a page. */
   readonly deadlines?: DatabaseDeadlines;
 }
 
@@ -26,7 +26,7 @@ export interface ConnectOptions {
  */
 export function connect(connection: DatabaseConnection, options: ConnectOptions): Knex {
   const { deadlines = PAGE_DATABASE, log } = options;
-  /** Connections that can be used, by Knex's name for them, and when each was last heard of. */
+  /** Usable connections, by Knex's name for them, with the time of the last answer. */
   const open = new Map<string, { readonly client: PoolClient; heardMs: number }>();
   const database = knex({
     client: postgresDialect({ deadlines, hasConnection: () => open.size > 0 }),
@@ -59,7 +59,7 @@ export function connect(connection: DatabaseConnection, options: ConnectOptions)
     });
     client.once('end', () => open.delete(client.__knexUid));
     client.on('error', (error: Error) => {
-      // pg may tell twice: what the server said last, and that the connection has ended.
+      // pg may emit two errors: the server's last message, and the end of the connection.
       if (open.delete(client.__knexUid)) log.warn({ err: error }, 'a database connection broke');
     });
     done();
@@ -73,7 +73,7 @@ export function connect(connection: DatabaseConnection, options: ConnectOptions)
   }
 
   database.on('query-error', (error: Error, { __knexUid }: { __knexUid: string }) => {
-    // After a failover this connection, and those that are older, may lead to a server that takes no more writes.
+    // After a failover this connection and all older ones may lead to a server that takes no more writes.
     if (isReadOnly(error) && open.has(__knexUid)) {
       for (const uid of open.keys()) {
         open.delete(uid);

@@ -13,7 +13,7 @@ interface Pool {
   propagateCreateError: boolean;
 }
 
-/** A connection of Knex's pool, with what pg's types do not have. */
+/** A connection of Knex's pool, with fields that pg's types lack. */
 export type PoolClient = pg.Client & {
   readonly connection: pg.Connection;
   /** Id of the server's process, or of a pooler's own. */
@@ -65,7 +65,7 @@ export function postgresDialect({ deadlines, hasConnection = () => false }: Dial
   }
 
   return class extends PostgresDialect {
-    /** When the server gives no further connection, a request waits for one of those that the pool has. */
+    /** When the server grants no further connection, a request waits for a connection that the pool has. */
     override async acquireRawConnection(): Promise<PoolClient> {
       try {
         const connection = (await super.acquireRawConnection()) as PoolClient;
@@ -132,7 +132,7 @@ async function leadsToPostgres(connection: PoolClient): Promise<boolean> {
   }
 }
 
-/** Whether a statement failed with its connection, and not by itself, as one whose values can't be sent or read. */
+/** Whether a statement failed with its connection, and not by itself, as one does whose values can't be sent or read. */
 function isOfConnection(error: unknown, { __knex__disposed }: PoolClient): error is Error {
   if (!(error instanceof Error) || error instanceof pg.DatabaseError) return false;
   return __knex__disposed !== undefined || isAnswerTimeout(error);
@@ -163,7 +163,7 @@ const CANCEL_DEADLINE_MS = 1_000;
 function cancelStatement(client: pg.Client): Promise<void> {
   const { host, port, ssl } = client;
   const { processID, secretKey, sslNegotiation } = client as pg.Client & Keys;
-  // pg's types know `ssl` of a client as a flag; it is what the client's own connection was made with.
+  // pg's types have `ssl` of a client as a flag; it holds the options of the client's own connection.
   const wire = new pg.Connection({ ssl, sslNegotiation } as ConstructorParameters<typeof pg.Connection>[0]) as Wire;
   return new Promise((resolve) => {
     const timer = setTimeout(() => wire.stream.destroy(), CANCEL_DEADLINE_MS);

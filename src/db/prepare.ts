@@ -26,7 +26,7 @@ export interface PrepareOptions {
 
 /**
  * Brings a database to the program's schema and puts the catalogue in. Safe to call at every start and by several
- * instances at once: one works, the others wait for it. What a crashed instance left half-way is taken up. A database
+ * instances at once: one works, the others wait for it. A migration that a crash has cut off runs again. A database
  * that a newer release has migrated is left as it is.
  *
  * @throws when the server can't be reached, refuses, or holds something else than the shop's schema in UTF8; the role
@@ -50,7 +50,7 @@ export async function prepareDatabase(connection: DatabaseConnection, options: P
   }
 }
 
-/** In any other encoding, texts are compared and folded byte by byte, or can't hold what visitors write. */
+/** In any other encoding, texts are compared byte by byte, or can't hold every letter that visitors write. */
 function refuseOtherEncodings({ database, encoding }: ServerFacts): void {
   if (encoding === 'UTF8') return;
   throw new StartError(
@@ -80,7 +80,7 @@ async function changeAlone(
     if (isDone) return;
     if (performance.now() > deadlineMs) {
       throw new StartError(
-        `Another process has been changing the database's schema for ${patienceMs / SECOND} s: see who in pg_stat_activity`,
+        `Another process has been changing the database's schema for ${patienceMs / SECOND} s: pg_stat_activity shows which`,
       );
     }
     await delay(LOCK_POLL_MS);
@@ -102,7 +102,7 @@ async function bringUpToDate(transaction: Knex.Transaction, log: Logger): Promis
   await transaction.seed.run({ seedSource });
 }
 
-/** Knex marks a table when it migrates and gives up if the mark is there. Whoever holds our lock knows that the mark is a dead one's. */
+/** Knex marks a table when it migrates, and gives up if the mark is there. This process holds the lock, so the mark is left from a crash. */
 async function freeStaleLock(transaction: Knex.Transaction, log: Logger): Promise<void> {
   if (!(await transaction.schema.hasTable('knex_migrations_lock'))) return;
   const stale = await transaction('knex_migrations_lock').where('is_locked', '>', 0).first();

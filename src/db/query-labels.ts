@@ -10,7 +10,7 @@ export interface QueryLabels {
 export const NO_TABLE = 'none';
 
 /**
- * Labels a raw query, so that no code has to parse SQL. Knex's builders need no labels: they tell their table themselves.
+ * Labels a raw query, so that no code has to parse SQL. Knex's builders need no labels: their table can be read.
  *
  * @param operation a constant, such as `select`
  * @param table the main table, or {@link NO_TABLE}

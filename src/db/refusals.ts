@@ -2,7 +2,7 @@ import pg from 'pg';
 import type { DatabaseConnection } from '../config.ts';
 import { isNameTaken, lacksRight, reasonOf } from './failures.ts';
 
-/** What a refusal is about. */
+/** The setting that a refusal is about. */
 type Part = 'password' | 'user' | 'name' | 'host' | 'TLS';
 
 /** By the words of PostgreSQL, poolers, pg and OpenSSL; the first that fits. */
@@ -24,7 +24,7 @@ const PLACES: Record<Part, readonly [variable: string, inUrl: string]> = {
 };
 
 /**
- * One sentence for a server that refuses a connection: its own words, and which variable to look at.
+ * One sentence for a server that refuses a connection: its own words, and the variable to check.
  *
  * @param error of which `mayPass` is false
  */
@@ -35,7 +35,7 @@ export function refusal(error: unknown, connection: DatabaseConnection): string 
 }
 
 /**
- * One sentence for a database in which the shop can't make what it needs: PostgreSQL's own words, and what to do.
+ * One sentence for a database in which the shop can't make its tables: PostgreSQL's own words, and what to do.
  *
  * @param error of a statement that changes the schema or the catalogue
  * @returns undefined for any other error

@@ -29,7 +29,7 @@ const migrations: NamedMigration[] = [
   { file: '0004-session-counts', migration: sessionCounts },
 ];
 
-/** What the name of every release's migrations begins with. */
+/** Begins the name of every release's migrations. */
 const NUMBERED = /^\d+[-_]/;
 
 /** Gives Knex the migrations from the program itself, not from a folder. */
@@ -45,17 +45,17 @@ export const migrationSource: Knex.MigrationSource<NamedMigration> = {
   },
 };
 
-/** Whether a later release has migrated a database further. */
+/** Whether a later release has migrated the database further. */
 export function isNewer(applied: readonly string[]): boolean {
   return unknownOf(applied).length > 0;
 }
 
 /**
- * The migrations for a database that may be newer: those of later releases are there by name, so that Knex finds its list
- * whole. They can't be taken back from here.
+ * The migrations for a database that may be newer. It names the migrations of later releases too, so that Knex finds its list
+ * complete; this release can't roll them back.
  *
  * @param applied names that Knex has noted in the database
- * @throws when the list is none that a later release leaves: it has migrations between this release's, or lacks some of them
+ * @throws {StartError} when no later release leaves such a list: it has migrations between this release's, or lacks some
  */
 export function migrationsFor(applied: readonly string[]): Knex.MigrationSource<NamedMigration> {
   const unknown = unknownOf(applied);

@@ -13,7 +13,7 @@ import { refusal, variableOf } from './refusals.ts';
 
 const SECOND = 1000;
 const RETRY_MS = 250;
-const TOLD_EVERY_MS = 5 * SECOND;
+const LOG_INTERVAL_MS = 5 * SECOND;
 
 export interface WaitOptions {
   readonly applicationName: string;
@@ -22,24 +22,24 @@ export interface WaitOptions {
   readonly patienceMs: number;
 }
 
-/** What a server says of itself. */
+/** Facts that a server reports about itself. */
 export interface ServerFacts {
   readonly database: string;
   readonly role: string;
   readonly encoding: string;
   /** A hot standby, or set to take no writes. */
   readonly readOnly: boolean;
-  /** Process id of the server's side. */
+  /** Process id of the server's side of this connection. */
   readonly pid: number;
   readonly maxConnections: number;
-  /** Of `maxConnections`, those that this role does not get. */
+  /** Connections that this role does not get, of `maxConnections`. */
   readonly reserved: number;
-  /** What the role and the database are limited to; -1 is no limit. */
+  /** Connection limits of the role and the database; -1 is no limit. */
   readonly roleLimit: number;
   readonly databaseLimit: number;
   /** `application_name` of all connections to the database but this one. */
   readonly others: readonly string[];
-  /** Between us and the server: another process id was given to us than the server's. */
+  /** Whether a pooler is in between: then the process id of the connection is not the server's. */
   readonly pooled: boolean;
 }
 
@@ -68,7 +68,7 @@ const FACTS = `
 export async function waitForServer(connection: DatabaseConnection, options: WaitOptions): Promise<ServerFacts> {
   const { log, patienceMs } = options;
   const startedMs = performance.now();
-  for (let toldMs = Number.NEGATIVE_INFINITY; ; ) {
+  for (let loggedMs = Number.NEGATIVE_INFINITY; ; ) {
     let reason: string;
     let cause: unknown;
     try {
@@ -87,9 +87,9 @@ export async function waitForServer(connection: DatabaseConnection, options: Wai
         { cause },
       );
     }
-    if (nowMs - toldMs >= TOLD_EVERY_MS) {
+    if (nowMs - loggedMs >= LOG_INTERVAL_MS) {
       log.info({ reason }, 'waiting for the database');
-      toldMs = nowMs;
+      loggedMs = nowMs;
     }
     await delay(RETRY_MS);
   }
@@ -113,10 +113,10 @@ async function askServer(connection: DatabaseConnection, options: WaitOptions): 
 }
 
 /**
- * Warns when all instances that run now may together want more connections than the server grants this user. Behind a
- * pooler it says nothing: how many connections of the server a pooler uses is not known here.
+ * Warns when all instances that run now may together want more connections than the server grants this user. Not behind a
+ * pooler, whose number of connections to the server is not known here.
  *
- * @param connections that this instance may hold; the others are taken to be like it
+ * @param connections that this instance may hold; the others are assumed to be equal
  */
 export function warnOfFewConnections(facts: ServerFacts, connections: number, log: Logger): void {
   if (facts.pooled) return;

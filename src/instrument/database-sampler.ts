@@ -108,7 +108,7 @@ export function sampleDatabase(registry: WorkerRegistry, database: Knex, log: Lo
   }
 
   function noteReading(error?: unknown): void {
-    if (error && reads) log.warn({ err: error }, 'the gauges could not be read anew from the database');
+    if (error && reads) log.warn({ err: error }, 'the gauges could not be read from the database');
     reads = !error;
   }
 
@@ -268,7 +268,7 @@ export async function readSessions(database: Knex): Promise<Sessions> {
 /** Changes that one reading moves at most, so that it is done in time also after a bulk load. */
 const CHANGES_MOVED = 20_000;
 
-/** Moves what has changed into the counts, and removes what no gauge looks back on. One caller at a time. */
+/** Moves changes into the counts, and removes counts that are too old for every gauge. One caller at a time. */
 export async function foldSessionChanges(database: Knex): Promise<void> {
   await labelQuery(
     database.raw(

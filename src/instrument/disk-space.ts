@@ -19,7 +19,7 @@ export interface DiskSpace {
 }
 
 /**
- * Notes in `shop_db_disk_full`, and once in the log, that PostgreSQL refuses writes for want of disk space. Refused writes
+ * Notes in `shop_db_disk_full`, and once in the log, that PostgreSQL refuses writes for lack of disk space. Refused writes
  * are the only sign of it: reads go on, and the disk is another machine's.
  */
 export function watchDiskSpace(database: Knex, metrics: Pick<WorkerMetrics, 'dbDiskFull'>, log: Logger): DiskSpace {
@@ -39,7 +39,7 @@ export function watchDiskSpace(database: Knex, metrics: Pick<WorkerMetrics, 'dbD
   const sampler = sampleRegularly(function sampleDiskSpace() {
     const lacking = isLacking();
     metrics.dbDiskFull.set(lacking ? 1 : 0);
-    if (told && !lacking) log.info('the database has refused no write for want of disk space lately');
+    if (told && !lacking) log.info('no write was refused for lack of disk space lately');
     told = lacking;
   });
 

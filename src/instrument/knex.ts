@@ -4,7 +4,7 @@ import { type PoolConnection, poolOf, watchPool } from './pool.ts';
 import { currentRequest, type RequestClock } from './request-clock.ts';
 import type { WorkerMetrics } from './worker-metrics.ts';
 
-/** What Knex's `query`, `query-response` and `query-error` events carry. */
+/** Argument of Knex's `query`, `query-response` and `query-error` events. */
 interface SentQuery {
   readonly __knexUid: string;
   /** A builder's and a raw query's; a statement without a builder has none. */
@@ -152,7 +152,7 @@ class OpenQueries {
   }
 }
 
-/** Knex's names for what its builders send (knex/lib/query/querybuilder.js, `_method`). */
+/** Knex's names for the queries of its builders (knex/lib/query/querybuilder.js, `_method`). */
 const OPERATIONS: Record<string, string> = {
   select: 'select',
   first: 'select',
@@ -174,7 +174,7 @@ const OTHER_OPERATION = 'other';
  * `labelQuery`, else it is `raw` of no table. SQL text is never parsed.
  *
  * @param builder Knex's query builder, raw query or schema builder
- * @param method as Knex's `query` event tells it
+ * @param method from Knex's `query` event
  */
 function builderLabels(builder: object, method: string | undefined): QueryLabels {
   return (

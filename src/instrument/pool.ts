@@ -9,7 +9,7 @@ export interface PoolConnection extends EventEmitter {
   readonly __knexUid: string;
 }
 
-/** What is used here of Knex's pool, a tarn; https://github.com/vincit/tarn.js */
+/** The part of Knex's pool that is used here; the pool is a tarn: https://github.com/vincit/tarn.js */
 export interface ConnectionPool {
   numUsed(): number;
   numFree(): number;
@@ -27,7 +27,7 @@ export function poolOf(database: Knex): ConnectionPool {
 }
 
 /**
- * Keeps `shop_db_connections` and charges each request's wait for a connection to its clock, also a wait that
+ * Keeps `shop_db_connections`, and charges each wait for a connection to the clock of its request, also a wait that
  * fails.
  *
  * @returns removes the listeners and stops the sampling

@@ -26,7 +26,7 @@ export interface PrimaryMetricsOptions {
   /** The primary's own small pool: a sample runs two queries. */
   database: Knex;
   log: Logger;
-  /** What runs, for `shop_build_info`. */
+  /** For `shop_build_info`. */
   build: BuildInfo;
   /** The places of the cluster as they are now; called at every scrape. */
   workers(): Iterable<{ readonly state: WorkerState }>;

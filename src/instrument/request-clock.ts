@@ -4,13 +4,13 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 export const SPENT = ['app', 'db', 'db_wait', 'payment'] as const;
 export type Spent = (typeof SPENT)[number];
 
-/** What a request can be waiting for. */
+/** Waits of a request for the database. */
 type Wait = 'db' | 'db_wait';
 
 /**
  * Splits one request's time, each moment counted once: queries that overlap are not counted twice, so the parts
  * add up to the whole. A moment with a query under way is `db`; else, with a wait for a pool connection, `db_wait`;
- * what is left is `app`.
+ * the rest is `app`.
  */
 export class RequestClock {
   readonly #startedMs = performance.now();
@@ -41,7 +41,7 @@ export class RequestClock {
     this.#paymentMs += seconds * 1000;
   }
 
-  /** Ends the request; what still runs is charged until now, and nothing after it. */
+  /** Ends the request; queries that still run are charged until now, and not beyond. */
   stop(): void {
     this.#charge(performance.now());
     this.#stoppedMs = this.#chargedMs;

@@ -190,7 +190,7 @@ export function createWorkerMetrics(
     ),
     httpRequestsInFlight: new Gauge({
       name: 'http_requests_in_flight',
-      help: 'Requests being worked on, over all workers',
+      help: 'Requests in flight, over all workers',
       aggregator: 'sum',
       lazy: true,
       registers,
@@ -198,7 +198,7 @@ export function createWorkerMetrics(
     dbOperationDuration: atZero(
       new Summary({
         name: 'shop_db_operation_duration_seconds',
-        help: 'Seconds that database operations took as the shop saw it, failed ones included; quantiles over the last 5 minutes, up to 6 seconds more',
+        help: 'Seconds that database operations took, measured by the shop, failed ones included; quantiles over the last 5 minutes, up to 6 seconds more',
         labelNames: ['operation', 'table'],
         percentiles: QUANTILES,
         maxAgeSeconds: QUANTILE_WINDOW_SECONDS,
@@ -229,7 +229,7 @@ export function createWorkerMetrics(
     ),
     dbDiskFull: new Gauge({
       name: 'shop_db_disk_full',
-      help: 'Whether PostgreSQL has refused a write for want of disk space in the last 15 seconds, in any worker: 1 or 0',
+      help: 'Whether PostgreSQL has refused a write for lack of disk space in the last 15 seconds, in any worker: 1 or 0',
       aggregator: 'max',
       registers,
     }),

@@ -9,7 +9,7 @@ import { mayRead } from './token.ts';
 export interface OpsOptions {
   registry: ClusterRegistry;
   status(): Status;
-  /** What `/metrics` and `/status` ask for as `Authorization: Bearer …`, or null. */
+  /** The token that `/metrics` and `/status` require as `Authorization: Bearer …`, or null. */
   token: string | null;
   /** Be ready while the database is away, as the shop is then. */
   readyWithoutDatabase: boolean;
@@ -22,7 +22,7 @@ export function createOpsApp({ registry, status, token, readyWithoutDatabase, lo
     onProblem: (error) => log.error({ err: error, path: '/metrics' }, 'ops request failed'),
   });
 
-  /** No page of another site may read or show what is answered here, nor take it for something else than it is. */
+  /** No page of another site may read or embed these answers, and no browser may guess their type. */
   async function keepToOwnSite(ctx: Context, next: Next): Promise<void> {
     ctx.set({ 'X-Content-Type-Options': 'nosniff', 'Cross-Origin-Resource-Policy': 'same-origin' });
     await next();

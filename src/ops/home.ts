@@ -3,7 +3,7 @@ import type { Status } from './status.ts';
 /**
  * The primary's page for people. Everything on it is our own text and numbers, so nothing needs escaping.
  *
- * @param status null for a reader without the token, who sees the addresses only
+ * @param status null without the token: then the page has the addresses only
  */
 export function renderHome(status: Status | null): string {
   return `<!doctype html>

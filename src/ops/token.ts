@@ -4,7 +4,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
  * Whether an `Authorization` header carries the token, compared in constant time: both sides are hashed first, so
  * that not even the length shows (RFC 6750, section 2.1).
  *
- * @param token null when none is asked for
+ * @param token null when none is required
  */
 export function mayRead(header: string, token: string | null): boolean {
   if (token === null) return true;

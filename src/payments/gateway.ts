@@ -1,4 +1,4 @@
-/** What a shopper pays with. Lives in memory for the length of one request and is never written anywhere. */
+/** A shopper's card. It lives in memory for the length of one request and is never written anywhere. */
 export interface Card {
   holder: string;
   /** Digits only. */
@@ -19,11 +19,11 @@ export interface PaymentRequest {
 export type PaymentState = 'approved' | 'declined' | 'cancelled';
 
 /**
- * The greatest amount of one payment, in cents of BRL: twelve digits are what card networks carry (ISO 8583, field 4).
+ * The greatest amount of one payment, in cents of BRL: card networks carry twelve digits (ISO 8583, field 4).
  */
 export const MAX_AMOUNT_CENTS = 999_999_999_999;
 
-/** Where money comes from. The shop knows nothing else of the payment provider. Every call may be repeated. */
+/** The payment provider, as far as the shop knows it. Every call may be repeated. */
 export interface PaymentGateway {
   /**
    * Asks for an amount. A second call with the same reference gets the same answer, and takes no money.
@@ -33,9 +33,9 @@ export interface PaymentGateway {
    */
   authorize(payment: PaymentRequest, signal: AbortSignal): Promise<{ approved: boolean }>;
 
-  /** Gives an approved amount back. A reference that was not heard of yet can't be approved any more. */
+  /** Gives an approved amount back. A reference that the provider does not know yet can't be approved any more. */
   cancel(reference: string): Promise<void>;
 
-  /** @returns null for a reference that was not heard of */
+  /** @returns null for a reference that the provider does not know */
   find(reference: string): Promise<PaymentState | null>;
 }

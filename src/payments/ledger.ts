@@ -68,7 +68,7 @@ export async function giveUp(database: Knex, reference: string): Promise<'given_
   return row.state === 'ordered' ? 'ordered' : 'given_up';
 }
 
-/** Ends a payment that was given up, once the provider has no money of it. */
+/** Ends a payment that was given up, once the provider has given its money back. */
 export async function endPayment(database: Knex, reference: string, state: 'declined' | 'cancelled'): Promise<void> {
   await database('payments')
     .where({ reference })
@@ -89,14 +89,14 @@ export interface LeftPayment {
 export interface LeftPayments {
   /** Workers that have died. */
   readonly deadWorkers: readonly string[];
-  /** A payment that was started longer ago has been left, whatever became of its worker. */
+  /** A payment that was started longer ago has been left, even if its worker lives. */
   readonly abandonedSeconds: number;
   /** Money that was to be given back longer ago is given back again. */
   readonly retrySeconds: number;
   readonly limit: number;
 }
 
-/** Gives up payments that their workers have left. Those of an order that is being stored are left alone. */
+/** Gives up payments that their workers have left, unless the order is being stored at this moment. */
 export async function giveUpLeft(database: Knex, left: LeftPayments): Promise<LeftPayment[]> {
   const { rows } = await labelQuery(
     database.raw<{ rows: LeftPayment[] }>(

@@ -6,18 +6,18 @@ import type { PaymentGateway } from './gateway.ts';
 import { endPayment, giveUp, giveUpLeft, type LeftPayment } from './ledger.ts';
 
 const SECOND = 1000;
-/** Between two attempts of the worker that asked for a payment. */
+/** Between two attempts of a worker to settle its own payment. */
 const RETRY_MS = 1 * SECOND;
-/** Nobody waits for the provider then, but it is asked again only after this. */
+/** No visitor waits for the provider then; after this it is asked again. */
 const PROVIDER_DEADLINE_MS = 5 * SECOND;
 
-/** The primary looks for payments that were left. */
+/** The primary looks for left payments this often. */
 const SWEEP_MS = 2 * SECOND;
 /** Longer than a checkout takes when each of its waits runs into its deadline, so that a living worker settles its own. */
 const ABANDONED_SECONDS = 15;
 /** Longer than one attempt to give money back takes. */
 const RETRY_SECONDS = 15;
-/** Given back at a time. */
+/** Payments that are given back at a time. */
 const BATCH = 20;
 
 interface Settling {
@@ -26,7 +26,7 @@ interface Settling {
   readonly log: Logger;
 }
 
-/** What a worker tells its primary of payments that it settles, so that each order is counted once if it dies meanwhile. */
+/** A worker's reports on the payments that it settles, so that the primary counts each order once if the worker dies. */
 export interface SettlementReports {
   /** It has counted how the order of this payment ended. */
   orderCounted(reference: string): void;
@@ -34,8 +34,8 @@ export interface SettlementReports {
 }
 
 /**
- * Settles a payment of this worker's: gives it up unless its order was made, which after a lost answer to a commit the
- * database alone can tell, and then gives the money back. Asks the database and the provider until both have answered.
+ * Settles a payment of this worker's: gives it up unless its order was made, and then gives the money back. After a lost
+ * answer to a commit, only the database knows whether the order was made. Asks the database and the provider until both have answered.
  * Never rejects.
  *
  * @returns whether the order was made, as soon as that is certain; the money is given back after that
@@ -79,12 +79,12 @@ export async function settle(
 export interface LeftPaymentsOptions extends Settling {
   /** An attempt to order has failed, and its worker did not count it before it died. */
   onFailedOrder(): void;
-  /** `foreign`: another instance's, whose primary counts what its workers could not. */
+  /** `foreign`: of another instance, whose own primary counts its workers' failures. */
   stateOf(worker: string): 'alive' | 'dead' | 'foreign';
 }
 
 export interface LeftPayments extends SettlementReports {
-  /** Settles what a worker has left, from now on and not only when it is old enough. */
+  /** Settles the worker's payments from now on, and not only when they are old enough. */
   workerDied(worker: string): void;
   /** Resolves when the statement under way has ended. */
   stop(): Promise<void>;
@@ -92,16 +92,16 @@ export interface LeftPayments extends SettlementReports {
 
 /**
  * Settles the payments that workers have left, of this instance and of all others: now, every 2 seconds, and when a worker
- * dies. Nobody else has the customer's data, so it never makes an order: it gives the money back. Any number of
- * primaries may do so at once.
+ * dies. Only the worker had the customer's data, so no order is made: the money is given back. Any number of primaries may
+ * do so at once.
  */
 export function settleLeftPayments(options: LeftPaymentsOptions): LeftPayments {
   const { database, payments, log } = options;
-  /** By the time until which they are looked for: what they were doing in the database ends later than they do. */
+  /** With the time until which their payments are looked for: their statements may end later than they do. */
   const deadWorkers = new Map<string, number>();
-  /** References of payments that are not settled, of which the orders are counted, here or by their workers. */
+  /** References of unsettled payments whose orders are counted already, here or by their workers. */
   const counted = new Set<string>();
-  /** References that were given up here while their workers lived, which count the orders when they go on; with the worker. */
+  /** References that were given up here while their workers lived, by worker: the worker counts the order when it goes on. */
   const awaited = new Map<string, string>();
   let stopped = false;
 
@@ -118,7 +118,7 @@ export function settleLeftPayments(options: LeftPaymentsOptions): LeftPayments {
       left = found.length;
       await Promise.all(found.map(settleOne));
     }
-    // After the database has answered: what a worker has said before it died has arrived by then.
+    // After the database has answered: a dead worker's last reports have arrived by then.
     for (const [reference, worker] of awaited) {
       if (options.stateOf(worker) !== 'dead') continue;
       awaited.delete(reference);
@@ -157,8 +157,8 @@ export function settleLeftPayments(options: LeftPaymentsOptions): LeftPayments {
   function begin(): void {
     again = underWay !== null;
     underWay ??= sweep()
-      // The database's outage is logged by those who sample it.
-      .catch((error: unknown) => log.debug({ err: error }, 'payments could not be looked through'))
+      // The sampler of the database logs its outage.
+      .catch((error: unknown) => log.debug({ err: error }, 'the left payments could not be looked up'))
       .finally(() => {
         underWay = null;
         if (again && !stopped) begin();
@@ -188,13 +188,13 @@ export function settleLeftPayments(options: LeftPaymentsOptions): LeftPayments {
 }
 
 /**
- * Sees to it that the provider has no money of a payment that was given up, and ends it.
+ * Makes sure that the provider has taken no money for a payment that was given up, and ends the payment.
  *
  * @returns whether it had been approved
  */
 async function giveBack(database: Knex, payments: PaymentGateway, reference: string): Promise<{ approved: boolean }> {
   const found = await inTime(payments.find(reference));
-  // Also what the provider has not heard of: the request may still be on its way.
+  // Also a payment that the provider does not know: the request may still be on its way.
   if (found !== 'declined') await inTime(payments.cancel(reference));
   await endPayment(database, reference, found === 'declined' ? 'declined' : 'cancelled');
   return { approved: found === 'approved' };

@@ -11,7 +11,7 @@ const DECLINED_NUMBER = '4000000000000002';
 
 const LATENCY_MS = 20;
 
-/** Connections of each process that asks it. */
+/** Connections of each process that uses it. */
 export const PROVIDER_POOL_MAX = 1;
 
 export interface SimulatedProvider extends PaymentGateway {
@@ -21,9 +21,9 @@ export interface SimulatedProvider extends PaymentGateway {
 /**
  * A provider that approves every card but one, and answers in 20 ms.
  *
- * It remembers each reference, as a real one would, where no process of the shop can take it along when it dies: in a
- * table that no other code reads. Of a card it remembers nothing. It has a connection of its own: these queries stand for
- * a network that is not the shop's database, so they belong in none of its metrics.
+ * It remembers each reference in a table that no other code reads, so that it survives the death of any process of the
+ * shop, as a real provider's memory would. It stores nothing of a card. It has a connection of its own: these queries stand
+ * for the network to a provider, so they belong in none of the database's metrics.
  */
 export function openPaymentProvider(
   connection: DatabaseConnection,
@@ -44,7 +44,7 @@ export function openPaymentProvider(
     return row?.state ?? null;
   }
 
-  /** Keeps what it knew first. */
+  /** The first decision stays. */
   async function decide(reference: string, amountCents: number, state: PaymentState): Promise<PaymentState | null> {
     // PostgreSQL writes its log in order: by the time that the shop's order is on disk, this is.
     const { rowCount } = await database.raw<{ rowCount: number }>(

@@ -4,16 +4,16 @@ import type { Page } from './views.ts';
 export interface ShopErrorOptions {
   /** Response headers that belong to the status, such as `Retry-After`. */
   headers?: Record<string, string>;
-  /** What is wrong with each field, in Portuguese, for clients that ask for JSON. */
+  /** The mistake in each field, in Portuguese, for clients that ask for JSON. */
   fields?: Record<string, string>;
   /** The page to show in place of the error page: a form with its mistakes. */
   page?: Page;
-  /** For the log: what the operator may have to set. */
+  /** For the log: the setting that the operator may have to change. */
   hint?: string;
   cause?: unknown;
 }
 
-/** An outcome that the visitor is told about: `message` is Portuguese and safe for a stranger's eyes. */
+/** An outcome that the visitor sees: `message` is Portuguese and holds no secret. */
 export class ShopError extends Error {
   override readonly name = 'ShopError';
   readonly status: number;
@@ -53,7 +53,7 @@ export const methodNotAllowed = (allow: readonly string[]) =>
     headers: { Allow: allow.join(', ') },
   });
 
-/** 409: right in itself, but not in the shop's present state. */
+/** 409: a valid request that the shop's present state does not allow. */
 export const conflict = (message: string, options?: ShopErrorOptions) =>
   new ShopError(409, 'conflict', message, options);
 
@@ -79,7 +79,7 @@ export const tooManyRequests = (retryAfterSeconds: number) =>
     { headers: { 'Retry-After': String(retryAfterSeconds) } },
   );
 
-/** 503: not now. @param type whose fault it is: `database`, or `overload` for everything that takes too long */
+/** 503: not now. @param type `database` when it fails or is slow, `overload` when anything else takes too long */
 export const unavailable = (
   type: 'database' | 'overload',
   options: { cause?: unknown; retryAfterSeconds?: number } = {},

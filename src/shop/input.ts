@@ -10,7 +10,7 @@ export function isUuid(value: unknown): value is string {
 /**
  * Reads an id from an address.
  *
- * @returns null for everything that can't be an id: signs, leading zeros, exponents, numbers that JavaScript can't tell apart
+ * @returns null for a text that can't be an id: signs, leading zeros, exponents, numbers beyond JavaScript's safe integers
  */
 export function parseId(text: string | undefined): number | null {
   if (text === undefined || !/^[1-9]\d{0,15}$/.test(text)) return null;
@@ -22,7 +22,7 @@ export const EMPTY = 'Preencha este campo.';
 
 /**
  * Text as a person types it on one line: trimmed, without control characters (PostgreSQL refuses NUL in text, a line
- * break has no place in a field) and without the characters that turn the direction of what follows.
+ * break has no place in a field) and without the characters that change the direction of writing.
  */
 export const line = (max: number) =>
   z

@@ -9,23 +9,23 @@ import type { Bulkhead } from './checkout/pay.ts';
 import type { FlashCode } from './sessions/flash.ts';
 import type { Page } from './views.ts';
 
-/** What the routes work with. */
+/** Dependencies of the routes. */
 export interface Shop {
   readonly database: Knex;
   readonly metrics: WorkerMetrics;
   readonly catalogue: Catalogue;
   readonly checkouts: Bulkhead;
   readonly payments: PaymentGateway;
-  /** Name of this process, by which the primary knows whose a payment was. */
+  /** Name of this process in the ledger of payments. */
   readonly worker: string;
   readonly reports: SettlementReports;
   readonly diskSpace: DiskSpace;
   readonly log: Logger;
 }
 
-/** A request as the business sees it. Everything in it but the session's id comes from a stranger. */
+/** A request without HTTP. Everything in it but the session's id comes from the client, unchecked. */
 export interface ShopRequest {
-  /** Whether a person gets the answer to see, so that it counts as a view. */
+  /** Whether a person will see the answer, so that it counts as a view. */
   readonly isVisit: boolean;
   readonly params: Readonly<Record<string, string>>;
   readonly query: Readonly<Record<string, unknown>>;
@@ -42,6 +42,6 @@ export type Answer = Page | { redirect: string; flash?: FlashCode };
 export interface Route {
   readonly method: 'GET' | 'POST';
   readonly path: string;
-  /** @throws {ShopError} everything that the visitor is to be told */
+  /** @throws {ShopError} every other outcome, for the visitor to see */
   handle(request: ShopRequest, shop: Shop): Answer | Promise<Answer>;
 }

@@ -1,6 +1,6 @@
 import type { Cart } from './cart/cart.ts';
 
-/** What each page of the shop is given: the contract between the routes and `templates/`. */
+/** Variables of each page: the contract between the routes and `templates/`. */
 
 export interface CategoryView {
   slug: string;
@@ -79,12 +79,12 @@ export type CheckoutField = (typeof CHECKOUT_FIELDS)[number];
 /** `checkout.pug`: also shown again, with status 422, when the form has mistakes or the card is declined. */
 export interface CheckoutPageView {
   cart: Cart;
-  /** What was typed before; never the card's number, expiry or CVV. */
+  /** The visitor's former entries; never the card's number, expiry or CVV. */
   form: Partial<Record<CheckoutField, string>>;
   /** A message in Portuguese per wrong field; `form` for the whole. */
   errors: Partial<Record<CheckoutField | 'form', string>>;
   /** Hidden field `cart`: the cart's id, so that a repeated submit finds the order that it made. Hidden field
-   * `total_cents`: what the page shows, so that nothing else is charged. */
+   * `total_cents`: the total that the page shows, so that no other is charged. */
   cartId: string;
 }
 
@@ -121,5 +121,5 @@ export interface PageViews {
   order_confirmation: OrderConfirmationView;
 }
 
-/** One page together with what it shows. */
+/** One page together with its variables. */
 export type Page = { [Name in keyof PageViews]: { page: Name; view: PageViews[Name] } }[keyof PageViews];

@@ -51,11 +51,11 @@ export interface AppDeps {
 
 export interface AppOptions {
   /**
-   * How many proxies are in front, whose `X-Forwarded-*` and `X-Request-Id` are believed: right only when they set them
+   * How many proxies are in front. Their `X-Forwarded-*` and `X-Request-Id` are believed, so they must set these headers
    * themselves. `true` is one; default none.
    */
   trustProxy?: number | boolean;
-  /** `/readyz` says nothing of the database. Default false. */
+  /** `/readyz` leaves the database out. Default false. */
   readyWithoutDatabase?: boolean;
   /** When to refuse pages; default 100 in flight, or 10 that take longer than a second. */
   load?: LoadLimits;
@@ -65,7 +65,7 @@ export interface AppOptions {
 
 const LOAD: LoadLimits = { maxInFlight: 100, lateCount: 10, lateMs: 1_000 };
 
-/** How many pages fewer than make a worker seem to have fallen behind may wait for the payment provider. */
+/** Checkouts alone must not make a worker look late: so many fewer than `lateCount` may wait for the payment provider. */
 const SPARE_PAGES = 2;
 
 /** The shop as a Koa application. */

@@ -8,8 +8,8 @@ const YEAR_SECONDS = 365 * 24 * 60 * 60;
 const MINUTE_SECONDS = 60;
 
 /**
- * The files of `public/`, as they were when the process started: they are kept in memory (all together 0.2 MB), so that under
- * a version nothing else is ever sent than what it was computed from, also when a file changes on disk.
+ * The files of `public/`, as they were when the process started. They are kept in memory (0.2 MB together), so that a version
+ * always means the content from which it was computed, also when a file changes on disk.
  */
 export interface Assets {
   /** Address of a file with its version: `/static/shop.css?v=1f0c…`. */
@@ -18,7 +18,7 @@ export interface Assets {
   serve(ctx: WebContext, path: string): void;
 }
 
-/** @param root absolute folder; what is not in it now is never served, so no path leads out of it */
+/** @param root absolute folder; only files that are in it now are served, so no path leads out of it */
 export function createAssets(root: string): Assets {
   const files = new Map<string, { content: Buffer; version: string }>();
   for (const entry of readdirSync(root, { recursive: true, withFileTypes: true })) {

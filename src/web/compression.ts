@@ -5,7 +5,7 @@ import type { WebMiddleware } from './state.ts';
 const CODING = String.raw`[\w.*-]+(?:\s*;\s*q=(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?))?`;
 const WELL_FORMED = new RegExp(String.raw`^\s*${CODING}(?:\s*,\s*${CODING})*\s*$`, 'i');
 
-/** Compresses what is worth it, for clients that say in good order what they can read. */
+/** Compresses bodies that gain from it, for clients with a well-formed `Accept-Encoding`. */
 export function compressBodies(): WebMiddleware {
   const squeeze = compress();
   return async function compressBodies(ctx, next) {

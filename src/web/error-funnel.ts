@@ -20,7 +20,7 @@ const HEADINGS: Record<number, string> = {
 };
 
 /**
- * The one place where errors end: each is counted once and becomes a page in Portuguese, or JSON for those who ask
+ * The one place where errors end: each is counted once and becomes a page in Portuguese, or JSON for a client that asks
  * for it.
  */
 export function handleErrors(metrics: Pick<WorkerMetrics, 'errors'>, pages: Pages): WebMiddleware {
@@ -31,7 +31,7 @@ export function handleErrors(metrics: Pick<WorkerMetrics, 'errors'>, pages: Page
       // An error that the primary has answered already, see `showMetrics`.
       if (ctx.state.failure) countError(metrics, routeOf(ctx), ctx.state.failure.type);
     } catch (thrown) {
-      // This worker is going, and its pool is closed: no failure of the database, and nobody is there to be told.
+      // This worker drains and has closed its pool, and the client has gone: no failure of the database.
       if (isEndOfPool(thrown) && hungUp(ctx)) return;
       const error = toShopError(thrown);
       ctx.state.failure = error;
@@ -45,7 +45,7 @@ function answer(ctx: WebContext, error: ShopError, pages: Pages): void {
   ctx.status = error.status;
   for (const name of ['Content-Encoding', 'Content-Length', 'ETag', 'Last-Modified']) ctx.remove(name);
   ctx.set({ 'Cache-Control': 'no-store', ...error.headers });
-  // What is still being uploaded is not worth reading.
+  // The rest of an upload is not read.
   if (!ctx.req.complete) ctx.set('Connection', 'close');
   if (ctx.accepts('html', 'json') === 'json') {
     const { type, message, fields } = error;
@@ -56,7 +56,7 @@ function answer(ctx: WebContext, error: ShopError, pages: Pages): void {
     const { status, message } = error;
     const view = { status, heading: HEADINGS[status] ?? 'Algo deu errado', message };
     if (error.type === 'overload' || error.type === 'rate_limited') {
-      // To say no must cost much less than to say yes: compressing alone would cost more than all the rest.
+      // A refusal must cost much less than a page: compressing it would cost more than all the rest.
       ctx.compress = false;
       pages.showRefusal(ctx, view);
     } else {
@@ -65,7 +65,7 @@ function answer(ctx: WebContext, error: ShopError, pages: Pages): void {
   }
 }
 
-/** Turns whatever was thrown into what the visitor is told. */
+/** The answer to a thrown value. */
 export function toShopError(error: unknown): ShopError {
   if (error instanceof ShopError) return error;
   if (isDatabaseFailure(error)) return unavailable('database', { cause: error });
@@ -74,7 +74,7 @@ export function toShopError(error: unknown): ShopError {
 
 const INTERNAL = 'Algo deu errado do nosso lado. Já fomos avisados; tente de novo em instantes.';
 
-/** Errors of the middleware that we didn't write carry a status, as `http-errors` gives it. */
+/** Errors of third-party middleware carry a status, as `http-errors` gives it. */
 function fromHttpError(error: unknown): ShopError | null {
   const status = error instanceof Error && 'status' in error ? error.status : undefined;
   switch (status) {

@@ -18,14 +18,14 @@ export function parseForm(): WebMiddleware {
   });
   return async function parseForm(ctx, next) {
     if (!(await hasBody(ctx))) return next();
-    // A compressed form is no browser's, and could be a bomb.
+    // Browsers send no compressed forms, and a compressed body could be a decompression bomb.
     const isForm = ctx.is('application/x-www-form-urlencoded') !== false;
     if (!isForm || ctx.get('Content-Encoding') !== '') throw unsupportedType();
     await parse(ctx, next);
   };
 }
 
-/** A body in chunks may be empty: only its first bytes tell. */
+/** Whether a body in chunks is empty shows only when its first bytes have arrived, or its end. */
 async function hasBody(ctx: WebContext): Promise<boolean> {
   if (ctx.get('Transfer-Encoding') === '') return Number(ctx.get('Content-Length')) > 0;
   const { req } = ctx;
@@ -36,7 +36,7 @@ async function hasBody(ctx: WebContext): Promise<boolean> {
   return req.readableLength > 0;
 }
 
-/** A client that has hung up is no failure of ours. */
+/** A client that has hung up is no failure of the shop. */
 function refuseHalf({ req }: Pick<WebContext, 'req'>, cause?: unknown): void {
   if (req.destroyed && !req.complete) throw malformed('O formulário não chegou inteiro.', { cause });
 }

@@ -3,7 +3,7 @@ import { askWritable } from '../db/index.ts';
 import { withDeadline } from '../promises.ts';
 import type { WebContext } from './state.ts';
 
-/** What readiness depends on. */
+/** Readiness depends on these. */
 export interface Readiness {
   readonly database: Knex;
   /** Be ready while the database is away. */
@@ -12,7 +12,7 @@ export interface Readiness {
   ready(): boolean;
 }
 
-/** A database that needs longer for nothing serves no page in time; what asks for readiness seldom waits longer either. */
+/** A database that needs longer for an empty query serves no page in time. Balancers seldom wait longer either. */
 const READY_DEADLINE_MS = 1_000;
 
 /** `GET /livez`: this worker answers. */

@@ -5,19 +5,19 @@ import { unavailable } from '../shop/errors.ts';
 import { logLateFailure } from './request-log.ts';
 import type { WebMiddleware } from './state.ts';
 
-/** When a worker has its hands full. */
+/** When a worker is too busy for another page. */
 export interface LoadLimits {
   /** Requests for pages that one worker works on at a time. */
   maxInFlight: number;
   /** It has fallen behind when this many pages at once … */
   lateCount: number;
-  /** … have been waited for longer than this. Fewer may have reasons of their own, as a slow payment. */
+  /** … have been in flight for longer than this. Fewer may be slow for reasons of their own, such as a slow payment. */
   lateMs: number;
 }
 
 /**
- * Refuses at once what can't be served in time: a request more would only make all others wait longer, until each
- * runs into its deadline and nothing is served at all.
+ * Refuses a page at once when it can't be served in time. One more request would only make all others wait longer, until
+ * each runs into its deadline and none is served.
  */
 export function shedLoad({ maxInFlight, lateCount, lateMs }: LoadLimits): WebMiddleware {
   /** Oldest first. */
@@ -47,9 +47,9 @@ export function shedLoad({ maxInFlight, lateCount, lateMs }: LoadLimits): WebMid
 }
 
 /**
- * Answers 503 when a page takes too long, whatever it waits for: each query has its own deadline, but a page has
- * several. What it was doing goes on to its end, so that no order is left half-made; a repeated submit finds it. What
- * fails then is logged, since its visitor has been answered.
+ * Answers 503 when a page takes too long. Each query has its own deadline, but a page has several queries. The work goes on
+ * to its end, so that no order is left half-made; a repeated submit finds the order. If the work fails then, the log has a
+ * line of its own, since the visitor has been answered.
  *
  * @param deadlineMs from the guards to the answer
  */
@@ -62,13 +62,13 @@ export function keepDeadline(deadlineMs: number, log: Logger): WebMiddleware {
     });
     await withDeadline(work, deadlineMs, () => {
       late = true;
-      return unavailable(whatTookTheTime(), { cause: new Error(`the page was not ready after ${deadlineMs} ms`) });
+      return unavailable(typeOfDelay(), { cause: new Error(`the page was not ready after ${deadlineMs} ms`) });
     });
   };
 }
 
-/** Whose fault it is that the current request is late: the database's only if most of its time went there. */
-function whatTookTheTime(): 'database' | 'overload' {
+/** The error type of a late request: `database` only if most of its time went there. */
+function typeOfDelay(): 'database' | 'overload' {
   const request = currentRequest();
   if (!request) return 'overload';
   const { db, db_wait } = request.split;

@@ -36,7 +36,7 @@ export async function showMetrics(ctx: WebContext, endpoint: URL | null): Promis
   }
 }
 
-/** What the primary's refusal counts as. */
+/** The error as which the primary's refusal is counted. */
 function failureOf(status: number, message: string): ShopError {
   if (status === 401) return forbidden(message);
   if (status === 404) return notFound(message);

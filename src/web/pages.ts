@@ -13,7 +13,7 @@ export interface LayoutView {
   cartCount: number;
   /** All categories, for the navigation. */
   categories: CategoryView[];
-  /** What a delivery costs; the same for every order. */
+  /** Cost of a delivery; the same for every order. */
   shippingCents: number;
   /** A message to show once, or null. */
   flash: Flash | null;
@@ -45,7 +45,7 @@ export interface Pages {
   /** The page that an error carries. Like the next two, this asks no database, because that may be what failed. */
   showAgain(ctx: WebContext, page: Page): void;
   showError(ctx: WebContext, view: ErrorView): void;
-  /** An error page whose text is always the same, rendered once: a shop that is overloaded has no time for more. */
+  /** An error page whose text is always the same. It is rendered once, because an overloaded shop has no time for more. */
   showRefusal(ctx: WebContext, view: ErrorView): void;
 }
 

@@ -4,13 +4,13 @@ import ipaddr from 'ipaddr.js';
 import { holdsCardNumber } from '../shop/payment/card-numbers.ts';
 import type { WebContext, WebMiddleware } from './state.ts';
 
-/** Headers in which each proxy may append what it was asked. Koa reads `X-Forwarded-For` by its own `maxIpsCount`. */
+/** Headers to which each proxy may append an entry. Koa reads `X-Forwarded-For` by its own `maxIpsCount`. */
 const APPENDED = ['x-forwarded-host', 'x-forwarded-proto'];
 
 /**
- * Leaves of `X-Forwarded-Host` and `-Proto` what the outermost trusted proxy says, where Koa would take the first entry,
- * which a client can write itself: with `proxies` proxies that is the entry that many from the right, and the leftmost
- * where there are fewer, as a proxy that only hands on what it got appends nothing.
+ * Keeps one entry of `X-Forwarded-Host` and `-Proto`: that of the outermost trusted proxy. Koa would take the first entry,
+ * which a client can write itself. With `proxies` proxies it is the entry that many from the right, or the leftmost where
+ * there are fewer: a proxy may hand the header on without appending an entry.
  *
  * @param proxies trusted proxies in front; with 0, Koa reads none of these headers
  */
@@ -26,15 +26,15 @@ export function readForwarded(proxies: number): WebMiddleware {
   };
 }
 
-/** Of an IPv6 address these groups name a network; the rest its owner chooses freely (RFC 4291, section 2.5.4). */
+/** These groups of an IPv6 address name its network; the owner chooses the rest freely (RFC 4291, section 2.5.4). */
 const NETWORK_GROUPS = 4;
 
 /** An address in brackets, or an IPv4 address, with a port that is new for every connection; quoted as in RFC 7239. */
 const WITH_PORT = /^"?(?:\[(?<v6>[^\]]*)\]|(?<v4>[\d.]+))(?::\w*)?"?$/;
 
 /**
- * What a client is counted under: its IPv4 address, or the network of its IPv6 address. A proxy that does not say who its
- * client is (`unknown`, nothing, no address) is counted as the client itself.
+ * The key under which a client is counted: its IPv4 address, or the network of its IPv6 address. A proxy that does not name
+ * its client (`unknown`, nothing, no address) is counted as the client itself.
  */
 export function clientOf(ctx: Pick<WebContext, 'ip' | 'socket'>): string {
   return ownerOf(ctx.ip) ?? ownerOf(ctx.socket.remoteAddress ?? '') ?? 'unknown';
@@ -49,12 +49,12 @@ function ownerOf(text: string): string | null {
   return parsed instanceof ipaddr.IPv6 ? `${parsed.parts.slice(0, NETWORK_GROUPS).join(':')}::/64` : parsed.toString();
 }
 
-/** What a proxy's request ids look like; anything else could be an attempt to forge log lines. */
+/** The form of a proxy's request ids; any other text could be an attempt to forge log lines. */
 const SANE = /^[\w.:-]{8,64}$/;
 
 /**
- * Gives the request its id and tells the client. A trusted proxy's id is taken over; a stranger's is not, who could
- * give all requests the id of somebody else's.
+ * Gives the request its id and sends it to the client. A trusted proxy's id is taken over. A client's own is not: it could
+ * give all its requests the id of another visitor's request.
  */
 export function identifyRequest(): WebMiddleware {
   return async function identifyRequest(ctx, next) {
@@ -67,7 +67,7 @@ export function identifyRequest(): WebMiddleware {
 
 function isSane(id: string): boolean {
   if (!SANE.test(id)) return false;
-  // Among random letters and digits a card's number is easily found, but seldom in one piece.
+  // Random letters and digits often hold the digits of a card number, but seldom in one piece.
   return /[a-z]/i.test(id) ? !id.split(/[^0-9a-z]+/i).some(isCardNumber) : !holdsCardNumber(id);
 }
 

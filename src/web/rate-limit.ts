@@ -8,9 +8,9 @@ import { clientOf } from './proxies.ts';
 import type { WebMiddleware } from './state.ts';
 
 /**
- * Lets an address post only so often. One that this worker knows to be over the limit is refused at once. Otherwise the
- * question is only asked here: the answer comes while the form and the visit are read, and `greetVisitor` waits for it
- * before anything is done.
+ * Limits how often an address may post. An address that this worker knows to be over the limit is refused at once.
+ * Otherwise the database is asked, the form and the visit are read meanwhile, and `greetVisitor` waits for the answer
+ * before the post changes anything.
  *
  * @param limiter null: no limit
  */
@@ -30,7 +30,7 @@ export function limitRate(limiter: RateLimiter | null): WebMiddleware {
 }
 
 const SECOND_MS = 1_000;
-/** So long the database is not asked again after it did not answer: its failure must not cost every post the deadline. */
+/** Pause after an answer that did not come, so that a failing database does not cost every post the deadline. */
 const SILENCE_MS = 1 * SECOND_MS;
 
 export interface RateLimiter {
@@ -38,7 +38,7 @@ export interface RateLimiter {
    * Counts a post.
    *
    * @returns the seconds until the client may post again, at least 1 and at most the window; 0 when this post may pass.
-   *   At once where this worker knows that it may not; the promise never rejects
+   *   A number where this worker knows that it may not; the promise never rejects
    */
   count(client: string): number | Promise<number>;
 }
@@ -54,9 +54,9 @@ export interface RateLimiterOptions {
   readonly deadlineMs?: number;
 }
 
-/** What this worker knows of a client. */
+/** A client's window as this worker knows it. */
 interface LocalWindow {
-  /** At least as many as the client has posted: those of this worker, or of all instances as they were told last. */
+  /** Posts of this worker, or of all instances at the last answer of the database. */
   posts: number;
   /** Of `performance.now()`, which no change of the clock moves. */
   endsMs: number;
@@ -67,7 +67,7 @@ interface LocalWindow {
 /** The count of all instances, by the database's clock. */
 interface SharedCount {
   posts: number;
-  /** End of the window, in microseconds of the epoch: tells windows apart. */
+  /** End of the window, in microseconds of the epoch: identifies it. */
   window: number;
   msLeft: number;
 }
@@ -77,8 +77,8 @@ interface SharedCount {
  * holds its row no longer than it runs. Where the database does not answer in time, or fails, this worker's own count
  * decides, so that a client passes as many posts on each worker, and never more.
  *
- * Not a store of a library: those know time by the clocks of the instances, and prepare statements by name, which a
- * pooler in transaction mode gives to others.
+ * Libraries for this use the clocks of the instances, and prepare statements by name, which a pooler in transaction mode
+ * gives to others.
  */
 export function createRateLimiter({
   database,
@@ -151,8 +151,8 @@ export function createRateLimiter({
 }
 
 /**
- * The times are asked for when the row is held, so they grow from one post to the next. A window that ends later than a
- * new one would is of before the database's clock was set back: it ends now.
+ * Reads the clock while it holds the row, so that times grow from one post to the next. A window that ends later than a new
+ * one would was begun before the database's clock was set back: it ends now.
  */
 async function countForAll(database: Knex, client: string, windowSeconds: number): Promise<SharedCount> {
   const { rows } = await labelQuery(

@@ -6,7 +6,7 @@ import type { WebContext, WebMiddleware } from './state.ts';
 export function refuseMalformedAddress(): WebMiddleware {
   return async function refuseMalformedAddress(ctx, next) {
     if (!isReadable(ctx.url)) {
-      // The error page asks for the path too, which Koa can't tell of such an address without throwing.
+      // The error page reads the path too, and Koa's `path` throws for such an address.
       ctx.url = '/';
       throw malformed('Este endereço não pode ser lido.');
     }
@@ -26,7 +26,7 @@ function isReadable(url: string): boolean {
 }
 
 const REFUSED = 'Esse formulário veio de outro site, por isso não foi aceito.';
-/** For the shop's operator, who sees the page before the log. */
+/** For the shop's operator, who sees the page earlier than the log. */
 const BEHIND_A_PROXY =
   'Os cabeçalhos Origin (ou Referer) e Host deste pedido dizem endereços diferentes. Se isso acontece na própria loja, o proxy na frente dela não repassa o endereço original: configure nele “proxy_set_header Host $host” ($http_host, se a porta não for a 80 nem a 443), ou inicie a loja com TRUST_PROXY=true e faça o proxy enviar X-Forwarded-Host e X-Forwarded-Proto.';
 
@@ -34,7 +34,7 @@ const BEHIND_A_PROXY =
  * Refuses a form that another site's page posts with the visitor's cookies. Browsers say where a request comes from:
  * the newer ones in `Sec-Fetch-Site` (https://www.w3.org/TR/fetch-metadata/), the older ones in `Origin` (RFC 6454) or
  * in `Referer`. Another subdomain, or another port of this host, is another site's as well. A client that says nothing, like
- * curl or k6, carries nobody's cookies but its own and passes.
+ * curl or k6, has no visitor's cookies, and passes.
  */
 export function refuseCrossSite(): WebMiddleware {
   return async function refuseCrossSite(ctx, next) {
@@ -53,7 +53,7 @@ function refuseOtherOrigin(ctx: WebContext, from: string | null): void {
   const asked = originOf(`${ctx.protocol}://${ctx.host}`);
   if (from !== null && from === asked) return;
   throw forbidden(`${REFUSED} ${BEHIND_A_PROXY}`, {
-    // Logged, so without what a client can put into a host's name.
+    // For the log, so a card number in a host's name is masked.
     hint: maskCardNumbers(
       `the form's Origin or Referer is ${from ?? 'unreadable'}, but it was sent to ${asked ?? 'an unreadable Host'}: if that is the shop itself, let the proxy set Host ("proxy_set_header Host $host", with another port than 80 and 443 $http_host), or X-Forwarded-Host and X-Forwarded-Proto with TRUST_PROXY=true`,
       '[digits]',
@@ -61,7 +61,7 @@ function refuseOtherOrigin(ctx: WebContext, from: string | null): void {
   });
 }
 
-/** Scheme, host, and port unless it is the scheme's own; null of what is no page's, such as the origin `null`. */
+/** Scheme, host, and port unless it is the scheme's own; null when the URL is no page's, such as the origin `null`. */
 function originOf(url: string): string | null {
   if (!/^https?:\/\//i.test(url) || !URL.canParse(url)) return null;
   return new URL(url).origin;

@@ -6,15 +6,15 @@ import { maskCardNumbers } from '../shop/payment/card-numbers.ts';
 import { toShopError } from './error-funnel.ts';
 import type { WebContext, WebMiddleware } from './state.ts';
 
-/** Asked for every few seconds by machines; the log of a quiet night should be quiet. */
+/** Programs ask for these every few seconds; the log of a quiet night should be quiet. */
 const MACHINE_ROUTES = new Set(['/livez', '/readyz', '/metrics']);
 
-/** A page has a dozen of them; those that fail are told. */
+/** A page has a dozen files; only failures are logged above `debug`. */
 const FILES_ROUTE = '/static/*path';
 
 /**
- * One line per request, an error's cause on the same line. Neither the query nor the headers nor the body are in it:
- * that's where secrets travel.
+ * One line per request, an error's cause on the same line. Neither the query nor the headers nor the body are in it,
+ * because they carry secrets.
  */
 export function logRequests(log: Logger): WebMiddleware {
   return async function logRequests(ctx, next) {
@@ -39,7 +39,7 @@ export function logRequests(log: Logger): WebMiddleware {
   };
 }
 
-/** What went wrong with a page after its visitor was told that it takes too long. A refusal is no failure. */
+/** Logs the failure of a page whose visitor has been answered already. A refusal is no failure. */
 export function logLateFailure(log: Logger, ctx: WebContext, error: unknown): void {
   const failure = toShopError(error);
   if (failure.status < 500) return;
@@ -49,8 +49,8 @@ export function logLateFailure(log: Logger, ctx: WebContext, error: unknown): vo
 }
 
 /**
- * What Koa says when a response ends otherwise than meant, long after its middleware. What the client's connection does is
- * no error of ours, and the request's own line tells it.
+ * Logs Koa's errors of responses that broke after their middleware had ended. The end of a client's connection is no error
+ * of the shop, and the request's own line has it.
  */
 export function logBrokenResponses(log: Logger): (error: Error & { code?: string }, ctx?: Context) => void {
   return function logBrokenResponse(error, ctx) {
@@ -74,20 +74,20 @@ function levelOf(ctx: WebContext): 'debug' | 'info' | 'warn' | 'error' {
   return MACHINE_ROUTES.has(route) || (route === FILES_ROUTE && !failure) ? 'debug' : 'info';
 }
 
-/** Ours, or one that passes by itself. */
+/** `error` for a fault of the code, `warn` for a failure that passes by itself. */
 function levelOfFailure({ type }: ShopError): 'warn' | 'error' {
   return type === 'internal' ? 'error' : 'warn';
 }
 
 /** Characters of a path that the log shows. */
 const MAX_PATH = 200;
-/** Characters that are looked at: what is hidden makes a path shorter. */
+/** Characters that are searched: masking makes a path shorter. */
 const MAX_READ = 2_000;
-/** Each decoding makes a path shorter; one that was encoded more often tells nothing. */
+/** Each decoding makes a path shorter; a path that was encoded more often is of no use. */
 const MAX_DECODINGS = 100;
 
 const LONGEST_CARD = 19;
-/** Parts of a path in which an e-mail address stands. */
+/** They separate the parts of a path; an e-mail address is one part. */
 const SEPARATORS = '/?#&=;,\\s';
 const PARTS = new RegExp(`([${SEPARATORS}]+)`);
 const LAST_PART = new RegExp(`[^${SEPARATORS}]*$`);
@@ -99,8 +99,8 @@ const EMAIL = '[email]';
 const CUT = '[cut]';
 
 /**
- * The path of a request's address as the log shows it: without its query, without the card numbers and e-mail addresses that
- * strangers and mistaken programs put there, and cut to 200 characters, so that all of them are found first.
+ * The path of a request's address as the log shows it: without its query, with card numbers and e-mail addresses masked,
+ * which strangers and faulty programs put there, and then cut to 200 characters.
  *
  * @param address as the client sent it
  */
@@ -116,7 +116,7 @@ export function loggedPath(address: string): string {
   return (masked === decoded ? path : encode(masked)).slice(0, MAX_PATH);
 }
 
-/** The text without what may be the beginning of a card's number or of an e-mail address: both would not be found. */
+/** The text without an end that may be half a card number or half an e-mail address: neither would be found. */
 function withoutCutEnd(text: string): string {
   const digits = Array.from(text.matchAll(/\p{N}/gu), ({ index }) => index);
   const lastDigits = digits.at(-LONGEST_CARD) ?? digits[0] ?? text.length;

@@ -12,9 +12,9 @@ export interface RouterOptions {
   shop: Shop;
   pages: Pages;
   plainRouteDeps: PlainRouteDeps;
-  /** What a request for a page passes first. */
+  /** Middleware of every page. */
   beforePages: readonly WebMiddleware[];
-  /** What a posted form passes besides, before those. */
+  /** Middleware of every posted form, before `beforePages`. */
   beforeForms: readonly WebMiddleware[];
 }
 
@@ -49,7 +49,7 @@ async function answer(ctx: WebContext, route: Route, shop: Shop, pages: Pages): 
     shop,
   );
   const html = 'page' in given && !ctx.state.failure ? await pages.render(ctx, given) : null;
-  // Too late: the visitor has been told so, and a new body would cut off the one that is on its way.
+  // Too late: the visitor has been answered, and a new body would cut off the response that is on its way.
   if (ctx.state.failure) return;
   // A page shows the visitor's cart and messages: no cache may keep it.
   ctx.set('Cache-Control', 'no-store');
@@ -62,7 +62,7 @@ async function answer(ctx: WebContext, route: Route, shop: Shop, pages: Pages): 
   }
 }
 
-/** Answers a method that an address which exists doesn't have; `OPTIONS` is told what it has. */
+/** Refuses a method that an existing address doesn't have; answers `OPTIONS` with the methods that it has. */
 export function refuseMethod(): WebMiddleware {
   return async function refuseMethod(ctx, next) {
     const layers: { methods: string[] }[] = ctx.matched ?? [];

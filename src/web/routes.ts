@@ -5,13 +5,13 @@ import { type Readiness, showLive, showReady } from './health.ts';
 import { showMetrics } from './metrics-proxy.ts';
 import type { WebContext } from './state.ts';
 
-/** What the addresses that have no part in the business work with. */
+/** Dependencies of the plain routes. */
 export interface PlainRouteDeps extends Readiness {
   readonly assets: Assets;
   readonly metricsEndpoint: URL | null;
 }
 
-/** An address that is asked for by machines: files, health, metrics. No session, no limits. */
+/** An address for programs: files, health, metrics. No session, no limits. */
 export interface PlainRoute {
   readonly path: string;
   handle(ctx: WebContext, plainRouteDeps: PlainRouteDeps): void | Promise<void>;
@@ -24,9 +24,9 @@ export const plainRoutes: readonly PlainRoute[] = [
   { path: '/metrics', handle: (ctx, { metricsEndpoint }) => showMetrics(ctx, metricsEndpoint) },
 ];
 
-/** Any page: shown, our fault, not now. */
+/** Any page: shown, internal error, not now. */
 const PAGE = [200, 500, 503];
-/** Any form: done, unreadable, from another site, too large, no form, too many, our fault, not now. */
+/** Any form: done, unreadable, from another site, too large, no form, too many, internal error, not now. */
 const FORM = [302, 400, 403, 413, 415, 429, 500, 503];
 
 /**
@@ -52,7 +52,7 @@ const STATUSES: Record<string, readonly number[]> = {
   'GET /metrics': [200, 400, 401, 404, 500, 503],
 };
 
-/** Every address that a worker answers, and what no route answers. */
+/** Every address that a worker answers, and requests that no route answers. */
 export const shopRoutes: readonly MeasuredRoute[] = [
   ...businessRoutes.map(({ method, path }) => measured(method, path)),
   ...plainRoutes.map(({ path }) => measured('GET', path)),

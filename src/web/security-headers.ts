@@ -1,10 +1,10 @@
 import helmet from 'koa-helmet';
 import type { WebMiddleware } from './state.ts';
 
-/** Without `includeSubDomains`: which other hosts have TLS is not ours to say. */
+/** Without `includeSubDomains`: other hosts of the domain may have no TLS. */
 const HSTS = 'max-age=31536000';
 
-/** Strict headers: everything comes from us, nothing is inline, nobody frames us. */
+/** Strict headers: everything comes from the shop, nothing is inline, no page frames the shop's. */
 export function secureHeaders(): WebMiddleware {
   const protect = helmet({
     contentSecurityPolicy: {

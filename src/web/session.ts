@@ -11,7 +11,7 @@ import type { RequestState, WebContext, WebMiddleware } from './state.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** What the signed cookie holds. */
+/** Content of the signed cookie. */
 interface SessionData {
   id?: string;
   flash?: FlashCode | undefined;
@@ -19,8 +19,8 @@ interface SessionData {
 }
 
 /**
- * Whether a person gets the answer to see: neither a HEAD, nor a page that a browser fetches before its user wants it
- * (https://wicg.github.io/nav-speculation/prefetch.html). Nothing is changed otherwise, so that no message is lost.
+ * Whether a person will see the answer: neither a HEAD, nor a page that a browser fetches in advance
+ * (https://wicg.github.io/nav-speculation/prefetch.html). Other requests change nothing, so that no message is lost.
  */
 export function isVisit(ctx: WebContext): boolean {
   if (ctx.method === 'HEAD') return false;
@@ -29,7 +29,7 @@ export function isVisit(ctx: WebContext): boolean {
   );
 }
 
-/** The session cookie: signed, so what it says was said by us. `app.keys` must be set. */
+/** The session cookie. It is signed, so its content comes from the shop. `app.keys` must be set. */
 export function sessionCookie(app: Koa<RequestState>, keys: readonly string[]): WebMiddleware {
   const keepSession: WebMiddleware = createSession(
     {
@@ -73,7 +73,7 @@ export function greetVisitor(database: Knex, keys: readonly string[]): WebMiddle
   };
 }
 
-/** Visitors who only look are served while the database has no room to note that they are here. */
+/** Pages that only read are served while the database has no disk space to note the visit. */
 async function visitOrOnlyRead(database: Knex, id: string, seen: boolean): ReturnType<typeof visit> {
   try {
     return await visit(database, id, { seen });
@@ -102,23 +102,24 @@ function sessionOf(ctx: WebContext): SessionData {
 
 /** Version 1.0.0 used it alone, and its visitors keep their carts. */
 const PREFIX = 'fake_shop';
-/** More cookies than this are no browser's; each costs a signature for every key. */
+/** No browser sends more cookies than this; each costs a signature for every key. */
 const MOST_TRIED = 50;
 
 /**
- * Name of the session cookie. Cookies know no ports, so two shops on one host would overwrite each other's: the name
- * tells them apart by their newest key, which all instances of one shop have in common.
+ * Name of the session cookie. Browsers ignore the port, so two shops on one host would overwrite each other's cookie. The
+ * name depends on the newest key, which all instances of one shop have in common.
  */
 export function cookieName([newest = '']: readonly string[]): string {
   return `${PREFIX}_${createHmac('sha256', newest).update('cookie name').digest('hex').slice(0, 8)}`;
 }
 
 /**
- * Puts the visitor's own cookie first, where it is read: a browser may hold several of one name, set for other paths or by
- * other hosts of the domain, and one whose name was given by an earlier key. The first whose signature verifies is it.
+ * Puts the visitor's own cookie first, where Koa reads it. A browser may send several of one name, set for other paths or by
+ * other hosts of the domain, and one whose name comes from an earlier key. The visitor's own is the first whose signature
+ * verifies.
  *
  * @param own {@link cookieName} of the keys
- * @returns whether it has to be given to the browser anew
+ * @returns whether the browser must be sent a new one
  */
 export function chooseCookie(request: IncomingMessage, own: string, keys: readonly string[]): boolean {
   const header = request.headers.cookie ?? '';
@@ -126,7 +127,7 @@ export function chooseCookie(request: IncomingMessage, own: string, keys: readon
   const named = (name: string) => cookies.filter((cookie) => cookie.name === name);
   const values = cookies.filter(({ name }) => !name.endsWith('.sig'));
   const candidates = [...named(own), ...values.filter(({ name }) => name !== own)].slice(0, MOST_TRIED);
-  // As of nearly all requests: whether its signature verifies is koa-session's to find out, once.
+  // Nearly all requests are such: koa-session verifies the one signature.
   if (candidates.length === 1 && candidates[0]?.name === own && named(`${own}.sig`).length <= 1) return false;
   for (const { name, value } of candidates) {
     const signatures = named(`${name}.sig`);

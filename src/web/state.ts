@@ -1,7 +1,7 @@
 import type { Middleware, ParameterizedContext } from 'koa';
 import type { ShopError } from '../shop/errors.ts';
 
-/** What the middleware of one request tell each other, in `ctx.state`. */
+/** `ctx.state`: what the middleware of one request hand to each other. */
 export interface RequestState {
   /** Identifies the request in the log and on error pages. */
   requestId: string;

@@ -9,7 +9,7 @@ const SECOND = 1000;
 const ATTEMPTS = 5;
 /** Process id, its life, the namespace of its id, and the folder's inode: a copy of the folder has another. */
 const CLAIM = /^in-use-by-(\d+)-([0-9a-f]+)-(\d+)(?:-(\d+))?$/;
-/** A process that we can't see, as another container's on the same volume, shows by these that it lives. */
+/** By these a process that is not visible here, such as another container's on the same volume, shows that it lives. */
 const HEARTBEAT_MS = SECOND;
 const LAST_HEARTBEAT_MS = 5 * SECOND;
 
@@ -20,7 +20,7 @@ export class FolderInUseError extends StartError {
 
 interface Rival {
   readonly pid: number;
-  /** In another container: whether it lives is seen by waiting. */
+  /** In another container: only waiting shows whether it lives. */
   readonly unseen: boolean;
 }
 
@@ -71,7 +71,7 @@ async function findRival(folder: string, own: string, namespace: string, ino: st
     if (pid === undefined || claim === own) continue;
     const unseen = theirs !== namespace;
     const alive = async () => (unseen ? beats(claim, own) : (await processLife(Number(pid))) === life);
-    // What came along when the folder was copied says who uses the original.
+    // A claim that was copied with the folder names a process that uses the original.
     if (theirFolder === ino && (await alive())) return { pid: Number(pid), unseen };
     await rm(claim, { force: true });
   }

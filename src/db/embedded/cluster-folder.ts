@@ -10,10 +10,10 @@ import { SUPERUSER } from './roles.ts';
 const run = promisify(execFile);
 const INITDB_DEADLINE_MS = 120_000;
 const UNFINISHED = 'postgres-unfinished-';
-/** Also one that a person has set. */
+/** Also matches a password that a person has set. */
 const PASSWORD = /^[\x21-\x7e]{8,}$/;
 
-/** Where in the data folder things are. */
+/** Paths in the data folder. */
 export interface ClusterPaths {
   readonly folder: string;
   /** PostgreSQL's own data folder. */
@@ -33,7 +33,7 @@ export function clusterPaths(folder: string): ClusterPaths {
 }
 
 /**
- * Makes the database's files if there are none, and checks those that are there.
+ * Makes the database's files if there are none; else checks them.
  *
  * They are made in a folder beside and renamed when complete, so that a start which was cut off leaves nothing that
  * looks like a database.
@@ -126,7 +126,7 @@ async function createCluster(
   return password;
 }
 
-/** An initdb that lost its owner may still write for a moment: what resists now goes at the next start. */
+/** An initdb that lost its owner may still write for a moment: files that can't be removed now are removed at the next start. */
 async function removeUnfinished(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     if (!name.startsWith(UNFINISHED)) continue;

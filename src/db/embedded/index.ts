@@ -31,7 +31,7 @@ export interface EmbeddedOptions {
   readonly log: Logger;
   /** PostgreSQL's settings, as `{ max_connections: '200' }`. */
   readonly settings?: Readonly<Record<string, string>>;
-  /** Called when the folder is this process's, before anything is made in it: what it throws ends the start. */
+  /** Called when this process has claimed the folder, before anything is made in it. An error that it throws ends the start. */
   readonly whenClaimed?: () => Promise<void>;
 }
 
@@ -41,7 +41,8 @@ export interface EmbeddedOptions {
  *
  * Nothing but the npm packages is needed, for a normal user and for root, in any folder.
  *
- * @throws {FolderInUseError} while another process runs a database in `dataDir`; and whenever it can't start, with what to do
+ * @throws {FolderInUseError} while another process runs a database in `dataDir`
+ * @throws {StartError} when it can't start, with the remedy
  */
 export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
   const { log, settings = {} } = options;
@@ -81,7 +82,7 @@ async function provideFolder(dataDir: string): Promise<string> {
   }
 }
 
-/** Between finding a free port and taking it, another program may take it: then another port does. */
+/** Tries other ports: between finding a free port and listening there, another program may take it. */
 async function startSomewhere(server: ServerOptions, stalePid: number | undefined) {
   for (let attempt = 1; ; attempt++) {
     const port = await freePort();
@@ -161,8 +162,8 @@ export async function findRunningPostgres(dataDir: string): Promise<DatabaseConn
 
 /**
  * Takes PostgreSQL's own variables (`PGSSLMODE`, `PGOPTIONS`, …; its manual, "Environment Variables") out of this process's
- * environment. They are meant for another server; pg would read them for whatever the embedded one's address leaves open,
- * here and in the workers, which inherit this environment.
+ * environment. They are meant for another server. pg would use them for every setting that the embedded server's address
+ * does not have, here and in the workers, which inherit this environment.
  */
 export function ignorePgVariables(): void {
   for (const name of Object.keys(process.env)) if (/^PG[A-Z]/.test(name)) delete process.env[name];

@@ -15,9 +15,9 @@ const HIGHEST = 32_000;
 const ATTEMPTS = 1_000;
 
 /**
- * A port of the loopback that nobody listens on now.
+ * A port of the loopback on which no program listens now.
  *
- * @throws with what to do when there is none, or no loopback
+ * @throws {StartError} with the remedy, when there is none, or no loopback
  */
 export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
@@ -31,12 +31,12 @@ export async function freePort(): Promise<number> {
   );
 }
 
-/** @throws when it is not another program that stands in the way */
+/** @throws {StartError} when the port can't be used for another reason than a program that listens there */
 export async function isFree(port: number): Promise<boolean> {
   const server = createServer().listen(port, HOST);
   try {
     await once(server, 'listening');
-    // Where the loopback is down, some systems let listen, and nobody gets there.
+    // Where the loopback is down, some systems allow listening, but no connection arrives.
     const client = connect(port, HOST);
     try {
       await once(client, 'connect');

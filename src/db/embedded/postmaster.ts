@@ -8,8 +8,8 @@ const SECOND = 1000;
 const POLL_MS = 20;
 
 /**
- * How a server is stopped, in order: connections are cut and everything is written; everything ends at once and is
- * recovered at the next start; nothing more can be done. (PostgreSQL's manual, "Shutting Down the Server")
+ * How a server is stopped, step by step: it cuts connections and writes everything; it ends at once, and recovers at the next
+ * start; the system ends it. (PostgreSQL's manual, "Shutting Down the Server")
  */
 const STOPS = [
   { signal: 'SIGINT', patienceMs: 20 * SECOND },
@@ -17,14 +17,14 @@ const STOPS = [
   { signal: 'SIGKILL', patienceMs: 5 * SECOND },
 ] as const;
 
-/** What PostgreSQL writes into its `postmaster.pid` (its source, miscadmin.h, `LOCK_FILE_LINE_…`). */
+/** Content of PostgreSQL's `postmaster.pid` (its source, miscadmin.h, `LOCK_FILE_LINE_…`). */
 export interface Postmaster {
   readonly pid: number;
   readonly port: number;
   readonly ready: boolean;
 }
 
-/** The server that says it runs on these files; whether it does, {@link isRunning} tells. */
+/** The server that `postmaster.pid` names. {@link isRunning} finds out whether it runs. */
 export async function readPostmaster(cluster: string): Promise<Postmaster | undefined> {
   const text = await readFile(join(cluster, 'postmaster.pid'), 'utf8').catch(() => '');
   const [pid = '', , , port, , , , status] = text.split('\n');
@@ -32,7 +32,7 @@ export async function readPostmaster(cluster: string): Promise<Postmaster | unde
   return { pid: Number(pid), port: Number(port), ready: status?.trim() === 'ready' };
 }
 
-/** Is this process a PostgreSQL server on these files, and not another program that has its id now? */
+/** Whether this process is a PostgreSQL server on these files, and not another program that has its id now. */
 export async function isRunning(cluster: string, pid: number): Promise<boolean> {
   return (await commandLine(pid))?.includes(`postgres -D ${cluster} `) ?? false;
 }

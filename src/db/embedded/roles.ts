@@ -1,13 +1,13 @@
 import { createHmac } from 'node:crypto';
 import pg from 'pg';
 
-/** Manages the server and serves nothing else: a superuser reads every file that PostgreSQL can read, and runs programs. */
+/** For the management of the server alone: a superuser reads every file that PostgreSQL can read, and runs programs. */
 export const SUPERUSER = 'fake_shop';
 /** The shop connects as this role: it owns its database and has no other right. */
 export const SHOP_ROLE = 'shop';
 export const DATABASE = 'fake_shop';
 
-/** The shop's password, made from the superuser's, which can't be told from it; so there is one file to keep. */
+/** The shop's password, derived one way from the superuser's, so that there is one file to keep. */
 export function shopPassword(superuserPassword: string): string {
   return createHmac('sha256', superuserPassword).update(`role ${SHOP_ROLE}`).digest('base64url');
 }

@@ -16,7 +16,7 @@ const READY_DEADLINE_MS = 120 * SECOND;
 const READY_POLL_MS = 20;
 const LOG_LIMIT_BYTES = 1_000_000;
 const START_DEADLINES = { connect: 5 * SECOND, answer: 30 * SECOND };
-/** What the system says when the fault is not in the database's files. */
+/** Messages of the system that do not point to damaged files. */
 const SYSTEM_FAULT = /No space left|Cannot allocate|Too many open files|Permission denied|Read-only|quota/i;
 const HOST = '127.0.0.1';
 
@@ -33,7 +33,7 @@ export interface ServerOptions {
 /** The server did not get ready; the message has why, in its own words, and the remedy. */
 export class ServerStartError extends StartError {
   override readonly name = 'ServerStartError';
-  /** Someone else has the port. */
+  /** Another program has the port. */
   readonly portTaken: boolean;
   /** The former server's last processes are still there. */
   readonly formerStillThere: boolean;
@@ -52,7 +52,7 @@ export class ServerStartError extends StartError {
   }
 }
 
-/** Why a server ended: the first error that ends it, or what it said before it had a log. */
+/** Why a server ended: its first fatal error, or its message before it had a log. */
 function reasonIn(logged: string): string | undefined {
   const [, fatal, detail] =
     /(?:FATAL|PANIC): {2}(?!the database system is )(.+)(?:\n.*DETAIL: {2}(.+?)\.?$)?/m.exec(logged) ?? [];
@@ -61,7 +61,7 @@ function reasonIn(logged: string): string | undefined {
   return early?.replace(/\s+/g, ' ');
 }
 
-/** What to do about damaged files. */
+/** The remedy for damaged files. */
 function remedy({ folder, cluster, log }: ClusterPaths): string {
   return `Bring ${folder} back from a backup, or move ${cluster} away to start with an empty shop; ${log} has more.`;
 }
@@ -148,10 +148,10 @@ async function provideDatabase({ paths, password }: ServerOptions, port: number)
   }
   try {
     const { rows } = await client.query<{ folder: string }>(`select current_setting('data_directory') as folder`);
-    // Some other server that took the port in this very moment.
+    // Another server, which took the port at this moment.
     if (rows[0]?.folder !== paths.cluster) return false;
     await provideRole(client, () => asSuperuser(DATABASE), password);
-    // Its files may be damaged where those of `postgres` are whole.
+    // Its files may be damaged while those of the database `postgres` are whole.
     await (await asSuperuser(DATABASE)).end();
     return true;
   } finally {
@@ -171,18 +171,18 @@ async function openClient(connection: ReturnType<typeof superuserConnection>): P
   }
 }
 
-/** Is it our server that answers on this port? */
+/** Whether it is our server that answers on this port. */
 async function isOurs(cluster: string, port: number): Promise<boolean> {
   const postmaster = await readPostmaster(cluster);
   return postmaster?.port === port && postmaster.ready && isRunning(cluster, postmaster.pid);
 }
 
-/** How the shop reaches a server that {@link startServer} started. */
+/** The shop's connection to a server that {@link startServer} started. */
 export function serverConnection(port: number, superuserPassword: string) {
   return { host: HOST, port, user: SHOP_ROLE, password: shopPassword(superuserPassword), database: DATABASE };
 }
 
-/** How the server is managed, and nothing else done. */
+/** For managing the server alone. */
 export function superuserConnection(port: number, password: string) {
   return { host: HOST, port, user: SUPERUSER, password, database: DATABASE };
 }
@@ -237,7 +237,7 @@ export interface Server {
  * Starts a server under its watcher.
  *
  * @param command the server's whole command line
- * @param logFd file descriptor for what it says
+ * @param logFd file descriptor for its output
  * @param stalePid process id in `postmaster.pid` that PostgreSQL must not take for a server
  */
 export function watchServer(command: readonly string[], logFd: number, stalePid: number | undefined): Server {

@@ -1,11 +1,11 @@
 import type { Knex } from 'knex';
 
-/** Children first, as foreign keys ask. */
+/** Children first, because of the foreign keys. */
 const TABLES = ['order_items', 'orders', 'cart_items', 'carts', 'sessions', 'products', 'categories'];
 
 /**
- * The shop's tables. Rules that must always hold are constraints here, so that no code path, however concurrent, gets
- * around them. Money is in cents of the Brazilian real. Foreign keys have an index where rows are looked up or deleted by them.
+ * The shop's tables. Rules that must always hold are constraints here, so that no code can break them, also under
+ * concurrency. Money is in cents of the Brazilian real. Foreign keys have an index where rows are looked up or deleted by them.
  */
 export async function up(knex: Knex): Promise<void> {
   await knex.schema.raw(`

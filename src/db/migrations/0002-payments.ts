@@ -15,10 +15,10 @@ const SEQUENCES = ['categories_id_seq', 'products_id_seq', 'cart_items_id_seq', 
 /**
  * Makes identities and amounts `bigint`, and adds the ledger of payments: docs/operations.md, "Payments".
  *
- * `payments` has no foreign key: what happened to money is kept when its cart is removed.
+ * `payments` has no foreign key: a payment stays when its cart is removed.
  *
- * `simulated_provider_payments` is what the simulated payment provider remembers, as a real one would on its own servers:
- * the shop's code asks the provider, never this table. A table, since all processes of all instances share it.
+ * `simulated_provider_payments` is the memory of the simulated payment provider, which a real one has on its own servers: the
+ * shop's code asks the provider, never this table. It is a table because all processes of all instances share it.
  */
 export async function up(knex: Knex): Promise<void> {
   await setTypes(knex, 'bigint');

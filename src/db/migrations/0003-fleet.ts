@@ -1,9 +1,9 @@
 import type { Knex } from 'knex';
 
 /**
- * What the instances of a shop share beside its business: form posts by address, the latest reading of the gauges, and
- * which instances there are. The first two are worth nothing after a minute, so they are unlogged: a write costs no
- * flush of the disk, and a crash of PostgreSQL empties them.
+ * Shared by the instances of a shop, beside its business: form posts by address, the latest reading of the gauges, and
+ * the list of instances. The first two are useless after a minute, so they are unlogged: a write waits for no flush of the
+ * disk, and a crash of PostgreSQL empties them.
  */
 export async function up(knex: Knex): Promise<void> {
   await knex.schema.raw(`

@@ -1,15 +1,16 @@
 import type { Knex } from 'knex';
 
 /**
- * Counts of sessions, kept while sessions change, so that a gauge never walks over all of them.
+ * Counts of sessions, kept while sessions change, so that a gauge never reads all sessions.
  *
- * `session_counts` says how many sessions were last seen in which second, and how many of them have an open cart with
- * an item. A change of a session is a row in `session_changes`, which waits for nobody; whoever reads the gauges adds the
- * changes up and moves them into `session_counts` now and then. The sum of both tables is the truth at any moment.
- * Triggers keep it, whoever writes: they run in the transaction that changes the session, under its row's lock, so the
- * changes of one session come one after the other. Gauges look back 30 minutes at most; what is older is left out.
+ * `session_counts` has, for each second, the number of sessions that were last seen in it, and how many of them have an open
+ * cart with an item. A change of a session inserts a row into `session_changes`, which waits for no lock. The reader of the
+ * gauges adds the changes up and moves them into `session_counts` from time to time. The sum of both tables is right at
+ * every moment. Triggers write the changes, for every program that changes a session: in the same transaction, under the
+ * lock of the session's row, so the changes of one session come one after the other. Gauges look back 30 minutes at most,
+ * so older seconds are left out.
  *
- * `kept_until` is for the cleanup of old sessions: what it has looked at and left is not looked at again before then.
+ * `kept_until` is for the cleanup of old sessions: it checks a session again only then.
  */
 export async function up(knex: Knex): Promise<void> {
   await knex.schema.raw(`

@@ -2,7 +2,7 @@ import type { Knex } from 'knex';
 import type { CategoryView } from '../views.ts';
 import { findCategories } from './queries.ts';
 
-/** What every page needs of the catalogue and hardly ever changes. */
+/** The part of the catalogue that every page shows. It hardly ever changes. */
 export interface Catalogue {
   /** All categories, at most a minute old; older when the database doesn't answer. */
   categories(): Promise<readonly CategoryView[]>;

@@ -54,7 +54,7 @@ export async function findNewest(database: Knex, limit: number): Promise<Product
   return rows.map(toCard);
 }
 
-/** What to look at besides a product: in stock before sold out, its own category before others. */
+/** Products to show beside a product: in stock before sold out, its own category before others. */
 export async function findRelated(
   database: Knex,
   product: { id: number; category: CategoryView },

@@ -3,7 +3,7 @@ import { invalid } from '../errors.ts';
 import { line } from '../input.ts';
 import { holdsCardNumber } from '../payment/card-numbers.ts';
 
-/** What a shopper looks for. */
+/** A search of a shopper. */
 export interface Search {
   /** As typed. */
   q: string;
@@ -61,7 +61,7 @@ const searchSchema = z.object({
     .default(1),
 });
 
-/** @throws {ShopError} 422 for what no link and no form of the shop sends */
+/** @throws {ShopError} 422 for values that no link and no form of the shop sends */
 export function parseSearch(query: Readonly<Record<string, unknown>>): Search {
   const parsed = searchSchema.safeParse(query);
   if (!parsed.success) {
@@ -73,7 +73,7 @@ export function parseSearch(query: Readonly<Record<string, unknown>>): Search {
   return { q, words: q.split(/\s+/).filter(Boolean).slice(0, MAX_WORDS), category, sort: sort ?? DEFAULT_SORT, page };
 }
 
-/** Address of a page of a search, without what is the default anyway. */
+/** Address of a page of a search, without parameters that have their default. */
 export function searchUrl(search: Search, page: number): string {
   const query = new URLSearchParams();
   if (search.q) query.set('q', search.q);
@@ -83,7 +83,7 @@ export function searchUrl(search: Search, page: number): string {
   return query.size > 0 ? `/shop?${query}` : '/shop';
 }
 
-/** Latin letters whose other half no accent makes, so that Unicode does not take them apart. */
+/** Latin letters that are no letter with an accent, so that Unicode does not decompose them. */
 export const WITHOUT_ACCENT = { capitals: 'ÆÐØÞĐĦŁŊŒŦ', small: 'æðøþđħłŋœŧ' };
 
 /** Lower case without accents: `Café` is found by `cafe`. The same letters as in the SQL of `searchProducts`. */

@@ -5,7 +5,7 @@ import { parseExpiry, passesLuhn } from '../payment/card.ts';
 import { crossOutCpf, findCardNumbers } from '../payment/card-numbers.ts';
 import { CHECKOUT_FIELDS, type CheckoutField } from '../views.ts';
 
-/** Who orders, and where the parcel goes. */
+/** The buyer, and the address of the parcel. */
 export interface Customer {
   firstName: string;
   lastName: string;
@@ -98,7 +98,7 @@ export function parseCheckout(form: Readonly<Record<string, unknown>>): ParsedCh
   };
 }
 
-/** What the form shows again after a mistake: nothing of a card, wherever it was typed. */
+/** Entries that the form shows again after a mistake: nothing of a card, in whichever field it was typed. */
 export function typedBefore(form: Readonly<Record<string, unknown>>): Partial<Record<CheckoutField, string>> {
   const typed: Partial<Record<CheckoutField, string>> = {};
   const strays = fieldsWithStrayCards(form);
@@ -111,7 +111,7 @@ export function typedBefore(form: Readonly<Record<string, unknown>>): Partial<Re
 
 const ADDRESS: readonly CheckoutField[] = ['address1', 'address2', 'city', 'state', 'country'];
 const MOBILE: readonly CheckoutField[] = ['mobile'];
-/** What is dialled for the `+` of a telephone number with its country code. */
+/** `00` is dialled for the `+` of a telephone number with its country code. */
 const DIALLED_PLUS = /(?<=^\s*\(?)00(?=[1-9])/;
 /**
  * A number may run on from one field of a row to the next. Telephone and postal code stand alone: beside a house number,

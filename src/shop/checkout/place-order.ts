@@ -33,9 +33,9 @@ import {
 
 export interface Purchase {
   sessionId: string;
-  /** The cart that the form was shown for; null from a client that doesn't say, which means the open one. */
+  /** The cart that the form was shown for; null from a client that doesn't send it, which means the open one. */
   cartId: string | null;
-  /** What the form showed, in cents of BRL; null from a client that doesn't say. */
+  /** The total that the form showed, in cents of BRL; null from a client that doesn't send it. */
   totalCents: number | null;
   customer: Customer;
   card: Card;
@@ -101,7 +101,7 @@ async function reserve(shop: Deps, purchase: Purchase): Promise<Reservation | Pl
     }
     if (shop.diskSpace.isLacking()) {
       throw unavailable('database', {
-        cause: new Error('the database has just refused a write for want of disk space'),
+        cause: new Error('the database has just refused a write for lack of disk space'),
       });
     }
 

@@ -9,7 +9,7 @@ export interface Range {
 interface Issuer {
   prefix: RegExp;
   lengths: readonly number[];
-  /** Count a number only if no other digit touches it: as short and as common as a telephone number. */
+  /** Count a number only if no other digit touches it, because such numbers are as short and common as telephone numbers. */
   alone?: true;
 }
 
@@ -32,17 +32,17 @@ const ISSUERS: readonly Issuer[] = [
 ];
 const LONGEST_PREFIX = 6;
 const SHORTEST_NUMBER = 12;
-/** No card's number with a country code in front is as long: shorter ones behind a plus sign are telephone numbers. */
+/** Digits behind a plus sign are a telephone number up to this length. */
 const LONGEST_PHONE = 13;
 
-/** No digit is so near that it may belong to the same number: marks and single letters part nothing. */
+/** Up to three characters between digits of one number: marks and single letters do not separate numbers. */
 const NEAR = String.raw`(?:[^\p{L}\d\n,;]|(?<!\p{L})\p{L}(?!\p{L})){0,3}`;
 const ALONE_BEFORE = String.raw`(?<!\d${NEAR})`;
 const ALONE_AFTER = String.raw`(?!${NEAR}\d)`;
 
 /**
- * Numbers that are written in a way of their own, or named; what they are made of begins and ends no card's number. With
- * other digits near, they may be a part of something longer.
+ * Numbers of other kinds, recognised by their marks or by a name before them. Their digits are part of no card number,
+ * unless other digits are near: then they may be a part of a longer number.
  */
 const OTHER_NUMBERS = [
   String.raw`(?<!\d)\d{2}\.\d{3}\.\d{3}\/\d{4}-\d{2}${ALONE_AFTER}`, // CNPJ
@@ -51,18 +51,18 @@ const OTHER_NUMBERS = [
   String.raw`${ALONE_BEFORE}0?\d\d[ .]9\d{4}-\d{4}${ALONE_AFTER}`,
   String.raw`(?<!\p{L})cep[^\p{L}\d]{0,3}\d{2}\.?\d{3}[ -]?\d{3}${ALONE_AFTER}`,
 ].map((pattern) => new RegExp(pattern, 'giu'));
-/** With its marks, or named. */
+/** With its marks, or with its name before it. */
 const CPF = [
   /(?<!\d)\d{3}\.\d{3}\.\d{3}-\d{2}(?!\d)/g,
   /\bcpf\W{0,3}(?:n[o.]?\W{0,3})?\d{3}[ .]?\d{3}[ .]?\d{3}[ ./-]?\d{2}(?!\d)/gi,
 ];
 
-/** What stands between two digits, by how much it parts them. */
+/** What is between two digits, ordered by how clearly it separates them. */
 const GAP = {
   none: 0,
   /** Marks, spaces, single letters. */
   marks: 1,
-  /** What parts the entries of a list, as in `Rua das Flores, 120 - 34`. */
+  /** The separator of a list's entries, as in `Rua das Flores, 120 - 34`. */
   entries: 2,
   /** The end of one text and the beginning of the next. */
   texts: 3,
@@ -74,7 +74,7 @@ type Gap = (typeof GAP)[keyof typeof GAP];
 const ENTRIES = /[,;]\s|\s[-–—]\s/;
 const WORD = /\p{L}\p{M}*\p{L}/u;
 const DIGIT = /\p{Nd}/u;
-/** A quick no for most texts: NFKC makes more digits of some characters, of ⑫ for one, and those are not ASCII. */
+/** Most texts fail this quick test. NFKC turns some characters into several digits, such as ⑫; those are not ASCII. */
 const ENOUGH_DIGITS = /[^\0-\x7f]|(?:\d\D*){12}/;
 const ASCII = /^[\0-\x7f]*$/;
 
@@ -82,9 +82,9 @@ const ASCII = /^[\0-\x7f]*$/;
  * Finds card numbers: an issuer's prefix and length, then Luhn (ISO/IEC 7812-1, annex B), among the digits of a text in any
  * script or width, with anything between them and other digits beside them.
  *
- * Real addresses must pass. So what runs over words, over the end of a text or from one entry of a list to the next must
- * begin and end where groups of digits do; over words, or over both of the others, the groups must be those of a card, like
- * 4-4-4-4. A CPF, a CNPJ, a CEP or a telephone number is part of no card's number.
+ * Real addresses must pass. So a number that spans words, two texts, or two entries of a list must begin and end with whole
+ * groups of digits. If it spans words, or both texts and entries, its groups must be those of a card, like 4-4-4-4. A CPF, a
+ * CNPJ, a CEP or a telephone number is part of no card number.
  *
  * @param text one text, or several that are kept beside each other, each on a line of its own
  * @returns ranges of the text, in order, that don't overlap
@@ -107,7 +107,7 @@ export function findCardNumbers(text: string): Range[] {
     const start = placeOf(positions[first] as number);
     const end = placeOf((positions[first + length - 1] as number) + 1);
     const before = found.at(-1);
-    // Which of two that overlap is the card's can't be known.
+    // Of two that overlap, either may be the card's, so the range covers both.
     if (before && start < before.end) before.end = Math.max(before.end, end);
     else found.push({ start, end });
   }
@@ -185,7 +185,7 @@ function toAsciiDigit(char: string): string {
   return String(before % 10);
 }
 
-/** The text with letters in the place of what is a number of another kind. */
+/** The text with letters in the place of numbers of another kind. */
 function withoutOtherNumbers(plain: string): string {
   const rest = OTHER_NUMBERS.reduce((text, known) => text.replace(known, cross), plain);
   return CPF.reduce((text, known) => text.replace(known, crossOutCpf), rest);
@@ -200,7 +200,7 @@ function cross(number: string): string {
   return 'x'.repeat(number.length);
 }
 
-/** Whether eleven digits have a CPF's two check digits: each is what makes a weighted sum a multiple of eleven. */
+/** Whether eleven digits end in a CPF's two check digits: each makes a weighted sum a multiple of eleven. */
 function isCpf(digits: string): boolean {
   return [9, 10].every((count) => {
     let sum = 0;

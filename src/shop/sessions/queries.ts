@@ -5,7 +5,7 @@ import { labelQuery } from '../../db/query-labels.ts';
 const REFRESH_SECONDS = 15;
 
 /**
- * Notes that a visitor is here and tells what every page shows about their cart, in one round trip.
+ * Notes a visit, and reads the number that every page shows at the cart, in one round trip.
  *
  * The row is written only when it has become stale, so most visits only read.
  *
