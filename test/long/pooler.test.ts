@@ -2,30 +2,26 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { pino } from 'pino';
-import { connect, prepareDatabase } from '../../src/db/index.ts';
+import { prepareDatabase } from '../../src/db/index.ts';
 import { projectRoot } from '../../src/paths.ts';
 import { startCluster } from '../support/cluster.ts';
-import { testDatabase } from '../support/database.ts';
+import { openPool, testDatabase } from '../support/database.ts';
+import { silentLog as log, recordLog } from '../support/log.ts';
 import { PATIENT } from '../support/test-server.ts';
 import { CUSTOMER } from '../support/visitor.ts';
-import { until, whenDone } from '../support/wait.ts';
+import { until } from '../support/wait.ts';
 import { startPgbouncer } from './pgbouncer.ts';
 
 const run = promisify(execFile);
-const log = pino({ level: 'silent' });
 const BUYERS = 5;
 
 for (const mode of ['session', 'transaction'] as const) {
   test(`instances behind pgbouncer in ${mode} mode start side by side, sell and leave no lock`, async (t) => {
     const { url, knex } = await testDatabase(t);
     const through = { url: await startPgbouncer(t, url, mode) };
-    const warned: string[] = [];
-    await prepareDatabase(through, {
-      log: pino({ level: 'warn' }, { write: (line: string) => warned.push(line) }),
-      connections: 100_000,
-    });
-    assert.deepEqual(warned, [], 'how many connections the pooler has of the server is not known');
+    const { log, lines } = recordLog('warn');
+    await prepareDatabase(through, { log, connections: 100_000 });
+    assert.deepEqual(lines, [], 'how many connections the pooler has of the server is not known');
 
     // Pgbouncer has 20 connections to the server. In session mode each belongs to one client.
     const options = { workers: 1, database: through, env: { DB_POOL_MAX: '4' } };
@@ -62,8 +58,7 @@ for (const mode of ['session', 'transaction'] as const) {
     const through = { url: await startPgbouncer(t, url, mode) };
     const statement = 100;
     const deadlines = { ...PATIENT, statement, idleInTransaction: 300 };
-    const shop = connect(through, { poolMax: 1, applicationName: 'pooled', log, deadlines });
-    whenDone(t, () => shop.destroy());
+    const shop = openPool(t, through, { poolMax: 1, applicationName: 'pooled', deadlines });
 
     for (let round = 0; round < 50; round++) {
       const seconds = (statement + (round % 10) - 5) / 1000;

@@ -1,5 +1,5 @@
-import { pino } from 'pino';
 import { startEmbeddedPostgres } from '../../src/db/index.ts';
+import { silentLog } from './log.ts';
 
 /**
  * A program that runs the embedded database in the folder given as its argument, so that tests can kill it.
@@ -7,7 +7,7 @@ import { startEmbeddedPostgres } from '../../src/db/index.ts';
  */
 const postgres = await startEmbeddedPostgres({
   dataDir: process.argv[2] ?? '',
-  log: pino({ level: 'silent' }),
+  log: silentLog,
   settings: { fsync: 'off' },
 });
 process.on('SIGINT', () => process.stdout.write('"interrupted"\n'));

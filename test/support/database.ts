@@ -1,8 +1,20 @@
 import { after, type TestContext } from 'node:test';
 import type { Knex } from 'knex';
-import { connect } from '../../src/db/index.ts';
+import { type ConnectOptions, connect } from '../../src/db/index.ts';
+import { silentLog } from './log.ts';
 import { log, PATIENT, provideTestServer, type TestServer } from './test-server.ts';
 import { whenDone } from './wait.ts';
+
+/** Opens a pool that is closed when the test ends; default: 2 connections, the deadlines of a page, no log. */
+export function openPool(
+  t: TestContext,
+  connection: Parameters<typeof connect>[0],
+  options: Partial<ConnectOptions> = {},
+): Knex {
+  const knex = connect(connection, { poolMax: 2, applicationName: 'test', log: silentLog, ...options });
+  whenDone(t, () => knex.destroy());
+  return knex;
+}
 
 export interface TestDatabase {
   /** For `DATABASE_URL`. */
@@ -24,11 +36,8 @@ export async function testDatabase(t: TestContext): Promise<TestDatabase> {
   provided ??= provideTestServer();
   const server = await provided;
   const url = await server.create();
-  const knex = connect({ url }, { poolMax: 5, applicationName: 'test', log, deadlines: PATIENT });
-  whenDone(t, async () => {
-    await knex.destroy();
-    await server.drop(url);
-  });
+  whenDone(t, () => server.drop(url));
+  const knex = openPool(t, { url }, { poolMax: 5, log, deadlines: PATIENT });
   return { url, connection: { url }, knex };
 }
 

@@ -6,10 +6,10 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
 import pg from 'pg';
-import { pino } from 'pino';
 import { superuserConnection } from '../../src/db/embedded/server.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/db/index.ts';
 import { projectRoot } from '../../src/paths.ts';
+import { silentLog } from './log.ts';
 import { processesNaming } from './system.ts';
 import { until, whenDone } from './wait.ts';
 
@@ -27,7 +27,7 @@ export async function startEmbedded(
   dataDir: string,
   settings: Record<string, string> = { fsync: 'off' },
 ): Promise<EmbeddedPostgres & { readonly connection: Connection }> {
-  const postgres = await startEmbeddedPostgres({ dataDir, log: pino({ level: 'silent' }), settings });
+  const postgres = await startEmbeddedPostgres({ dataDir, log: silentLog, settings });
   whenDone(t, async () => {
     await postgres.stop();
     await allGone(resolve(dataDir));

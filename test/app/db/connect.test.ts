@@ -4,11 +4,11 @@ import { type AddressInfo, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import type { Knex } from 'knex';
 import type pg from 'pg';
-import { pino } from 'pino';
-import { connect, isDatabaseFailure, isUnanswered } from '../../../src/db/index.ts';
+import { type connect, isDatabaseFailure, isUnanswered } from '../../../src/db/index.ts';
 import type { DatabaseDeadlines } from '../../../src/deadlines.ts';
 import { poolOf } from '../../../src/instrument/pool.ts';
-import { testDatabase } from '../../support/database.ts';
+import { openPool, testDatabase } from '../../support/database.ts';
+import { recordLog } from '../../support/log.ts';
 import { PATIENT } from '../../support/test-server.ts';
 import { until, whenDone } from '../../support/wait.ts';
 
@@ -17,11 +17,9 @@ const PAGE_MS = 2_000;
 const SLACK_MS = 1_000;
 
 function open(t: TestContext, connection: Parameters<typeof connect>[0], poolMax = 3, deadlines?: DatabaseDeadlines) {
-  const warnings: string[] = [];
-  const log = pino({ level: 'warn' }, { write: (line: string) => warnings.push(line) });
-  const knex = connect(connection, { poolMax, applicationName: 'connect test', log, ...(deadlines && { deadlines }) });
-  whenDone(t, () => knex.destroy());
-  return { knex, warnings };
+  const { log, lines } = recordLog('warn');
+  const options = { poolMax, applicationName: 'connect test', log, ...(deadlines && { deadlines }) };
+  return { knex: openPool(t, connection, options), warnings: lines };
 }
 
 async function backend(knex: Knex): Promise<number> {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Knex } from 'knex';
-import { pino } from 'pino';
 import { enterInstance } from '../../../src/cluster/instances.ts';
 import { testDatabase } from '../../support/database.ts';
+import { recordLog } from '../../support/log.ts';
 import { whenDone } from '../../support/wait.ts';
 
 const OLD = 'the key of last year long enough';
@@ -15,9 +15,8 @@ async function start(
   knex: Knex,
   ...sessionKeys: string[]
 ): Promise<{ warnings: string[]; leave: () => Promise<void> }> {
-  const warnings: string[] = [];
-  const log = pino({ level: 'debug' }, { write: (line: string) => warnings.push(line) });
-  return { warnings, leave: await enterInstance(knex, { sessionKeys, log }) };
+  const { log, lines } = recordLog('debug');
+  return { warnings: lines, leave: await enterInstance(knex, { sessionKeys, log }) };
 }
 
 /** An instance that ends with the test. */

@@ -1,16 +1,14 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Knex } from 'knex';
-import { pino } from 'pino';
-import { applicationName, connect, PRIMARY, prepareDatabase } from '../../../src/db/index.ts';
+import { applicationName, PRIMARY, prepareDatabase } from '../../../src/db/index.ts';
 import { migrationSource } from '../../../src/db/schema.ts';
-import { testDatabase } from '../../support/database.ts';
+import { openPool, testDatabase } from '../../support/database.ts';
+import { silentLog as log, recordLog } from '../../support/log.ts';
 import { startProxy } from '../../support/proxy.ts';
 import { freePort } from '../../support/system.ts';
 import { PATIENT } from '../../support/test-server.ts';
 import { until, whenDone } from '../../support/wait.ts';
-
-const log = pino({ level: 'silent' });
 
 /** An empty database. */
 async function emptyDatabase(t: TestContext) {
@@ -20,12 +18,8 @@ async function emptyDatabase(t: TestContext) {
   const name = empty.pathname.slice(1);
   await maker.raw('create database ??', [name]);
   const connection = { url: empty.href };
-  const knex = connect(connection, { poolMax: 2, applicationName: 'test', log, deadlines: PATIENT });
-  whenDone(t, async () => {
-    await knex.destroy();
-    await maker.raw('drop database ?? with (force)', [name]);
-  });
-  return { connection, knex };
+  whenDone(t, () => maker.raw('drop database ?? with (force)', [name]));
+  return { connection, knex: openPool(t, connection, { deadlines: PATIENT }) };
 }
 
 test('several instances may prepare an empty database at the same time', async (t) => {
@@ -78,8 +72,8 @@ test('a database that a later release has migrated is used unchanged', async (t)
   const { connection, knex } = await testDatabase(t);
   await knex('knex_migrations').insert({ name: '9999-later', batch: 2, migration_time: new Date() });
   await knex('products').where({ id: 24 }).delete();
-  const lines: string[] = [];
-  await prepareDatabase(connection, { log: pino({}, { write: (line: string) => lines.push(line) }) });
+  const { log, lines } = recordLog();
+  await prepareDatabase(connection, { log });
   assert.match(lines.join(''), /"level":40.*the database is newer/);
   assert.equal(await knex('products').where({ id: 24 }).first(), undefined, 'its catalogue is that release’s');
 });
@@ -205,8 +199,8 @@ test('preparing waits until a server accepts writes again', async (t) => {
   const name = new URL(url).pathname.slice(1);
   await knex.raw('alter database ?? set default_transaction_read_only = on', [name]);
   await assert.rejects(prepareDatabase(connection, { log, patienceMs: 300 }), /within 0.3 s: it is read-only/);
-  const lines: string[] = [];
-  const prepared = prepareDatabase(connection, { log: pino({}, { write: (line: string) => lines.push(line) }) });
+  const { log: recorded, lines } = recordLog();
+  const prepared = prepareDatabase(connection, { log: recorded });
   await until('it waits', () => lines.some((line) => line.includes('waiting for the database')));
   await knex.raw('alter database ?? reset default_transaction_read_only', [name]);
   await prepared;
@@ -215,8 +209,7 @@ test('preparing waits until a server accepts writes again', async (t) => {
 test('preparing warns when the server grants fewer connections than all instances may want', async (t) => {
   const { connection, knex } = await testDatabase(t);
   async function warnings(connections: number): Promise<Record<string, unknown>[]> {
-    const lines: string[] = [];
-    const log = pino({ level: 'warn' }, { write: (line: string) => lines.push(line) });
+    const { log, lines } = recordLog('warn');
     await prepareDatabase(connection, { log, connections });
     return lines.map((line) => JSON.parse(line));
   }
@@ -229,9 +222,7 @@ test('preparing warns when the server grants fewer connections than all instance
     new RegExp(`this instance may want ${max + 1} database connections.*max_connections`),
   );
 
-  const options = { poolMax: 1, applicationName: applicationName(PRIMARY, 1), log, deadlines: PATIENT };
-  const another = connect(connection, options);
-  whenDone(t, () => another.destroy());
+  const another = openPool(t, connection, { applicationName: applicationName(PRIMARY, 1), deadlines: PATIENT });
   await another.raw('select 1');
   const [together] = await warnings(Math.ceil(max / 2) + 5);
   assert.match(String(together?.msg), /the 2 instances may want/);
@@ -258,11 +249,8 @@ test('preparing waits for a server that is still starting', async (t) => {
   const { url } = await testDatabase(t);
   const late = new URL(url);
   late.port = String(await freePort());
-  const lines: string[] = [];
-  const prepared = prepareDatabase(
-    { url: late.href },
-    { log: pino({ level: 'info' }, { write: (line: string) => lines.push(line) }) },
-  );
+  const { log, lines } = recordLog();
+  const prepared = prepareDatabase({ url: late.href }, { log });
   await until('it waits', () => lines.some((line) => line.includes('waiting for the database')));
   await startProxy(t, url, Number(late.port));
   await prepared;

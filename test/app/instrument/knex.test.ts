@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Knex } from 'knex';
-import { connect, labelQuery } from '../../../src/db/index.ts';
+import { labelQuery } from '../../../src/db/index.ts';
 import { instrumentKnex } from '../../../src/instrument/knex.ts';
-import { createLog } from '../../../src/log.ts';
-import { testDatabase } from '../../support/database.ts';
+import { openPool, testDatabase } from '../../support/database.ts';
 import { until, whenDone } from '../../support/wait.ts';
 import { type MeasuredApp, measuredApp } from '../../support/worker-metrics.ts';
 
@@ -20,10 +19,8 @@ async function measuredDatabase(
   t: TestContext,
   work: (database: Knex) => Promise<unknown> = async () => {},
 ): Promise<MeasuredDatabase> {
-  const log = createLog({ logLevel: 'silent' }, 'test');
   const { connection } = await testDatabase(t);
-  const database = connect(connection, { poolMax: 3, applicationName: 'test', log });
-  whenDone(t, () => database.destroy());
+  const database = openPool(t, connection, { poolMax: 3 });
   await database.schema.createTable('things', (table) => {
     table.increments('id');
     table.text('name').unique();

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { connect } from '../../../src/db/index.ts';
 import { instrumentKnex } from '../../../src/instrument/knex.ts';
 import { SHOP_OPERATIONS } from '../../../src/instrument/worker-metrics.ts';
-import { createLog } from '../../../src/log.ts';
 import { createRateLimiter } from '../../../src/web/index.ts';
-import { testDatabase } from '../../support/database.ts';
+import { openPool, testDatabase } from '../../support/database.ts';
+import { silentLog } from '../../support/log.ts';
 import { startShop } from '../../support/shop.ts';
 import { CUSTOMER, DECLINED_CARD } from '../../support/visitor.ts';
 import { whenDone } from '../../support/wait.ts';
@@ -13,12 +12,10 @@ import { measuredWorker } from '../../support/worker-metrics.ts';
 
 test('the list of database operations holds exactly the operations of the shop', async (t) => {
   const { connection, knex } = await testDatabase(t);
-  const log = createLog({ logLevel: 'silent' }, 'test');
-  const database = connect(connection, { poolMax: 3, applicationName: 'test', log });
-  whenDone(t, () => database.destroy());
+  const database = openPool(t, connection, { poolMax: 3 });
   const worker = measuredWorker();
   whenDone(t, instrumentKnex(database, worker.metrics));
-  const rateLimiter = createRateLimiter({ database, posts: 1000, log });
+  const rateLimiter = createRateLimiter({ database, posts: 1000, log: silentLog });
   const shop = await startShop(t, { database, metrics: worker.metrics, rateLimiter });
   const shopper = shop.visitor();
   const firstItem = async (): Promise<number> => (await knex('cart_items').first('id')).id;

@@ -4,8 +4,6 @@ import { type TestContext, test } from 'node:test';
 import { Gauge, WorkerRegistry } from '@techcommerce/cluster-metrics';
 import { type Exposition, parseExposition } from '@techcommerce/cluster-metrics/testing';
 import type { Knex } from 'knex';
-import { pino } from 'pino';
-import { connect } from '../../../src/db/index.ts';
 import {
   createPrimaryMetrics,
   type PrimaryMetrics,
@@ -13,13 +11,13 @@ import {
   type WorkerState,
 } from '../../../src/instrument/primary-metrics.ts';
 import { parseProcStat, sampleHostCpu } from '../../../src/instrument/process.ts';
-import { fillDisk, testDatabase } from '../../support/database.ts';
+import { fillDisk, openPool, testDatabase } from '../../support/database.ts';
+import { recordLog, silentLog } from '../../support/log.ts';
 import { startProxy } from '../../support/proxy.ts';
 import { queuedMs } from '../../support/system.ts';
 import { PATIENT } from '../../support/test-server.ts';
 import { until, whenDone } from '../../support/wait.ts';
 
-const log = pino({ level: 'silent' });
 const MINUTE_MS = 60_000;
 /** Far less than the timeout of a query. */
 const SCRAPE_MS = 100;
@@ -32,14 +30,8 @@ interface MeasuredPrimary {
 }
 
 /** The metrics of a primary that is connected to a database. */
-async function measuredPrimary(
-  t: TestContext,
-  url: string,
-  onLog: (line: string) => void = () => {},
-): Promise<MeasuredPrimary> {
-  const log = pino({}, { write: onLog });
-  const database = connect({ url }, { poolMax: 2, applicationName: 'test primary', log });
-  whenDone(t, () => database.destroy());
+async function measuredPrimary(t: TestContext, url: string, log = silentLog): Promise<MeasuredPrimary> {
+  const database = openPool(t, { url }, { applicationName: 'test primary', log });
   const registry = new WorkerRegistry();
   const places: MeasuredPrimary['places'] = [];
   const primary = await createPrimaryMetrics(registry, {
@@ -105,8 +97,7 @@ test('sessions count when they were seen recently, and cart sessions when their 
 test("PostgreSQL's own view shows each connection in its state", async (t) => {
   const { url } = await testDatabase(t);
   const { scrape } = await measuredPrimary(t, url);
-  const clients = connect({ url }, { poolMax: 4, applicationName: 'test', log, deadlines: PATIENT });
-  whenDone(t, () => clients.destroy());
+  const clients = openPool(t, { url }, { poolMax: 4, deadlines: PATIENT });
   const transaction = await clients.transaction();
   await transaction.raw('select pg_advisory_xact_lock(1)');
   const failed = await clients.transaction();
@@ -155,8 +146,8 @@ for (const [trouble, strike, heal] of [
 
 test('the gauges are NaN while the counts cannot be read, and shop_db_up stays 1', async (t) => {
   const { url, knex } = await testDatabase(t);
-  const lines: string[] = [];
-  const { primary, scrape } = await measuredPrimary(t, url, (line) => lines.push(line));
+  const { log, lines } = recordLog();
+  const { primary, scrape } = await measuredPrimary(t, url, log);
   await addSession(knex, {});
   await until('one session', async () => (await scrape()).of('shop_active_sessions') === 1);
 

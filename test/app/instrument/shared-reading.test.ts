@@ -2,17 +2,13 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
 import type { Knex } from 'knex';
-import { connect } from '../../../src/db/index.ts';
 import { foldSessionChanges, readSessions } from '../../../src/instrument/database-sampler.ts';
 import { findReading, isFresh, takeReading } from '../../../src/instrument/shared-reading.ts';
-import { createLog } from '../../../src/log.ts';
 import { addToCart, removeItem, setQuantity } from '../../../src/shop/cart/queries.ts';
 import { visit } from '../../../src/shop/sessions/queries.ts';
-import { testDatabase } from '../../support/database.ts';
+import { openPool, testDatabase } from '../../support/database.ts';
 import { PATIENT } from '../../support/test-server.ts';
-import { until, whenDone } from '../../support/wait.ts';
-
-const log = createLog({ logLevel: 'silent' }, 'test');
+import { until } from '../../support/wait.ts';
 
 /** The right values, counted row by row. */
 async function counted(knex: Knex): Promise<{ active: number; withCart: number }> {
@@ -97,9 +93,7 @@ test('rows that are older than the counts are counted', async (t) => {
 /** As many instances as asked, each with a pool of its own. */
 function instances(t: TestContext, url: string, count: number): Knex[] {
   return Array.from({ length: count }, () => {
-    const knex = connect({ url }, { poolMax: 1, applicationName: 'test', log, deadlines: PATIENT });
-    whenDone(t, () => knex.destroy());
-    return knex;
+    return openPool(t, { url }, { poolMax: 1, deadlines: PATIENT });
   });
 }
 

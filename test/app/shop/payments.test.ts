@@ -1,18 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { pino } from 'pino';
-import { connect } from '../../../src/db/index.ts';
 import type { PaymentRequest } from '../../../src/payments/gateway.ts';
 import { type LeftPaymentsOptions, settleLeftPayments } from '../../../src/payments/settle.ts';
 import { openPaymentProvider } from '../../../src/payments/simulated.ts';
-import { testDatabase } from '../../support/database.ts';
+import { openPool, testDatabase } from '../../support/database.ts';
+import { silentLog as log } from '../../support/log.ts';
 import { testProvider } from '../../support/payments.ts';
 import { dump, startShop, type TestShop } from '../../support/shop.ts';
 import { PATIENT } from '../../support/test-server.ts';
 import { atCheckout, CUSTOMER, DECLINED_CARD, hiddenFields, type Visitor } from '../../support/visitor.ts';
 import { until, whenDone } from '../../support/wait.ts';
-
-const log = pino({ level: 'silent' });
 
 const setPrice = (shop: TestShop, price_cents: number) =>
   shop.knex('products').where({ id: 1 }).update({ price_cents });
@@ -191,8 +188,7 @@ test('a payment is committed without its card before the provider is asked, and 
 
 test('no connection is held while the provider answers, so one serves all, and a repeated submit waits', async (t) => {
   const { connection } = await testDatabase(t);
-  const database = connect(connection, { poolMax: 1, applicationName: 'test', log, deadlines: PATIENT });
-  whenDone(t, () => database.destroy());
+  const database = openPool(t, connection, { poolMax: 1, deadlines: PATIENT });
   const answers: (() => void)[] = [];
   const payments = testProvider({
     authorize: () => new Promise((resolve) => answers.push(() => resolve({ approved: true }))),

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { pino } from 'pino';
-import { connect, prepareDatabase } from '../../../src/db/index.ts';
-import { testDatabase } from '../../support/database.ts';
+import { prepareDatabase } from '../../../src/db/index.ts';
+import { openPool, testDatabase } from '../../support/database.ts';
+import { silentLog } from '../../support/log.ts';
 import { startShop } from '../../support/shop.ts';
 import { whenDone } from '../../support/wait.ts';
 
@@ -45,13 +45,9 @@ async function shopInLocaleC(t: TestContext) {
   other.pathname += '_c';
   const name = other.pathname.slice(1);
   await maker.raw(`create database ?? template template0 encoding 'UTF8' locale_provider libc locale 'C'`, [name]);
-  const log = pino({ level: 'silent' });
-  await prepareDatabase({ url: other.href }, { log });
-  const database = connect({ url: other.href }, { poolMax: 5, applicationName: 'test', log });
-  whenDone(t, async () => {
-    await database.destroy();
-    await maker.raw('drop database ?? with (force)', [name]);
-  });
+  whenDone(t, () => maker.raw('drop database ?? with (force)', [name]));
+  await prepareDatabase({ url: other.href }, { log: silentLog });
+  const database = openPool(t, { url: other.href }, { poolMax: 5 });
   return { shop: await (await startShop(t)).another({ database }), database };
 }
 

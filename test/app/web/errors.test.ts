@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
-import { connect } from '../../../src/db/index.ts';
+import { openPool } from '../../support/database.ts';
 import { testProvider } from '../../support/payments.ts';
 import { connectRaw } from '../../support/raw-client.ts';
 import { startShop } from '../../support/shop.ts';
@@ -250,15 +250,13 @@ test('a page says that the shop is coming back, whatever keeps it from the datab
     ['a path of no folder', `postgres://a:b@${encodeURIComponent(fileURLToPath(import.meta.url))}/c`],
     ['two addresses', `postgres://a:b@localhost:${await freePort()}/c`],
   ] as const) {
-    const log = pino({ level: 'silent' });
-    const database = connect({ url }, { poolMax: 2, applicationName: 'shop', log });
+    const database = openPool(t, { url });
     const struck = await shop.another({ database });
     const page = await struck.visitor().get('/');
     assert.equal(page.status, 503, `${what}: ${struck.log()}`);
     assert.ok(Number(page.headers.get('retry-after')) >= 1, what);
     assert.equal((await struck.visitor().get('/readyz')).status, 503, what);
     assert.equal((await struck.metrics()).of('shop_errors_total', { type: 'database', route: '/' }), 1, what);
-    await database.destroy();
   }
 });
 

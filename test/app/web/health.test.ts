@@ -3,8 +3,7 @@ import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { pino } from 'pino';
-import { connect } from '../../../src/db/index.ts';
+import { openPool } from '../../support/database.ts';
 import { startShop } from '../../support/shop.ts';
 import { whenDone } from '../../support/wait.ts';
 
@@ -34,12 +33,10 @@ test("/readyz follows the worker's state, and /livez does not", async (t) => {
 
 test('pages without a database are a quick 503 with Retry-After, and the worker lives on', async (t) => {
   const shop = await startShop(t);
-  const log = pino({ level: 'silent' });
   const closedPort = new URL(await serveMetrics(t, () => {})).port;
   const hanging = `postgres://u:p@127.0.0.1:${closedPort}/x`;
   for (const url of ['postgres://u:p@127.0.0.1:1/x', hanging]) {
-    const database = connect({ url }, { poolMax: 2, applicationName: 'test', log });
-    whenDone(t, () => database.destroy());
+    const database = openPool(t, { url });
     const cut = await shop.another({ database });
     const visitor = cut.visitor();
 
@@ -95,9 +92,7 @@ test('a database that is slow or cuts its connections causes 503 and nothing els
 
 test('an exhausted pool causes a 503 in time, and the metrics show a wait for a connection', async (t) => {
   const shop = await startShop(t);
-  const log = pino({ level: 'silent' });
-  const database = connect({ url: shop.url }, { poolMax: 1, applicationName: 'test', log });
-  whenDone(t, () => database.destroy());
+  const database = openPool(t, shop, { poolMax: 1 });
   const small = await shop.another({ database });
   const visitor = small.visitor();
   assert.equal((await visitor.get('/cart')).status, 200);

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { type TestContext, test } from 'node:test';
-import { pino } from 'pino';
-import { connect } from '../../../src/db/index.ts';
 import { createRateLimiter } from '../../../src/web/index.ts';
+import { openPool } from '../../support/database.ts';
+import { recordLog, silentLog } from '../../support/log.ts';
 import { dump, startShop, type TestShop } from '../../support/shop.ts';
 import { PATIENT } from '../../support/test-server.ts';
-import { until, whenDone } from '../../support/wait.ts';
+import { until } from '../../support/wait.ts';
 
 const ADD = { type: 'rate_limited', route: '/add_to_cart/:id' };
 const COUNTING = { operation: 'insert', table: 'rate_limits' };
@@ -25,10 +25,8 @@ const PATIENT_MS = 30_000;
 
 /** An instance with one worker. Instances that are made from one shop share its database. */
 async function instance(t: TestContext, of: TestShop, { proxies = 0, poolMax = 10, ...limit }: Limit) {
-  const lines: string[] = [];
-  const log = pino({}, { write: (line: string) => lines.push(line) });
-  const database = connect({ url: of.url }, { poolMax, applicationName: 'shop', log });
-  whenDone(t, () => database.destroy());
+  const { log, lines } = recordLog();
+  const database = openPool(t, of, { poolMax, log });
   const rateLimiter = createRateLimiter({ database, log, deadlineMs: PATIENT_MS, ...limit });
   const shop = await of.another({ database, rateLimiter, options: { trustProxy: proxies } });
   async function post(forwardedFor?: string): Promise<{ status: number; retryAfter: string | null }> {
@@ -70,11 +68,9 @@ test('a page asks for no count, a post asks for one, and a post beyond a known l
 
 test('exactly as many posts as allowed pass when many arrive at once on several instances', async (t) => {
   const of = await startShop(t);
-  const log = pino({ level: 'silent' });
   function limiter(poolMax: number) {
-    const database = connect({ url: of.url }, { poolMax, applicationName: 'shop', log, deadlines: PATIENT });
-    whenDone(t, () => database.destroy());
-    return createRateLimiter({ database, log, posts: 20, windowSeconds: 600, deadlineMs: PATIENT_MS });
+    const database = openPool(t, of, { poolMax, deadlines: PATIENT });
+    return createRateLimiter({ database, log: silentLog, posts: 20, windowSeconds: 600, deadlineMs: PATIENT_MS });
   }
   const posts = [10, 10, 1].map(limiter).flatMap(({ count }) => Array.from({ length: 25 }, () => count('10.0.0.1')));
   const passed = (await Promise.all(posts)).filter((retryAfterSeconds) => retryAfterSeconds === 0);

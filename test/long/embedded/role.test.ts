@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { pino } from 'pino';
 import { findRunningPostgres, prepareDatabase } from '../../../src/db/index.ts';
 import { asSuperuser, assertKept, keep, query, startEmbedded } from '../../support/embedded.ts';
+import { silentLog as log } from '../../support/log.ts';
 import { temporaryFolder } from '../../support/system.ts';
-
-const log = pino({ level: 'silent' });
 
 /** Statements of a superuser, which an SQL injection could run if the shop's role were one. */
 const FORBIDDEN = [

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { pino } from 'pino';
-import { connect } from '../../../src/db/index.ts';
+import { openPool } from '../../support/database.ts';
 import { testProvider } from '../../support/payments.ts';
 import { startProxy } from '../../support/proxy.ts';
 import { startShop } from '../../support/shop.ts';
@@ -20,9 +19,7 @@ async function startBadCommits(t: TestContext, meanwhile: string, table: 'orders
     create constraint trigger meanwhile after insert on ${table} deferrable initially deferred
     for each row execute function meanwhile()`);
   const proxy = await startProxy(t, shop.url);
-  const log = pino({ level: 'silent' });
-  const database = connect(proxy, { poolMax: 5, applicationName: 'test', log });
-  whenDone(t, () => database.destroy());
+  const database = openPool(t, proxy, { poolMax: 5 });
   const payments = testProvider();
   const worker = await shop.another({ database, payments });
   const visitor = worker.visitor();

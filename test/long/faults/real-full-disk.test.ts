@@ -3,11 +3,11 @@ import { spawnSync } from 'node:child_process';
 import { appendFileSync, chownSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { connect } from '../../../src/db/index.ts';
 import { startCluster } from '../../support/cluster.ts';
+import { openPool } from '../../support/database.ts';
 import { allSettled, assertMoneyAddsUp } from '../../support/payments.ts';
 import { temporaryFolder } from '../../support/system.ts';
-import { log, PATIENT } from '../../support/test-server.ts';
+import { PATIENT } from '../../support/test-server.ts';
 import { CUSTOMER } from '../../support/visitor.ts';
 import { until, whenDone } from '../../support/wait.ts';
 import { startOwnServer } from './server.ts';
@@ -17,8 +17,7 @@ const SHOPPERS = 10;
 
 test('a full disk of the database is reported, no payment is asked for, and the shop recovers with the space', async (t) => {
   const server = await startOwnServer(t);
-  const admin = connect({ url: server.url }, { poolMax: 1, applicationName: 'test', log, deadlines: PATIENT });
-  whenDone(t, () => admin.destroy());
+  const admin = openPool(t, server, { poolMax: 1, deadlines: PATIENT });
   const disk = await temporaryFolder(t);
   const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK}`, 'tmpfs', disk], { encoding: 'utf8' });
   assert.equal(mounted.status, 0, `this test needs the right to mount a small disk: ${mounted.stderr}`);
@@ -34,8 +33,7 @@ test('a full disk of the database is reported, no payment is asked for, and the 
   url.pathname = '/shop';
 
   const shop = await startCluster(t, { workers: 2, database: { url: url.href } });
-  const knex = connect({ url: url.href }, { poolMax: 1, applicationName: 'test', log, deadlines: PATIENT });
-  whenDone(t, () => knex.destroy());
+  const knex = openPool(t, { url: url.href }, { poolMax: 1, deadlines: PATIENT });
   const shoppers = Array.from({ length: SHOPPERS }, () => shop.visitor());
   for (const shopper of shoppers) {
     assert.equal((await shopper.post('/add_to_cart/1', { quantity: 1 })).status, 302);

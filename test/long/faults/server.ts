@@ -2,13 +2,13 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import pg from 'pg';
-import { pino } from 'pino';
 import { clusterPaths, provideCluster } from '../../../src/db/embedded/cluster-folder.ts';
 import { findAccount, findBinaries } from '../../../src/db/embedded/program.ts';
 import type { Server } from '../../../src/db/embedded/server.ts';
 import { startServer, superuserConnection } from '../../../src/db/embedded/server.ts';
 import { prepareDatabase } from '../../../src/db/index.ts';
 import { allGone, postmasterPid } from '../../support/embedded.ts';
+import { silentLog } from '../../support/log.ts';
 import { freePort, temporaryFolder } from '../../support/system.ts';
 import { until, whenDone } from '../../support/wait.ts';
 
@@ -66,7 +66,7 @@ export async function startOwnServer(t: TestContext): Promise<OwnServer> {
 
   const { host, user, database } = superuserConnection(port, password);
   const url = `postgres://${user}:${password}@${host}:${port}/${database}`;
-  await prepareDatabase({ url }, { log: pino({ level: 'error' }) });
+  await prepareDatabase({ url }, { log: silentLog });
 
   async function connect(): Promise<pg.Client> {
     const client = new pg.Client({ connectionString: url, application_name: 'test', connectionTimeoutMillis: 10_000 });
