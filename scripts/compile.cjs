@@ -106,7 +106,7 @@ function compile(target) {
   try {
     const tsc = join(root, 'node_modules/typescript/bin/tsc');
     const builtRegistry = join(draft, BUILT_REGISTRY);
-    run(tsc, '-p', join(registry, 'tsconfig.build.json'), '--outDir', join(builtRegistry, 'dist'));
+    run(tsc, '-p', join(registry, 'tsconfig.build.json'), '--outDir', join(builtRegistry, 'dist'), '--sourceMap');
     fs.copyFileSync(join(registry, 'package.json'), join(builtRegistry, 'package.json'));
     run(tsc, '-p', shopConfig(draft, join(builtRegistry, 'dist/index.d.ts')));
     run(join(draft, 'src/web/build-templates.js'));
