@@ -41,6 +41,7 @@ const CRASH_DEADLINE_MS = 20 * SECOND;
 const OPS_DRAIN_DEADLINE_MS = 1 * SECOND;
 /** The samplers run three queries at a time, and beside them old sessions are removed and payments are settled. */
 const PRIMARY_POOL_MAX = 4;
+
 /**
  * The primary's whole life: starts everything in order, waits for a signal, releases in reverse.
  *
@@ -53,12 +54,11 @@ export async function runPrimary(environment: NodeJS.ProcessEnv): Promise<void> 
   const resources = releaseStack((error) => log.error({ err: error }, 'a resource failed to close'));
   /** Null until the workers are started. */
   let supervisor: Supervisor | null = null;
-  let phase: 'starting' | 'running' | 'stopping' = 'starting';
+  let stopping = false;
   let crashed = false;
-  const isStopping = () => phase === 'stopping';
 
   async function stop(exitCode: number): Promise<void> {
-    phase = 'stopping';
+    stopping = true;
     await withProgress(log, 'everything to end', resources.release());
     const kept = config.database.connection
       ? 'all processes of the shop have ended'
@@ -86,13 +86,12 @@ export async function runPrimary(environment: NodeJS.ProcessEnv): Promise<void> 
 
   handleSignals({
     async stop(signal) {
-      const isRunning = phase === 'running';
-      phase = 'stopping';
-      if (isRunning) log.info({ signal }, 'stopping: requests in flight finish first; a second signal exits at once');
+      stopping = true;
+      if (supervisor) log.info({ signal }, 'stopping: requests in flight finish first; a second signal exits at once');
       else log.info({ signal }, 'stopping before the shop is ready');
       supervisor?.unready();
       // Ctrl-C comes from a person, without a balancer that must notice first. During the start there is none yet either.
-      if (isRunning && signal !== 'SIGINT') await delay(config.drainDelaySeconds * SECOND);
+      if (supervisor && signal !== 'SIGINT') await delay(config.drainDelaySeconds * SECOND);
       await stop(0);
     },
     abandon() {
@@ -100,7 +99,7 @@ export async function runPrimary(environment: NodeJS.ProcessEnv): Promise<void> 
       supervisor?.kill();
     },
     reload() {
-      if (!supervisor || phase !== 'running') return;
+      if (!supervisor || stopping) return;
       log.info('reloading: the workers are replaced one after the other');
       supervisor.reload().then(
         () => log.info('reloaded'),
@@ -111,14 +110,13 @@ export async function runPrimary(environment: NodeJS.ProcessEnv): Promise<void> 
 
   try {
     const primary = await startPrimary(config, log, resources);
-    if (isStopping()) return;
+    if (stopping) return;
     supervisor = primary.supervisor;
-    phase = 'running';
     const port = await withProgress(log, 'the workers to serve', supervisor.start());
     announce(primary.opsUrl, urlOf(config.shop.host, port, 'localhost'), log);
   } catch (error) {
     // The start fails when a signal releases its resources.
-    if (isStopping()) return;
+    if (stopping) return;
     const reason = error instanceof Error ? error.message : 'the shop failed to start';
     logFatal(log, reason, error instanceof StartError ? undefined : error);
     await stop(1);
@@ -165,13 +163,9 @@ async function startPrimary(
   );
   const registry = new WorkerRegistry();
   resources.add(keepDefaultMetrics(registry, log), (stopCollecting) => stopCollecting());
-  const metrics = await createPrimaryMetrics(registry, {
-    database,
-    log,
-    build,
-    workers,
-  });
-  resources.add(metrics, (open) => open.stop());
+  const metrics = resources.add(await createPrimaryMetrics(registry, { database, log, build, workers }), (open) =>
+    open.stop(),
+  );
   const clusterRegistry = resources.add(
     new ClusterRegistry({
       directory: stores.path,

@@ -7,6 +7,10 @@ import { tooManyRequests } from '../shop/errors.ts';
 import { clientOf } from './proxies.ts';
 import type { WebMiddleware } from './state.ts';
 
+const SECOND_MS = 1_000;
+/** Pause after an answer that did not come, so that a failing database does not cost every post the deadline. */
+const SILENCE_MS = 1 * SECOND_MS;
+
 /**
  * Limits how often an address may post. An address that this worker knows to be over the limit is refused at once.
  * Otherwise the database is asked, the form and the visit are read meanwhile, and `greetVisitor` waits for the answer
@@ -28,10 +32,6 @@ export function limitRate(limiter: RateLimiter | null): WebMiddleware {
     await next();
   };
 }
-
-const SECOND_MS = 1_000;
-/** Pause after an answer that did not come, so that a failing database does not cost every post the deadline. */
-const SILENCE_MS = 1 * SECOND_MS;
 
 export interface RateLimiter {
   /**

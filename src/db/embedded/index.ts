@@ -151,7 +151,7 @@ function keepRunning(
   };
 }
 
-/** The way into the database that another process, as `npm start`, runs in a data folder now; `undefined` when none does. */
+/** Connection to the database that another process, such as `npm start`, runs in a data folder now; `undefined` when none does. */
 export async function findRunningPostgres(dataDir: string): Promise<DatabaseConnection | undefined> {
   const paths = clusterPaths(await realpath(resolve(dataDir)).catch(() => resolve(dataDir)));
   const postmaster = await readPostmaster(paths.cluster);
@@ -165,6 +165,6 @@ export async function findRunningPostgres(dataDir: string): Promise<DatabaseConn
  * environment. They are meant for another server. pg would use them for every setting that the embedded server's address
  * does not have, here and in the workers, which inherit this environment.
  */
-export function ignorePgVariables(): void {
+function ignorePgVariables(): void {
   for (const name of Object.keys(process.env)) if (/^PG[A-Z]/.test(name)) delete process.env[name];
 }

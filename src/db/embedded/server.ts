@@ -193,13 +193,14 @@ async function logged(log: FileHandle, from: number): Promise<string> {
   return buffer.toString().trim();
 }
 
-/** The watcher gives a server 15 s to stop, then kills it. A watcher that itself does nothing gets this long. */
-const STOP_DEADLINE_MS = 20_000;
+/** The watcher gives a server 15 s to stop, then kills it. After this the watcher itself is killed. */
+const WATCHER_DEADLINE_MS = 20_000;
 
 /**
  * Runs the server and outlives its owner just long enough to stop it. The owner holds the other end of the pipe on
  * standard input and never writes: when that end closes, because the owner is done or dead, the server is asked to stop
- * in three ways. A shell, since it is everywhere and no `pkill node` hits it; it heeds no signal, so it ends after its server only.
+ * in three ways. It is a shell script because every system has a shell, and because no `pkill node` hits it. It ignores signals,
+ * so it ends only after its server.
  */
 const WATCHER = `
 trap '' INT TERM HUP
@@ -227,7 +228,7 @@ exit "$code"
 
 /** One life of the server. */
 export interface Server {
-  /** Resolves when it has ended, by itself or not, with how. */
+  /** Resolves with the reason when it has ended, by itself or not. */
   readonly ended: Promise<string>;
   /** Cuts connections, writes everything, ends. The server is left over if its watcher had to be killed. */
   stop(): Promise<void>;
@@ -266,7 +267,7 @@ export function watchServer(command: readonly string[], logFd: number, stalePid:
     ended,
     async stop() {
       lifeline?.destroy();
-      const timeout = setTimeout(() => child.kill('SIGKILL'), STOP_DEADLINE_MS);
+      const timeout = setTimeout(() => child.kill('SIGKILL'), WATCHER_DEADLINE_MS);
       await ended;
       clearTimeout(timeout);
     },
