@@ -26,7 +26,10 @@ export interface Config {
     /** 0 asks the system for a free port. */
     readonly port: number;
     readonly metricsOnShopPort: boolean;
-    /** Number of trusted proxies in front: their `X-Forwarded-For`, `-Proto` and `-Host`, and `X-Request-Id`, are believed. */
+    /**
+     * Number of trusted proxies in front: their `X-Forwarded-For`, `-Proto` and `-Host`, and `X-Request-Id`, are
+     * believed.
+     */
     readonly trustProxy: number;
     /** Form posts a minute from one address, over all instances; `null` when off. */
     readonly rateLimit: number | null;
@@ -268,8 +271,8 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
 const PORTS = ['PORT', 'METRICS_PORT', 'DB_PORT'];
 
 /**
- * Kubernetes puts the address of each service of the namespace into every container's environment: of one that is called
- * `db`, as `DB_PORT=tcp://10.96.12.3:5432`. (Its manual, "Accessing the Service", "Environment Variables")
+ * Kubernetes puts the address of each service of the namespace into every container's environment: of one that is
+ * called `db`, as `DB_PORT=tcp://10.96.12.3:5432`. (Its manual, "Accessing the Service", "Environment Variables")
  * `docker run --link postgres:db` does the same, and adds `DB_NAME=/shop/db`: the names of both containers. (Docker's
  * manual, "Legacy container links", "Environment variables")
  */

@@ -2,14 +2,14 @@ const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 
 /**
- * The time of a page, in milliseconds: a page that is not ready by then is answered with 503. Clients wait 2 s, so an error
- * arrives in time too. All other budgets of a page are parts of this one.
+ * The time of a page, in milliseconds: a page that is not ready by then is answered with 503. Clients wait 2 s, so an
+ * error arrives in time too. All other budgets of a page are parts of this one.
  */
 export const PAGE_MS = 1.9 * SECOND;
 
 /**
- * A checkout has the most waits, one after the other. These are their shares of the page's time. They add up to less than
- * the whole; the rest is for rendering the answer.
+ * A checkout has the most waits, one after the other. These are their shares of the page's time. They add up to less
+ * than the whole; the rest is for rendering the answer.
  */
 const CHECKOUT_SHARES = {
   /** In line for one of the places of a worker. */
@@ -23,8 +23,8 @@ const CHECKOUT_SHARES = {
 };
 
 /**
- * Milliseconds of each share. `line` and `payment` are deadlines. `reserve` and `commit` are what a database in good health
- * needs at most; a slower one makes the page late, and the order is stored all the same.
+ * Milliseconds of each share. `line` and `payment` are deadlines. `reserve` and `commit` are what a database in good
+ * health needs at most; a slower one makes the page late, and the order is stored all the same.
  */
 export const CHECKOUT_MS = {
   line: Math.floor(CHECKOUT_SHARES.line * PAGE_MS),

@@ -16,7 +16,8 @@ const MOST_ERRORS = 10;
 const LONGEST_TEXT = 10_000;
 
 /**
- * Describes an error and the errors that caused it, without the fields in which PostgreSQL quotes whole rows. Never throws.
+ * Describes an error and the errors that caused it, without the fields in which PostgreSQL quotes whole rows. Never
+ * throws.
  *
  * @param error any thrown value
  */

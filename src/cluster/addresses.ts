@@ -17,7 +17,7 @@ const LAST_PORT = 65_535;
 const ATTEMPTS = 20;
 /** Our own code beside the system's: the shop's server has the address of the metrics' server. */
 const TAKEN_BY_SHOP = 'TAKEN_BY_SHOP';
-/** Codes that another port mends. */
+/** Errors that another port avoids. */
 const OF_THE_PORT = ['EADDRINUSE', 'EACCES', TAKEN_BY_SHOP];
 /** macOS listens there by default. */
 const AIRPLAY_PORTS = [5000, 7000];
@@ -36,8 +36,8 @@ interface Fault {
 }
 
 /**
- * Checks that both servers can listen where the environment says, before anything is started. A port that is taken is tried
- * again for a short while.
+ * Checks that both servers can listen where the environment says, before anything is started. A port that is taken is
+ * tried again for a short while.
  *
  * @throws {StartError} one line: each address, its variable, why not, and a command that works
  */

@@ -19,8 +19,8 @@ export interface InstanceOptions {
 
 /**
  * Enters this instance in the list of instances that share the database, and warns when another has none of its session
- * keys: each then takes the other's cookies for forged, and visitors lose their carts at every change of instance. Only a
- * slow, salted hash of the keys is stored. Never fails: a shop without this list serves as well.
+ * keys: each then takes the other's cookies for forged, and visitors lose their carts at every change of instance. Only
+ * a slow, salted hash of the keys is stored. Never fails: a shop without this list serves as well.
  *
  * @returns takes the instance off the list
  */

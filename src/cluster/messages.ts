@@ -4,7 +4,10 @@ export type WorkerMessage =
   | { type: 'draining' }
   /** Sent every second, so that a hang shows. */
   | { type: 'alive' }
-  /** It has counted how an order ended, and settles the payment next. If it dies before, the primary does not count again. */
+  /**
+   * It has counted how an order ended, and settles the payment next. If it dies before, the primary does not count
+   * again.
+   */
   | { type: 'order_counted'; reference: string }
   | { type: 'payment_settled'; reference: string }
   /** It can't serve, and exits next. `final`: another try fails alike, as on a taken port. */

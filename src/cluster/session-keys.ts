@@ -7,8 +7,8 @@ import { StartError } from '../start-error.ts';
 const KEY = /^[\x21-\x7e]{16,}$/;
 
 /**
- * Reads the keys that sign session cookies. They are made at the first start and kept in `dataDir`, so that visitors keep
- * their sessions over a restart.
+ * Reads the keys that sign session cookies. They are made at the first start and kept in `dataDir`, so that visitors
+ * keep their sessions over a restart.
  *
  * @returns newest first
  * @throws {StartError} naming the file and the remedy, when it can't be read or is damaged

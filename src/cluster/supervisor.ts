@@ -58,16 +58,16 @@ export interface SupervisorOptions {
 
 export interface Supervisor {
   /**
-   * Fills every place. Resolves when all workers serve, or when each remaining place has failed three times: the log then
-   * says which, and they are still tried.
+   * Fills every place. Resolves when all workers serve, or when each remaining place has failed three times: the log
+   * then says which, and they are still tried.
    *
    * @returns the port that the workers listen on
    * @throws Error when no worker has ever served, with the reason that the last one gave
    */
   start(): Promise<number>;
   /**
-   * Replaces the workers one after the other: each goes when its successor serves, and the next place follows when it has
-   * gone, so that there is never more than one worker too many. A call during a reload joins it.
+   * Replaces the workers one after the other: each goes when its successor serves, and the next place follows when it
+   * has gone, so that there is never more than one worker too many. A call during a reload joins it.
    *
    * @throws Error when a successor does not come up; the workers that serve go on
    */

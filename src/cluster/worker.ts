@@ -132,8 +132,8 @@ async function startWorker(
 }
 
 /**
- * Slugs of the catalogue; none while the database is away. A worker takes its place then too, to answer that the shop is
- * coming back, and its predecessors have declared the series.
+ * Slugs of the catalogue; none while the database is away. A worker takes its place then too, to answer that the shop
+ * is coming back, and its predecessors have declared the series.
  */
 async function findProducts(database: Knex, log: Logger): Promise<string[]> {
   try {

@@ -7,8 +7,8 @@ const MAX_BYTES = 63;
 export const PRIMARY = 'primary';
 
 /**
- * How `pg_stat_activity` shows a connection of this instance: `fake-shop worker 2@web-1/4711`, by host and process id of the
- * primary. A long host name is cut at its beginning: the names of replicas differ at their end.
+ * How `pg_stat_activity` shows a connection of this instance: `fake-shop worker 2@web-1/4711`, by host and process id
+ * of the primary. A long host name is cut at its beginning: the names of replicas differ at their end.
  *
  * @param part of the instance, as `worker 2`
  * @param primaryPid process id of the instance's primary

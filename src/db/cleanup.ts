@@ -67,12 +67,13 @@ const DUE = {
 } as const;
 
 /**
- * Removes abandoned sessions. A session without a cart is removed a day after its last visit: every client without cookies
- * leaves one per page. A session with a cart is removed with it when the cookie has expired. A session with an order stays.
+ * Removes abandoned sessions. A session without a cart is removed a day after its last visit: every client without
+ * cookies leaves one per page. A session with a cart is removed with it when the cookie has expired. A session with an
+ * order stays.
  *
- * Each statement handles one batch. A session that stays is marked with the time of its next check (`kept_until`; never for
- * one with an order), so that later rounds skip it. After a batch that fails the others go on, and they are smaller, in case
- * it was too slow.
+ * Each statement handles one batch. A session that stays is marked with the time of its next check (`kept_until`; never
+ * for one with an order), so that later rounds skip it. After a batch that fails the others go on, and they are
+ * smaller, in case it was too slow.
  *
  * @returns how many were removed
  * @throws the first failure, after all batches
@@ -120,7 +121,10 @@ function findDue(
   return due;
 }
 
-/** Keeps the session of a visitor who has come back meanwhile, or comes back at this moment: its row is fresh, or locked. */
+/**
+ * Keeps the session of a visitor who has come back meanwhile, or comes back at this moment: its row is fresh, or
+ * locked.
+ */
 async function removeOrKeep(database: Knex, seen: readonly DueSession[]): Promise<number> {
   const { rows } = await labelQuery(
     database.raw<{ rows: [{ removed: number }] }>(

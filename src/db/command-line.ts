@@ -16,8 +16,8 @@ import { migrationsFor, SCHEMA_LOCK, seedSource } from './schema.ts';
 const APPLICATION_NAME = 'fake-shop knex';
 
 /**
- * Configuration of knex's command line: it works on the database that the shop would use. The embedded one is started for
- * the command if no shop runs, and stops by itself when the command's process ends.
+ * Configuration of knex's command line: it works on the database that the shop would use. The embedded one is started
+ * for the command if no shop runs, and stops by itself when the command's process ends.
  *
  * @param environment usually `process.env`
  * @throws {ConfigError} when it has mistakes

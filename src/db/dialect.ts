@@ -46,7 +46,9 @@ export function postgresDialect({ deadlines, hasConnection = () => false }: Dial
   const idleMs = Math.round(deadlines.idleInTransaction);
   const begin = `${BEGIN} set local statement_timeout = ${statementMs}; set local idle_in_transaction_session_timeout = ${idleMs}`;
 
-  /** Connections that lead to PostgreSQL itself. Behind a pooler, another connection would have the prepared statement. */
+  /**
+   * Connections that lead to PostgreSQL itself. Behind a pooler, another connection would have the prepared statement.
+   */
   const direct = new WeakSet<pg.Client>();
   /** Names of prepared statements by their SQL. */
   let names = new Map<string, string>();
@@ -132,7 +134,9 @@ async function leadsToPostgres(connection: PoolClient): Promise<boolean> {
   }
 }
 
-/** Whether a statement failed with its connection, and not by itself, as one does whose values can't be sent or read. */
+/**
+ * Whether a statement failed with its connection, and not by itself, as one does whose values can't be sent or read.
+ */
 function isOfConnection(error: unknown, { __knex__disposed }: PoolClient): error is Error {
   if (!(error instanceof Error) || error instanceof pg.DatabaseError) return false;
   return __knex__disposed !== undefined || isAnswerTimeout(error);
@@ -154,11 +158,11 @@ interface Keys {
 const CANCEL_DEADLINE_MS = 1_000;
 
 /**
- * Asks the server to end the statement that a connection waits for. The request goes to the same address over a connection
- * of its own, so that it passes a pooler too (PostgreSQL's manual, "Canceling Requests in Progress").
+ * Asks the server to end the statement that a connection waits for. The request goes to the same address over a
+ * connection of its own, so that it passes a pooler too (PostgreSQL's manual, "Canceling Requests in Progress").
  *
- * @returns when the server has taken the request, or can't be reached, or after a second: a statement that is sent later
- *   is not hit
+ * @returns when the server has taken the request, or can't be reached, or after a second: a statement that is sent
+ *   later is not hit
  */
 function cancelStatement(client: pg.Client): Promise<void> {
   const { host, port, ssl } = client;

@@ -1,8 +1,8 @@
 import pg from 'pg';
 
 /**
- * What an error of the database means: the only place that reads SQLSTATEs, error codes and messages of the network, pg and
- * Knex. How a person is told of a refused start is in refusals.ts.
+ * What an error of the database means: the only place that reads SQLSTATEs, error codes and messages of the network, pg
+ * and Knex. How a person is told of a refused start is in refusals.ts.
  * https://www.postgresql.org/docs/current/errcodes-appendix.html
  */
 const SQLSTATE = {
@@ -31,7 +31,9 @@ const SERVER_FAILURES = [
   /^XX/, // internal error
 ];
 
-/** Of a new connection, these pass: connection exception, insufficient resources, operator intervention (starting up). */
+/**
+ * Of a new connection, these pass: connection exception, insufficient resources, operator intervention (starting up).
+ */
 const PASSING = /^(08|53|57)/;
 /** The server, or a pooler that has lost it, ends the connection, perhaps between the commit and its answer. */
 const GOODBYE = /^(57P0|08)/;
@@ -60,7 +62,7 @@ const NOT_YET = new Set([
   'EPIPE',
   'ETIMEDOUT',
 ]);
-/** pgbouncer has one SQLSTATE for all its errors, also for those that pass. */
+/** pgbouncer has one SQLSTATE for all its errors, also for errors that pass. */
 const POOLER_WAITS =
   /cannot connect|login has been failing|no more connections|timeout|shutting down|pause|starting up|crash|closed|lost/i;
 /** pg's messages, without a code, about a server that does not answer yet. */
@@ -74,7 +76,7 @@ function hasState(error: unknown, state: string | RegExp): error is pg.DatabaseE
   return typeof state === 'string' ? code === state : state.test(code);
 }
 
-/** Errors of connections that could not be made, or broke under a statement, whatever their codes. */
+/** Errors of connections that could not be made, or broke under a statement; any code. */
 const connectionFailures = new WeakSet<Error>();
 /** Errors of statements that were sent and never answered. */
 const unanswered = new WeakSet<Error>();
@@ -90,7 +92,9 @@ export function noteUnanswered(error: Error): void {
   unanswered.add(error);
 }
 
-/** Whether an error, of a Knex that `connect` has opened, means that the database can't be reached or can't answer now. */
+/**
+ * Whether an error, of a Knex that `connect` has opened, means that the database can't be reached or can't answer now.
+ */
 export function isDatabaseFailure(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   return connectionFailures.has(error) || SERVER_FAILURES.some((state) => hasState(error, state));
@@ -150,7 +154,7 @@ export function isWrongPassword(error: unknown): boolean {
   return hasState(error, SQLSTATE.wrongPassword);
 }
 
-/** Whether the server knows the role or its password not, or `pg_hba.conf` forbids the connection. */
+/** Whether the server rejects the role or its password, or `pg_hba.conf` forbids the connection. */
 export function isNotAuthorized(error: unknown): boolean {
   return hasState(error, NOT_AUTHORIZED);
 }

@@ -1,4 +1,6 @@
-/** The part of the PostgreSQL dialect that is used here. Knex has no types for it (knex/lib/dialects/postgres/index.js). */
+/**
+ * The part of the PostgreSQL dialect that is used here. Knex has no types for it (knex/lib/dialects/postgres/index.js).
+ */
 declare module 'knex/lib/dialects/postgres/index.js' {
   import { knex } from 'knex';
   import type pg from 'pg';

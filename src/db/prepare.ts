@@ -102,7 +102,10 @@ async function bringUpToDate(transaction: Knex.Transaction, log: Logger): Promis
   await transaction.seed.run({ seedSource });
 }
 
-/** Knex marks a table when it migrates, and gives up if the mark is there. This process holds the lock, so the mark is left from a crash. */
+/**
+ * Knex marks a table when it migrates, and gives up if the mark is there. This process holds the lock, so the mark is
+ * left from a crash.
+ */
 async function freeStaleLock(transaction: Knex.Transaction, log: Logger): Promise<void> {
   if (!(await transaction.schema.hasTable('knex_migrations_lock'))) return;
   const stale = await transaction('knex_migrations_lock').where('is_locked', '>', 0).first();

@@ -26,7 +26,7 @@ const PLACES: Record<Part, readonly [variable: string, inUrl: string]> = {
 /**
  * One sentence for a server that refuses a connection: its own words, and the variable to check.
  *
- * @param error of which `mayPass` is false
+ * @param error for which `mayPass` is false
  */
 export function refusal(error: unknown, connection: DatabaseConnection): string {
   const words = reasonOf(error);

@@ -7,9 +7,9 @@ import * as fleet from './migrations/0003-fleet.ts';
 import * as sessionCounts from './migrations/0004-session-counts.ts';
 
 /**
- * Key of the advisory lock that every change of the shop's schema takes: any number that no other program uses. A starting
- * shop holds the lock alone; knex's command line shares it, since Knex keeps its own commands apart. It is held for a
- * transaction, because a pooler gives the connection of a session to others.
+ * Key of the advisory lock that every change of the shop's schema takes: any number that no other program uses. A
+ * starting shop holds the lock alone; knex's command line shares it, since Knex keeps its own commands apart. It is
+ * held for a transaction, because a pooler gives the connection of a session to others.
  */
 export const SCHEMA_LOCK = 72_667_463;
 
@@ -51,11 +51,12 @@ export function isNewer(applied: readonly string[]): boolean {
 }
 
 /**
- * The migrations for a database that may be newer. It names the migrations of later releases too, so that Knex finds its list
- * complete; this release can't roll them back.
+ * The migrations for a database that may be newer. It names the migrations of later releases too, so that Knex finds
+ * its list complete; this release can't roll them back.
  *
  * @param applied names that Knex has noted in the database
- * @throws {StartError} when no later release leaves such a list: it has migrations between this release's, or lacks some
+ * @throws {StartError} when no later release leaves such a list: it has migrations between this release's, or lacks
+ *   some
  */
 export function migrationsFor(applied: readonly string[]): Knex.MigrationSource<NamedMigration> {
   const unknown = unknownOf(applied);

@@ -113,8 +113,8 @@ async function askServer(connection: DatabaseConnection, options: WaitOptions): 
 }
 
 /**
- * Warns when all instances that run now may together want more connections than the server grants this user. Not behind a
- * pooler, whose number of connections to the server is not known here.
+ * Warns when all instances that run now may together want more connections than the server grants this user. Not behind
+ * a pooler, whose number of connections to the server is not known here.
  *
  * @param connections that this instance may hold; the others are assumed to be equal
  */
@@ -133,8 +133,8 @@ export function warnOfFewConnections(facts: ServerFacts, connections: number, lo
 }
 
 /**
- * Asks whether the server takes writes, without writing: fails as a write would, with SQLSTATE 25006, on a hot standby and
- * under `default_transaction_read_only`. So the pool replaces the connection (connect.ts).
+ * Asks whether the server takes writes, without writing: fails as a write would, with SQLSTATE 25006, on a hot standby
+ * and under `default_transaction_read_only`. So the pool replaces the connection (connect.ts).
  */
 export async function askWritable(database: Knex): Promise<void> {
   await labelQuery(

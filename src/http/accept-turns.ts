@@ -1,8 +1,9 @@
 import type { Server } from 'node:http';
 
 /**
- * Pause after accepting a connection, so that other workers get the next one. Otherwise the first to wake up accepts most of
- * the connections that come at once; older versions of libuv paused likewise where `UV_TCP_SINGLE_ACCEPT` was set.
+ * Pause after accepting a connection, so that other workers get the next one. Otherwise the first to wake up accepts
+ * most of the connections that come at once; older versions of libuv paused likewise where `UV_TCP_SINGLE_ACCEPT` was
+ * set.
  */
 const PAUSE_MS = 0.05;
 

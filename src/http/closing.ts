@@ -11,10 +11,15 @@ const SECOND = 1000;
 const LINGER_MS = 1 * SECOND;
 const LINGER_BYTES = 1024 * 1024;
 
-/** An idle connection stays open this much longer than its client was told: a request sent at the last moment is answered. */
+/**
+ * An idle connection stays open this much longer than its client was told: a request sent at the last moment is
+ * answered.
+ */
 const KEEP_ALIVE_GRACE_MS = 5 * SECOND;
 
-/** Lets the client read the whole response to a request whose body it is still sending, before the connection is closed. */
+/**
+ * Lets the client read the whole response to a request whose body it is still sending, before the connection is closed.
+ */
 export function endGently(request: IncomingMessage, response: ServerResponse): void {
   const { socket } = request;
   response.once('finish', () => {
@@ -44,8 +49,8 @@ function linger(request: IncomingMessage): void {
 }
 
 /**
- * Closes idle connections after `keepAliveTimeout` and a grace. Node.js itself cuts them when their timer is due, before it
- * has read what arrived while it was busy: a request among it would be answered with a reset.
+ * Closes idle connections after `keepAliveTimeout` and a grace. Node.js itself cuts them when their timer is due,
+ * before it has read what arrived while it was busy: a request among it would be answered with a reset.
  *
  * @param beginningMs for a request that has begun on an idle connection: later than Node.js' own limit for its headers
  * @returns to be called when a connection has sent an answer

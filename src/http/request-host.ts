@@ -24,12 +24,12 @@ export function isLoopback(address: string): boolean {
 }
 
 /**
- * Refuses a request whose host is not clear (RFC 9112, section 3.2): a proxy and the shop could understand two different
- * hosts.
+ * Refuses a request whose host is not clear (RFC 9112, section 3.2): a proxy and the shop could understand two
+ * different hosts.
  *
- * @param loopbackHost the name or address of the loopback on which the server listens: also refuses every host that is not
- *   a name of the loopback. Another site can let its name lead to 127.0.0.1, so that its page reaches this machine through
- *   the reader's browser, but its requests carry that site's name (DNS rebinding). Null: answers to any host
+ * @param loopbackHost the name or address of the loopback on which the server listens: also refuses every host that is
+ *   not a name of the loopback. Another site can let its name lead to 127.0.0.1, so that its page reaches this machine
+ *   through the reader's browser, but its requests carry that site's name (DNS rebinding). Null: answers to any host
  */
 export function refusalOf(request: IncomingMessage, loopbackHost: string | null): Refusal | null {
   const url = request.url ?? '';

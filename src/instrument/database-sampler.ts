@@ -23,7 +23,9 @@ export interface ShopReading {
   readonly unsettledPayments: number;
 }
 
-/** To be raised whenever {@link ShopReading} changes: instances of two versions then do not take each other's readings. */
+/**
+ * To be raised whenever {@link ShopReading} changes: instances of two versions then do not take each other's readings.
+ */
 const READING = 'shop gauges, version 2';
 
 /**
@@ -247,8 +249,8 @@ export interface Sessions {
 const COUNTS = 'session_counts';
 
 /**
- * Reads how many sessions are active from the counts that triggers keep (migration 0004), to the second. Takes as long as
- * 30 minutes have seconds, however many sessions there are.
+ * Reads how many sessions are active from the counts that triggers keep (migration 0004), to the second. Takes as long
+ * as 30 minutes have seconds, however many sessions there are.
  */
 export async function readSessions(database: Knex): Promise<Sessions> {
   const { rows } = await labelQuery(

@@ -11,7 +11,7 @@ const DOUBTED_MS = 10 * 60_000;
 
 /** Whether PostgreSQL has disk space, as far as this process has seen. */
 export interface DiskSpace {
-  /** Whether a write was refused for want of space in the last 15 seconds. */
+  /** Whether a write was refused for lack of space in the last 15 seconds. */
   isLacking(): boolean;
   /** Whether a write was refused in the last 10 minutes: an important write should be rehearsed first. */
   isInDoubt(): boolean;
@@ -19,8 +19,8 @@ export interface DiskSpace {
 }
 
 /**
- * Notes in `shop_db_disk_full`, and once in the log, that PostgreSQL refuses writes for lack of disk space. Refused writes
- * are the only sign of it: reads go on, and the disk is another machine's.
+ * Notes in `shop_db_disk_full`, and once in the log, that PostgreSQL refuses writes for lack of disk space. Refused
+ * writes are the only sign of it: reads go on, and the disk is another machine's.
  */
 export function watchDiskSpace(database: Knex, metrics: Pick<WorkerMetrics, 'dbDiskFull'>, log: Logger): DiskSpace {
   let refusedMs = Number.NEGATIVE_INFINITY;

@@ -22,8 +22,8 @@ const EMPTY_STATUSES = new Set([204, 205, 304]);
  * Measures every request: duration, response size, how many are in flight, and what their time was spent on.
  *
  * Runs first, so that its time covers all other middleware; observes before Koa sends the response, so that a response
- * that a client has received is counted even if the worker dies right after (law 2). The size of a body that is streamed,
- * as a compressed page is, is observed at its last byte.
+ * that a client has received is counted even if the worker dies right after (law 2). The size of a body that is
+ * streamed, as a compressed page is, is observed at its last byte.
  */
 export function timeRequests(metrics: HttpMetrics): Middleware {
   return async function timeRequests(ctx, next) {

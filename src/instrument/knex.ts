@@ -55,7 +55,9 @@ export function instrumentKnex(
     open.answered(__knexUid, __knexQueryUid);
   }
 
-  /** Knex has no event for the answer to a transaction's own statements, but pg has one for a connection without work. */
+  /**
+   * Knex has no event for the answer to a transaction's own statements, but pg has one for a connection without work.
+   */
   function connectionDrained(this: PoolConnection): void {
     open.answered(this.__knexUid, NO_BUILDER);
   }

@@ -46,8 +46,8 @@ export interface PrimaryMetrics {
 }
 
 /**
- * Makes the metrics that the primary itself keeps, and samples the machine and the database from now on. To add one, define
- * it here.
+ * Makes the metrics that the primary itself keeps, and samples the machine and the database from now on. To add one,
+ * define it here.
  *
  * @returns when the first sample is taken, so that the first scrape is right
  */

@@ -11,8 +11,8 @@ import {
 import type { Logger } from '../log.ts';
 
 /**
- * Keeps prom-client's default metrics of this process up to date. One that can't be sampled keeps its last value, and the
- * log says so once, not every second.
+ * Keeps prom-client's default metrics of this process up to date. One that can't be sampled keeps its last value, and
+ * the log says so once, not every second.
  *
  * @returns stops it
  */

@@ -29,8 +29,8 @@ export async function findReading<Reading>(database: Knex, name: string): Promis
 }
 
 /**
- * Takes a new reading for all instances, unless another instance is taking it, or just has. So the database works for one
- * instance, however many there are.
+ * Takes a new reading for all instances, unless another instance is taking it, or just has. So the database works for
+ * one instance, however many there are.
  *
  * @param take reads, in a transaction; never at the same time as another instance's `take` of this name
  * @returns null when another instance takes it

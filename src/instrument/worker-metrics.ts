@@ -82,9 +82,9 @@ export interface WorkerMetricsOptions {
 export type WorkerMetrics = ReturnType<typeof createWorkerMetrics>;
 
 /**
- * Makes every metric of a worker. To add one, define it here, together with the series whose labels are known beforehand
- * (`atZero`), and call it where it happens: `increase()` and the alerts see a first event only in a series that was there
- * at 0 before it.
+ * Makes every metric of a worker. To add one, define it here, together with the series whose labels are known
+ * beforehand (`atZero`), and call it where it happens: `increase()` and the alerts see a first event only in a series
+ * that was there at 0 before it.
  */
 export function createWorkerMetrics(
   registry: WorkerRegistry,
@@ -234,7 +234,10 @@ export function createWorkerMetrics(
       registers,
     }),
     cpuUsage: atZero(cpuUsageGauge(registry), [{ worker }]),
-    /** Writes what was counted to the store at once, where it outlives this process; otherwise that happens at the end of the turn. */
+    /**
+     * Writes what was counted to the store at once, where it outlives this process; otherwise that happens at the end
+     * of the turn.
+     */
     flush: () => registry.store.flush(),
   };
 }
@@ -250,8 +253,8 @@ export function errorCounter(registry: WorkerRegistry): Counter<'type' | 'route'
 }
 
 /**
- * Workers count their own attempts to order, the primary counts those of workers that died: one definition, so that the two
- * merge.
+ * Workers count their own attempts to order, the primary counts those of workers that died: one definition, so that the
+ * two merge.
  */
 export function orderCounter(registry: WorkerRegistry): Counter<'outcome'> {
   return new Counter({

@@ -9,7 +9,7 @@ export interface Card {
 }
 
 export interface PaymentRequest {
-  /** Made by the shop, one for each attempt to pay: all that is said about the attempt names it. */
+  /** Made by the shop, one for each attempt to pay: it identifies the attempt in every call. */
   readonly reference: string;
   /** Cents of BRL, from 1 to {@link MAX_AMOUNT_CENTS}. */
   readonly amountCents: number;

@@ -36,8 +36,8 @@ export async function startPayment(database: Knex, payment: NewPayment): Promise
 }
 
 /**
- * Notes the provider's answer. Does not wait for the disk: if PostgreSQL crashes and forgets it, the provider is asked again
- * when the payment is settled.
+ * Notes the provider's answer. Does not wait for the disk: if PostgreSQL crashes and forgets it, the provider is asked
+ * again when the payment is settled.
  *
  * @returns false when the payment was given up meanwhile
  */

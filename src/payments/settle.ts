@@ -13,7 +13,9 @@ const PROVIDER_DEADLINE_MS = 5 * SECOND;
 
 /** The primary looks for left payments this often. */
 const SWEEP_MS = 2 * SECOND;
-/** Longer than a checkout takes when each of its waits runs into its deadline, so that a living worker settles its own. */
+/**
+ * Longer than a checkout takes when each of its waits runs into its deadline, so that a living worker settles its own.
+ */
 const ABANDONED_SECONDS = 15;
 /** Longer than one attempt to give money back takes. */
 const RETRY_SECONDS = 15;
@@ -26,7 +28,9 @@ interface Settling {
   readonly log: Logger;
 }
 
-/** A worker's reports on the payments that it settles, so that the primary counts each order once if the worker dies. */
+/**
+ * A worker's reports on the payments that it settles, so that the primary counts each order once if the worker dies.
+ */
 export interface SettlementReports {
   /** It has counted how the order of this payment ended. */
   orderCounted(reference: string): void;
@@ -34,9 +38,9 @@ export interface SettlementReports {
 }
 
 /**
- * Settles a payment of this worker's: gives it up unless its order was made, and then gives the money back. After a lost
- * answer to a commit, only the database knows whether the order was made. Asks the database and the provider until both have answered.
- * Never rejects.
+ * Settles a payment of this worker's: gives it up unless its order was made, and then gives the money back. After a
+ * lost answer to a commit, only the database knows whether the order was made. Asks the database and the provider until
+ * both have answered. Never rejects.
  *
  * @returns whether the order was made, as soon as that is certain; the money is given back after that
  */
@@ -91,9 +95,9 @@ export interface LeftPayments extends SettlementReports {
 }
 
 /**
- * Settles the payments that workers have left, of this instance and of all others: now, every 2 seconds, and when a worker
- * dies. Only the worker had the customer's data, so no order is made: the money is given back. Any number of primaries may
- * do so at once.
+ * Settles the payments that workers have left, of this instance and of all others: now, every 2 seconds, and when a
+ * worker dies. Only the worker had the customer's data, so no order is made: the money is given back. Any number of
+ * primaries may do so at once.
  */
 export function settleLeftPayments(options: LeftPaymentsOptions): LeftPayments {
   const { database, payments, log } = options;
@@ -101,7 +105,10 @@ export function settleLeftPayments(options: LeftPaymentsOptions): LeftPayments {
   const deadWorkers = new Map<string, number>();
   /** References of unsettled payments whose orders are counted already, here or by their workers. */
   const counted = new Set<string>();
-  /** References that were given up here while their workers lived, by worker: the worker counts the order when it goes on. */
+  /**
+   * References that were given up here while their workers lived, by worker: the worker counts the order when it goes
+   * on.
+   */
   const awaited = new Map<string, string>();
   let stopped = false;
 

@@ -22,8 +22,8 @@ export interface SimulatedProvider extends PaymentGateway {
  * A provider that approves every card but one, and answers in 20 ms.
  *
  * It remembers each reference in a table that no other code reads, so that it survives the death of any process of the
- * shop, as a real provider's memory would. It stores nothing of a card. It has a connection of its own: these queries stand
- * for the network to a provider, so they belong in none of the database's metrics.
+ * shop, as a real provider's memory would. It stores nothing of a card. It has a connection of its own: these queries
+ * stand for the network to a provider, so they belong in none of the database's metrics.
  */
 export function openPaymentProvider(
   connection: DatabaseConnection,

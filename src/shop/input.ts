@@ -10,7 +10,8 @@ export function isUuid(value: unknown): value is string {
 /**
  * Reads an id from an address.
  *
- * @returns null for a text that can't be an id: signs, leading zeros, exponents, numbers beyond JavaScript's safe integers
+ * @returns null for a text that can't be an id: signs, leading zeros, exponents, numbers beyond JavaScript's safe
+ *   integers
  */
 export function parseId(text: string | undefined): number | null {
   if (text === undefined || !/^[1-9]\d{0,15}$/.test(text)) return null;

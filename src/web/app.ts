@@ -51,8 +51,8 @@ export interface AppDeps {
 
 export interface AppOptions {
   /**
-   * How many proxies are in front. Their `X-Forwarded-*` and `X-Request-Id` are believed, so they must set these headers
-   * themselves. `true` is one; default none.
+   * How many proxies are in front. Their `X-Forwarded-*` and `X-Request-Id` are believed, so they must set these
+   * headers themselves. `true` is one; default none.
    */
   trustProxy?: number | boolean;
   /** `/readyz` leaves the database out. Default false. */
@@ -65,7 +65,9 @@ export interface AppOptions {
 
 const LOAD: LoadLimits = { maxInFlight: 100, lateCount: 10, lateMs: 1_000 };
 
-/** Checkouts alone must not make a worker look late: so many fewer than `lateCount` may wait for the payment provider. */
+/**
+ * Checkouts alone must not make a worker look late: so many fewer than `lateCount` may wait for the payment provider.
+ */
 const SPARE_PAGES = 2;
 
 /** The shop as a Koa application. */

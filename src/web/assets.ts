@@ -8,8 +8,8 @@ const YEAR_SECONDS = 365 * 24 * 60 * 60;
 const MINUTE_SECONDS = 60;
 
 /**
- * The files of `public/`, as they were when the process started. They are kept in memory (0.2 MB together), so that a version
- * always means the content from which it was computed, also when a file changes on disk.
+ * The files of `public/`, as they were when the process started. They are kept in memory (0.2 MB together), so that a
+ * version always means the content from which it was computed, also when a file changes on disk.
  */
 export interface Assets {
   /** Address of a file with its version: `/static/shop.css?v=1f0c…`. */

@@ -16,8 +16,8 @@ export interface LoadLimits {
 }
 
 /**
- * Refuses a page at once when it can't be served in time. One more request would only make all others wait longer, until
- * each runs into its deadline and none is served.
+ * Refuses a page at once when it can't be served in time. One more request would only make all others wait longer,
+ * until each runs into its deadline and none is served.
  */
 export function shedLoad({ maxInFlight, lateCount, lateMs }: LoadLimits): WebMiddleware {
   /** Oldest first. */
@@ -47,9 +47,9 @@ export function shedLoad({ maxInFlight, lateCount, lateMs }: LoadLimits): WebMid
 }
 
 /**
- * Answers 503 when a page takes too long. Each query has its own deadline, but a page has several queries. The work goes on
- * to its end, so that no order is left half-made; a repeated submit finds the order. If the work fails then, the log has a
- * line of its own, since the visitor has been answered.
+ * Answers 503 when a page takes too long. Each query has its own deadline, but a page has several queries. The work
+ * goes on to its end, so that no order is left half-made; a repeated submit finds the order. If the work fails then,
+ * the log has a line of its own, since the visitor has been answered.
  *
  * @param deadlineMs from the guards to the answer
  */

@@ -45,7 +45,9 @@ export interface Pages {
   /** The page that an error carries. Like the next two, this asks no database, because that may be what failed. */
   showAgain(ctx: WebContext, page: Page): void;
   showError(ctx: WebContext, view: ErrorView): void;
-  /** An error page whose text is always the same. It is rendered once, because an overloaded shop has no time for more. */
+  /**
+   * An error page whose text is always the same. It is rendered once, because an overloaded shop has no time for more.
+   */
   showRefusal(ctx: WebContext, view: ErrorView): void;
 }
 

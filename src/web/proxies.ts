@@ -8,9 +8,9 @@ import type { WebContext, WebMiddleware } from './state.ts';
 const APPENDED = ['x-forwarded-host', 'x-forwarded-proto'];
 
 /**
- * Keeps one entry of `X-Forwarded-Host` and `-Proto`: that of the outermost trusted proxy. Koa would take the first entry,
- * which a client can write itself. With `proxies` proxies it is the entry that many from the right, or the leftmost where
- * there are fewer: a proxy may hand the header on without appending an entry.
+ * Keeps one entry of `X-Forwarded-Host` and `-Proto`: that of the outermost trusted proxy. Koa would take the first
+ * entry, which a client can write itself. With `proxies` proxies it is the entry that many from the right, or the
+ * leftmost where there are fewer: a proxy may hand the header on without appending an entry.
  *
  * @param proxies trusted proxies in front; with 0, Koa reads none of these headers
  */
@@ -33,8 +33,8 @@ const NETWORK_GROUPS = 4;
 const WITH_PORT = /^"?(?:\[(?<v6>[^\]]*)\]|(?<v4>[\d.]+))(?::\w*)?"?$/;
 
 /**
- * The key under which a client is counted: its IPv4 address, or the network of its IPv6 address. A proxy that does not name
- * its client (`unknown`, nothing, no address) is counted as the client itself.
+ * The key under which a client is counted: its IPv4 address, or the network of its IPv6 address. A proxy that does not
+ * name its client (`unknown`, nothing, no address) is counted as the client itself.
  */
 export function clientOf(ctx: Pick<WebContext, 'ip' | 'socket'>): string {
   return ownerOf(ctx.ip) ?? ownerOf(ctx.socket.remoteAddress ?? '') ?? 'unknown';
@@ -53,8 +53,8 @@ function ownerOf(text: string): string | null {
 const SANE = /^[\w.:-]{8,64}$/;
 
 /**
- * Gives the request its id and sends it to the client. A trusted proxy's id is taken over. A client's own is not: it could
- * give all its requests the id of another visitor's request.
+ * Gives the request its id and sends it to the client. A trusted proxy's id is taken over. A client's own is not: it
+ * could give all its requests the id of another visitor's request.
  */
 export function identifyRequest(): WebMiddleware {
   return async function identifyRequest(ctx, next) {

@@ -77,8 +77,8 @@ interface SharedCount {
  * holds its row no longer than it runs. Where the database does not answer in time, or fails, this worker's own count
  * decides, so that a client passes as many posts on each worker, and never more.
  *
- * Libraries for this use the clocks of the instances, and prepare statements by name, which a pooler in transaction mode
- * gives to others.
+ * Libraries for this use the clocks of the instances, and prepare statements by name, which a pooler in transaction
+ * mode gives to others.
  */
 export function createRateLimiter({
   database,
@@ -151,8 +151,8 @@ export function createRateLimiter({
 }
 
 /**
- * Reads the clock while it holds the row, so that times grow from one post to the next. A window that ends later than a new
- * one would was begun before the database's clock was set back: it ends now.
+ * Reads the clock while it holds the row, so that times grow from one post to the next. A window that ends later than a
+ * new one would was begun before the database's clock was set back: it ends now.
  */
 async function countForAll(database: Knex, client: string, windowSeconds: number): Promise<SharedCount> {
   const { rows } = await labelQuery(

@@ -33,8 +33,8 @@ const BEHIND_A_PROXY =
 /**
  * Refuses a form that another site's page posts with the visitor's cookies. Browsers say where a request comes from:
  * the newer ones in `Sec-Fetch-Site` (https://www.w3.org/TR/fetch-metadata/), the older ones in `Origin` (RFC 6454) or
- * in `Referer`. Another subdomain, or another port of this host, is another site's as well. A client that says nothing, like
- * curl or k6, has no visitor's cookies, and passes.
+ * in `Referer`. Another subdomain, or another port of this host, is another site's as well. A client that says nothing,
+ * like curl or k6, has no visitor's cookies, and passes.
  */
 export function refuseCrossSite(): WebMiddleware {
   return async function refuseCrossSite(ctx, next) {

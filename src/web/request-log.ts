@@ -49,8 +49,8 @@ export function logLateFailure(log: Logger, ctx: WebContext, error: unknown): vo
 }
 
 /**
- * Logs Koa's errors of responses that broke after their middleware had ended. The end of a client's connection is no error
- * of the shop, and the request's own line has it.
+ * Logs Koa's errors of responses that broke after their middleware had ended. The end of a client's connection is no
+ * error of the shop, and the request's own line has it.
  */
 export function logBrokenResponses(log: Logger): (error: Error & { code?: string }, ctx?: Context) => void {
   return function logBrokenResponse(error, ctx) {
@@ -99,8 +99,8 @@ const EMAIL = '[email]';
 const CUT = '[cut]';
 
 /**
- * The path of a request's address as the log shows it: without its query, with card numbers and e-mail addresses masked,
- * which strangers and faulty programs put there, and then cut to 200 characters.
+ * The path of a request's address as the log shows it: without its query, with card numbers and e-mail addresses
+ * masked, which strangers and faulty programs put there, and then cut to 200 characters.
  *
  * @param address as the client sent it
  */

@@ -30,9 +30,9 @@ const PAGE = [200, 500, 503];
 const FORM = [302, 400, 403, 413, 415, 429, 500, 503];
 
 /**
- * Which statuses each address can answer, so that each series is there at 0 before its first answer: `increase()` and the
- * alerts see a burst only when the series was there before it. A client that hung up (499) and methods that no address
- * has get their series when they come. The tests' shop fails a test in which an answer is missing here.
+ * Which statuses each address can answer, so that each series is there at 0 before its first answer: `increase()` and
+ * the alerts see a burst only when the series was there before it. A client that hung up (499) and methods that no
+ * address has get their series when they come. The tests' shop fails a test in which an answer is missing here.
  */
 const STATUSES: Record<string, readonly number[]> = {
   'GET /': PAGE,

@@ -51,7 +51,9 @@ export function sessionCookie(app: Koa<RequestState>, keys: readonly string[]): 
   };
 }
 
-/** Makes sure that the visitor has a session with a row, and notes that they are here, if they may post (`limitRate`). */
+/**
+ * Makes sure that the visitor has a session with a row, and notes that they are here, if they may post (`limitRate`).
+ */
 export function greetVisitor(database: Knex, keys: readonly string[]): WebMiddleware {
   const name = cookieName(keys);
   return async function greetVisitor(ctx, next) {
@@ -106,17 +108,17 @@ const PREFIX = 'fake_shop';
 const MOST_TRIED = 50;
 
 /**
- * Name of the session cookie. Browsers ignore the port, so two shops on one host would overwrite each other's cookie. The
- * name depends on the newest key, which all instances of one shop have in common.
+ * Name of the session cookie. Browsers ignore the port, so two shops on one host would overwrite each other's cookie.
+ * The name depends on the newest key, which all instances of one shop have in common.
  */
 export function cookieName([newest = '']: readonly string[]): string {
   return `${PREFIX}_${createHmac('sha256', newest).update('cookie name').digest('hex').slice(0, 8)}`;
 }
 
 /**
- * Puts the visitor's own cookie first, where Koa reads it. A browser may send several of one name, set for other paths or by
- * other hosts of the domain, and one whose name comes from an earlier key. The visitor's own is the first whose signature
- * verifies.
+ * Puts the visitor's own cookie first, where Koa reads it. A browser may send several of one name, set for other paths
+ * or by other hosts of the domain, and one whose name comes from an earlier key. The visitor's own is the first whose
+ * signature verifies.
  *
  * @param own {@link cookieName} of the keys
  * @returns whether the browser must be sent a new one

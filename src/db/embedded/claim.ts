@@ -25,7 +25,8 @@ interface Rival {
 }
 
 /**
- * Makes this process the only one that runs a database in a folder, until it releases the folder or ends, however it ends.
+ * Makes this process the only one that runs a database in a folder, until it releases the folder or ends, however it
+ * ends.
  *
  * Each process writes a file that names it, then looks for others': of two at the same time, at least one sees the
  * other. A file is never taken over, only removed when its process is gone, so no race ends with two owners.
@@ -78,7 +79,10 @@ async function findRival(folder: string, own: string, namespace: string, ino: st
   return undefined;
 }
 
-/** Both times come from the clock of the folder's file system; a time far ahead of ours is from before the clock was set. */
+/**
+ * Both times come from the clock of the folder's file system; a time far ahead of ours is from before the clock was
+ * set.
+ */
 async function beats(claim: string, own: string): Promise<boolean> {
   const [theirs, ours] = await Promise.all([stat(claim).catch(() => undefined), stat(own)]);
   return theirs !== undefined && Math.abs(ours.mtimeMs - theirs.mtimeMs) < LAST_HEARTBEAT_MS;

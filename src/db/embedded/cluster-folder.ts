@@ -126,7 +126,10 @@ async function createCluster(
   return password;
 }
 
-/** An initdb that lost its owner may still write for a moment: files that can't be removed now are removed at the next start. */
+/**
+ * An initdb that lost its owner may still write for a moment: files that can't be removed now are removed at the next
+ * start.
+ */
 async function removeUnfinished(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     if (!name.startsWith(UNFINISHED)) continue;

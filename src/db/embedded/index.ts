@@ -31,7 +31,10 @@ export interface EmbeddedOptions {
   readonly log: Logger;
   /** PostgreSQL's settings, as `{ max_connections: '200' }`. */
   readonly settings?: Readonly<Record<string, string>>;
-  /** Called when this process has claimed the folder, before anything is made in it. An error that it throws ends the start. */
+  /**
+   * Called when this process has claimed the folder, before anything is made in it. An error that it throws ends the
+   * start.
+   */
   readonly whenClaimed?: () => Promise<void>;
 }
 
@@ -151,7 +154,10 @@ function keepRunning(
   };
 }
 
-/** Connection to the database that another process, such as `npm start`, runs in a data folder now; `undefined` when none does. */
+/**
+ * Connection to the database that another process, such as `npm start`, runs in a data folder now; `undefined` when
+ * none does.
+ */
 export async function findRunningPostgres(dataDir: string): Promise<DatabaseConnection | undefined> {
   const paths = clusterPaths(await realpath(resolve(dataDir)).catch(() => resolve(dataDir)));
   const postmaster = await readPostmaster(paths.cluster);
@@ -161,9 +167,9 @@ export async function findRunningPostgres(dataDir: string): Promise<DatabaseConn
 }
 
 /**
- * Takes PostgreSQL's own variables (`PGSSLMODE`, `PGOPTIONS`, …; its manual, "Environment Variables") out of this process's
- * environment. They are meant for another server. pg would use them for every setting that the embedded server's address
- * does not have, here and in the workers, which inherit this environment.
+ * Takes PostgreSQL's own variables (`PGSSLMODE`, `PGOPTIONS`, …; its manual, "Environment Variables") out of this
+ * process's environment. They are meant for another server. pg would use them for every setting that the embedded
+ * server's address does not have, here and in the workers, which inherit this environment.
  */
 function ignorePgVariables(): void {
   for (const name of Object.keys(process.env)) if (/^PG[A-Z]/.test(name)) delete process.env[name];

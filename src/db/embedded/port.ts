@@ -6,9 +6,9 @@ import { StartError } from '../../start-error.ts';
 
 const HOST = '127.0.0.1';
 /**
- * Below the ports that systems give to outgoing connections (Linux from 32768, others from 49152). While the database is
- * down its pools keep trying to connect; with one of those ports, such an attempt can get the very same port for its own
- * end, connect to itself, and keep the database from coming back.
+ * Below the ports that systems give to outgoing connections (Linux from 32768, others from 49152). While the database
+ * is down its pools keep trying to connect; with one of those ports, such an attempt can get the very same port for its
+ * own end, connect to itself, and keep the database from coming back.
  */
 const LOWEST = 20_000;
 const HIGHEST = 32_000;

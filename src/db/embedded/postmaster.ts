@@ -8,8 +8,8 @@ const SECOND = 1000;
 const POLL_MS = 20;
 
 /**
- * How a server is stopped, step by step: it cuts connections and writes everything; it ends at once, and recovers at the next
- * start; the system ends it. (PostgreSQL's manual, "Shutting Down the Server")
+ * How a server is stopped, step by step: it cuts connections and writes everything; it ends at once, and recovers at
+ * the next start; the system ends it. (PostgreSQL's manual, "Shutting Down the Server")
  */
 const STOPS = [
   { signal: 'SIGINT', patienceMs: 20 * SECOND },

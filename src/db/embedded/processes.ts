@@ -27,8 +27,8 @@ export async function processIds(): Promise<number[]> {
 }
 
 /**
- * Identifies the process that has an id now: an earlier or later process with the same id has another word. `undefined` when
- * none runs. Process ids come back soon in containers, where every start counts from 1.
+ * Identifies the process that has an id now: an earlier or later process with the same id has another word. `undefined`
+ * when none runs. Process ids come back soon in containers, where every start counts from 1.
  */
 export async function processLife(pid: number): Promise<string | undefined> {
   const started = process.platform === 'linux' ? await linuxStart(pid) : await ps(pid, 'lstart=');

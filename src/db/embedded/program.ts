@@ -37,8 +37,8 @@ export async function findBinaries(): Promise<Binaries> {
 }
 
 /**
- * npm packages can't hold symbolic links, so this one has a list of them and an install script that makes them. Where install
- * scripts are off, the missing links are made here.
+ * npm packages can't hold symbolic links, so this one has a list of them and an install script that makes them. Where
+ * install scripts are off, the missing links are made here.
  */
 async function completeLinks(packageFolder: string): Promise<void> {
   const list = await readFile(join(packageFolder, 'native', 'pg-symlinks.json'), 'utf8').catch(() => '[]');

@@ -199,8 +199,8 @@ const WATCHER_DEADLINE_MS = 20_000;
 /**
  * Runs the server and outlives its owner just long enough to stop it. The owner holds the other end of the pipe on
  * standard input and never writes: when that end closes, because the owner is done or dead, the server is asked to stop
- * in three ways. It is a shell script because every system has a shell, and because no `pkill node` hits it. It ignores signals,
- * so it ends only after its server.
+ * in three ways. It is a shell script because every system has a shell, and because no `pkill node` hits it. It ignores
+ * signals, so it ends only after its server.
  */
 const WATCHER = `
 trap '' INT TERM HUP

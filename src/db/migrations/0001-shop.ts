@@ -5,7 +5,8 @@ const TABLES = ['order_items', 'orders', 'cart_items', 'carts', 'sessions', 'pro
 
 /**
  * The shop's tables. Rules that must always hold are constraints here, so that no code can break them, also under
- * concurrency. Money is in cents of the Brazilian real. Foreign keys have an index where rows are looked up or deleted by them.
+ * concurrency. Money is in cents of the Brazilian real. Foreign keys have an index where rows are looked up or deleted
+ * by them.
  */
 export async function up(knex: Knex): Promise<void> {
   await knex.schema.raw(`

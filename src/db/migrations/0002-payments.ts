@@ -17,8 +17,9 @@ const SEQUENCES = ['categories_id_seq', 'products_id_seq', 'cart_items_id_seq', 
  *
  * `payments` has no foreign key: a payment stays when its cart is removed.
  *
- * `simulated_provider_payments` is the memory of the simulated payment provider, which a real one has on its own servers: the
- * shop's code asks the provider, never this table. It is a table because all processes of all instances share it.
+ * `simulated_provider_payments` is the memory of the simulated payment provider, which a real one has on its own
+ * servers: the shop's code asks the provider, never this table. It is a table because all processes of all instances
+ * share it.
  */
 export async function up(knex: Knex): Promise<void> {
   await setTypes(knex, 'bigint');

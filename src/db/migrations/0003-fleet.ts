@@ -2,8 +2,8 @@ import type { Knex } from 'knex';
 
 /**
  * Shared by the instances of a shop, beside its business: form posts by address, the latest reading of the gauges, and
- * the list of instances. The first two are useless after a minute, so they are unlogged: a write waits for no flush of the
- * disk, and a crash of PostgreSQL empties them.
+ * the list of instances. The first two are useless after a minute, so they are unlogged: a write waits for no flush of
+ * the disk, and a crash of PostgreSQL empties them.
  */
 export async function up(knex: Knex): Promise<void> {
   await knex.schema.raw(`

@@ -3,12 +3,12 @@ import type { Knex } from 'knex';
 /**
  * Counts of sessions, kept while sessions change, so that a gauge never reads all sessions.
  *
- * `session_counts` has, for each second, the number of sessions that were last seen in it, and how many of them have an open
- * cart with an item. A change of a session inserts a row into `session_changes`, which waits for no lock. The reader of the
- * gauges adds the changes up and moves them into `session_counts` from time to time. The sum of both tables is right at
- * every moment. Triggers write the changes, for every program that changes a session: in the same transaction, under the
- * lock of the session's row, so the changes of one session come one after the other. Gauges look back 30 minutes at most,
- * so older seconds are left out.
+ * `session_counts` has, for each second, the number of sessions that were last seen in it, and how many of them have an
+ * open cart with an item. A change of a session inserts a row into `session_changes`, which waits for no lock. The
+ * reader of the gauges adds the changes up and moves them into `session_counts` from time to time. The sum of both
+ * tables is right at every moment. Triggers write the changes, for every program that changes a session: in the same
+ * transaction, under the lock of the session's row, so the changes of one session come one after the other. Gauges look
+ * back 30 minutes at most, so older seconds are left out.
  *
  * `kept_until` is for the cleanup of old sessions: it checks a session again only then.
  */

@@ -27,8 +27,8 @@ const CARD_COLUMNS = {
 };
 
 /**
- * SQL that folds a text as {@link foldAccents} does. PostgreSQL's own `lower` depends on the locale of the database: in `C` it
- * knows the letters of ASCII alone, which is what remains here.
+ * SQL that folds a text as {@link foldAccents} does. PostgreSQL's own `lower` depends on the locale of the database: in
+ * `C` it knows the letters of ASCII alone, which is what remains here.
  */
 function folded(text: string): string {
   const bare = `regexp_replace(normalize(${text}, NFD), '[\u0300-\u036f]', '', 'g')`;

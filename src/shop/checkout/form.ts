@@ -114,8 +114,8 @@ const MOBILE: readonly CheckoutField[] = ['mobile'];
 /** `00` is dialled for the `+` of a telephone number with its country code. */
 const DIALLED_PLUS = /(?<=^\s*\(?)00(?=[1-9])/;
 /**
- * A number may run on from one field of a row to the next. Telephone and postal code stand alone: beside a house number,
- * they look like a card's too often.
+ * A number may run on from one field of a row to the next. Telephone and postal code stand alone: beside a house
+ * number, they look like a card's too often.
  */
 const ROWS: readonly (readonly CheckoutField[])[] = [
   ['first_name', 'last_name', 'email'],
@@ -124,11 +124,14 @@ const ROWS: readonly (readonly CheckoutField[])[] = [
   ['zip'],
   ['card_name'],
 ];
-/** Eleven digits that stand alone in an entry of an address: a CPF behind a house number is as long as a card's number. */
+/**
+ * Eleven digits that stand alone in an entry of an address: a CPF behind a house number is as long as a card's number.
+ */
 const CPF_ALONE = /(?<=^|[,;] ?)\d{11}(?= ?(?:[,;]|$))/g;
 
 /**
- * The fields of a checkout form in which a card's number was typed, or a part of it. That of the card itself is not asked.
+ * The fields of a checkout form in which a card's number was typed, or a part of it. That of the card itself is not
+ * asked.
  *
  * @param form as it was posted
  */

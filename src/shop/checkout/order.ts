@@ -30,8 +30,8 @@ export const FAILED = { outcome: 'failed' } as const;
 const ATTEMPTS: ReadonlySet<string> = new Set(ORDER_OUTCOMES);
 
 /**
- * Counts an attempt to order once its outcome is known. A repetition is no attempt, nor is a cart that can't be ordered as
- * it is.
+ * Counts an attempt to order once its outcome is known. A repetition is no attempt, nor is a cart that can't be ordered
+ * as it is.
  */
 export function countOrder(
   metrics: Pick<WorkerMetrics, 'orders' | 'orderValueBrl' | 'unitsSold'>,

@@ -17,9 +17,9 @@ export interface Bulkhead {
 }
 
 /**
- * Limits how many checkouts work at a time, so that a slow payment provider does not stop the whole shop: many pages that
- * wait for it would look like a worker that has fallen behind, which refuses all other pages. The line is a consequence
- * of the provider's slowness, so the time in line counts as a wait for the provider.
+ * Limits how many checkouts work at a time, so that a slow payment provider does not stop the whole shop: many pages
+ * that wait for it would look like a worker that has fallen behind, which refuses all other pages. The line is a
+ * consequence of the provider's slowness, so the time in line counts as a wait for the provider.
  *
  * @param places how many checkouts work at a time
  */

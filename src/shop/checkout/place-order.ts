@@ -52,9 +52,9 @@ const REPETITION_POLL_MS = 25;
  * Turns a cart into a paid order. Counts how it ended.
  *
  * The payment is written down before the provider is asked, and the order is stored together with the payment's end, so
- * that the ledger shows at every moment which payments a death has left: see docs/operations.md, "Payments". No connection
- * and no lock is held while the provider answers. A repeated submit waits for the first and then finds its order. If
- * the last unit is sold meanwhile, the money is given back.
+ * that the ledger shows at every moment which payments a death has left: see docs/operations.md, "Payments". No
+ * connection and no lock is held while the provider answers. A repeated submit waits for the first and then finds its
+ * order. If the last unit is sold meanwhile, the money is given back.
  *
  * @throws {ShopError} 503 when the payment provider fails, or keeps too many others waiting
  */

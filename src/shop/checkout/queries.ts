@@ -61,7 +61,7 @@ export async function findCart(
  *
  * @param lockTimeoutMs for each lock that another transaction holds; 0: until the statement's own deadline
  * @returns what is in stock now, by product id; null when the cart is not open any more, or the payment was given up
- * @throws an error of which `isLockTimeout` is true
+ * @throws an error for which `isLockTimeout` is true
  */
 export async function lockForOrder(
   transaction: Knex.Transaction,
@@ -92,8 +92,8 @@ export async function lockForOrder(
 }
 
 /**
- * Takes a paid order's units out of the stock, writes it with its items, and closes its cart. One statement: during each
- * round trip, orders of the same products wait.
+ * Takes a paid order's units out of the stock, writes it with its items, and closes its cart. One statement: during
+ * each round trip, orders of the same products wait.
  *
  * @returns units that were put into the cart after the order was reserved
  */

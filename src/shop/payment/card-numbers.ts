@@ -9,7 +9,10 @@ export interface Range {
 interface Issuer {
   prefix: RegExp;
   lengths: readonly number[];
-  /** Count a number only if no other digit touches it, because such numbers are as short and common as telephone numbers. */
+  /**
+   * Count a number only if no other digit touches it, because such numbers are as short and common as telephone
+   * numbers.
+   */
   alone?: true;
 }
 
@@ -79,12 +82,12 @@ const ENOUGH_DIGITS = /[^\0-\x7f]|(?:\d\D*){12}/;
 const ASCII = /^[\0-\x7f]*$/;
 
 /**
- * Finds card numbers: an issuer's prefix and length, then Luhn (ISO/IEC 7812-1, annex B), among the digits of a text in any
- * script or width, with anything between them and other digits beside them.
+ * Finds card numbers: an issuer's prefix and length, then Luhn (ISO/IEC 7812-1, annex B), among the digits of a text in
+ * any script or width, with anything between them and other digits beside them.
  *
- * Real addresses must pass. So a number that spans words, two texts, or two entries of a list must begin and end with whole
- * groups of digits. If it spans words, or both texts and entries, its groups must be those of a card, like 4-4-4-4. A CPF, a
- * CNPJ, a CEP or a telephone number is part of no card number.
+ * Real addresses must pass. So a number that spans words, two texts, or two entries of a list must begin and end with
+ * whole groups of digits. If it spans words, or both texts and entries, its groups must be those of a card, like
+ * 4-4-4-4. A CPF, a CNPJ, a CEP or a telephone number is part of no card number.
  *
  * @param text one text, or several that are kept beside each other, each on a line of its own
  * @returns ranges of the text, in order, that don't overlap
@@ -176,7 +179,9 @@ function toPlain(text: string): { plain: string; placeOf(index: number): number 
   return { plain, placeOf: (index) => places[index] ?? text.length };
 }
 
-/** Unicode's decimal digits come in runs of ten, from 0 to 9 (https://www.unicode.org/policies/stability_policy.html). */
+/**
+ * Unicode's decimal digits come in runs of ten, from 0 to 9 (https://www.unicode.org/policies/stability_policy.html).
+ */
 function toAsciiDigit(char: string): string {
   if (!DIGIT.test(char)) return char;
   const code = char.codePointAt(0) as number;

@@ -16,7 +16,8 @@ export function passesLuhn(digits: string): boolean {
 }
 
 /**
- * Reads an expiry as printed on cards: `MM/AA`, also `MM/AAAA`; a keypad for numbers has no slash, so it may be missing.
+ * Reads an expiry as printed on cards: `MM/AA`, also `MM/AAAA`; a keypad for numbers has no slash, so it may be
+ * missing.
  *
  * @returns the first moment of the month after, until which the card is valid; null when it isn't one
  */
