@@ -1,17 +1,31 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { after, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { until } from '../../../test/support/wait.ts';
 import { type RunningExample, startExample } from './support/example.ts';
+import { installTarball, link, packageIn, run } from './support/tarball.ts';
+
+/*
+ * Each example of the README runs as a user runs it: from the tarball, in a folder outside the repository.
+ */
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
-const readme = readFileSync(join(root, 'packages/cluster-metrics/README.md'), 'utf8');
+const { scratch, folder, files, bytes } = installTarball();
+after(() => rmSync(scratch, { recursive: true, force: true, maxRetries: 10 }));
+link(folder, 'koa');
+const readme = readFileSync(join(packageIn(folder), 'README.md'), 'utf8');
 
-const [example = '', koaExample = '', testingExample = ''] = readme.match(/(?<=```js\n)[\s\S]*?(?=```)/g) ?? [];
+const [example = '', koaExample = '', testingExample = ''] = codeIn('js');
+const [commonJsExample = ''] = codeIn('cjs');
+const [typeScriptExample = ''] = codeIn('ts');
+
+/** The README's blocks of code in this language. */
+function codeIn(language: string): string[] {
+  return readme.match(new RegExp(`(?<=\`\`\`${language}\n)[\\s\\S]*?(?=\`\`\`)`, 'g')) ?? [];
+}
 
 /** The first example, with a Koa application and the middleware of the second as the worker's server. */
 const exampleWithKoa = `import Koa from 'koa';
@@ -27,13 +41,17 @@ ${example.replace('  Counter,', '  Histogram,').replace(
   })`,
 )}`;
 
+/** @returns the path of a new file beside the installed package */
+function write(code: string, extension: string): string {
+  const file = join(folder, `example-${randomUUID()}.${extension}`);
+  writeFileSync(file, code);
+  return file;
+}
+
 /** Runs an example of the README on other ports. */
 async function start(t: TestContext, code: string): Promise<RunningExample> {
-  // In the package's folder of built files, so that the example finds the package by its name.
-  const file = join(root, `dist/example-${randomUUID()}.mjs`);
-  writeFileSync(file, code.replace('9464', 'process.env.METRICS_PORT').replace('8080', 'process.env.PORT'));
-  t.after(() => rmSync(file));
-  return startExample(t, file);
+  const file = write(code.replace('9464', 'process.env.METRICS_PORT').replace('8080', 'process.env.PORT'), 'mjs');
+  return startExample(t, file, { NODE_OPTIONS: '' });
 }
 
 test('the example runs with four workers and loses nothing when one is killed', async (t) => {
@@ -72,9 +90,71 @@ test('the example is some twenty lines', () => {
 test('the example of the testing helper runs beside the first one', async (t) => {
   const { request, port, metricsPort } = await start(t, example);
   await until('an answer', request);
-  const file = join(root, `dist/example-${randomUUID()}.mjs`);
-  t.after(() => rmSync(file));
-  writeFileSync(file, testingExample.replace('9464', String(metricsPort)).replace('8080', String(port)));
-  const { status, stderr } = spawnSync(process.execPath, [file], { encoding: 'utf8' });
-  assert.equal(status, 0, stderr);
+  const file = write(testingExample.replace('9464', String(metricsPort)).replace('8080', String(port)), 'mjs');
+  run(folder, process.execPath, [file]);
+});
+
+test('the tarball is small, and has the built package, its documentation and nothing else', () => {
+  assert.ok(bytes < 100_000, `${bytes} bytes`);
+  const unexpected = files.filter(
+    (path) => !/^(dist|docs|examples)\/|^(README|CHANGELOG)\.md$|^(LICENSE|package\.json)$/.test(path),
+  );
+  assert.deepEqual(unexpected, []);
+  for (const path of ['dist/index.js', 'dist/index.d.ts', 'CHANGELOG.md', 'LICENSE', 'docs/design.md']) {
+    assert.ok(files.includes(path), path);
+  }
+});
+
+test('each link of the README leads to a file of the tarball or to a heading', () => {
+  for (const page of ['README.md', 'docs/design.md', 'CHANGELOG.md']) {
+    const text = readFileSync(join(packageIn(folder), page), 'utf8');
+    for (const [, target = ''] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^https?:/.test(target)) continue;
+      const [path = '', heading] = target.split('#');
+      const file = path === '' ? join(packageIn(folder), page) : join(packageIn(folder), dirname(page), path);
+      assert.ok(existsSync(file), `${page}: ${target}`);
+      if (heading !== undefined) assert.ok(headingsOf(file).includes(heading), `${page}: ${target}`);
+    }
+  }
+});
+
+/** As GitHub names them in links. */
+function headingsOf(file: string): string[] {
+  const headings = readFileSync(file, 'utf8').matchAll(/^#+ (.*)$/gm);
+  return Array.from(headings, ([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}
+
+const canRequireModules = (process.features as { require_module?: boolean }).require_module === true;
+
+test('the example in CommonJS prints a page', { skip: !canRequireModules && 'this Node.js is too old' }, () => {
+  assert.match(run(folder, process.execPath, [write(commonJsExample, 'cjs')]), /^jobs_total 1$/m);
+});
+
+for (const [name, options] of Object.entries({
+  nodenext: ['--module', 'nodenext'],
+  node16: ['--module', 'node16'],
+  bundler: ['--module', 'esnext', '--moduleResolution', 'bundler'],
+})) {
+  test(`the example in TypeScript compiles with ${name}`, () => {
+    const tsc = join(root, 'node_modules/typescript/bin/tsc');
+    const types = ['--typeRoots', join(root, 'node_modules/@types'), '--types', 'node'];
+    const strict = ['--strict', '--exactOptionalPropertyTypes', '--skipLibCheck', 'false', '--target', 'es2022'];
+    const file = write(typeScriptExample, 'ts');
+    run(folder, process.execPath, [tsc, '--noEmit', ...strict, ...types, ...options, file]);
+  });
+}
+
+test('without prom-client and its successor, the error says what to install', () => {
+  const alone = join(scratch, 'alone');
+  cpSync(packageIn(folder), packageIn(alone), { recursive: true });
+  const code = "import('@techcommerce/cluster-metrics').catch((error) => console.log(error.message))";
+  assert.match(
+    run(alone, process.execPath, ['-e', code]),
+    /needs prom-client beside it: run "npm install prom-client@15"/,
+  );
 });
