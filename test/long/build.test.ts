@@ -55,7 +55,7 @@ test('the build runs once, is put in place in one step, and keeps no removed fil
   assert.ok(existsSync(join(folder, 'dist/src/new.js')));
 
   // Running workers keep their build. A replacement starts with the new one.
-  const text = () => until('the page is there', async () => (await shop.visitor().get('/contact')).text);
+  const text = () => until('the page is served', async () => (await shop.visitor().get('/contact')).text);
   assert.doesNotMatch(await text(), /Another build/);
   // One after the other: the system's choice of the port is lost with the last worker that listens on it.
   for (const { worker, pid } of before) {

@@ -47,8 +47,8 @@ function logOf(shop: RunningCluster): Line[] {
 }
 
 for (const [what, fault] of [
-  ['a rejection that nobody handles', `Promise.reject(new Error('the fault', { cause: new Error('its cause') }))`],
-  ['an exception that nobody catches', `throw new Error('the fault', { cause: new Error('its cause') })`],
+  ['an unhandled rejection', `Promise.reject(new Error('the fault', { cause: new Error('its cause') }))`],
+  ['an uncaught exception', `throw new Error('the fault', { cause: new Error('its cause') })`],
 ] as const) {
   test(`${what} is logged with its cause, counted, and ends only that worker`, async (t) => {
     const shop = await startCluster(t, { env: preload(`process.on('SIGUSR2', () => { ${fault} })`) });
@@ -135,7 +135,7 @@ test('a shop that has served once keeps restarting its only worker, however ofte
     };`;
   const shop = await startCluster(t, { workers: 1, env: failing('place', dieYoung) });
   await until('it has died often', async () => Number((await shop.status()).workers[0]?.restarts) > HOPELESS_DEATHS);
-  await until('nobody serves', async () => (await fetch(`${shop.opsUrl}/readyz`)).status === 503);
+  await until('no worker serves', async () => (await fetch(`${shop.opsUrl}/readyz`)).status === 503);
   assert.equal((await fetch(`${shop.opsUrl}/livez`)).status, 200);
   assert.ok((await shop.metrics()).of('shop_worker_restarts_total', { reason: 'exception' }) > HOPELESS_DEATHS);
 });

@@ -45,7 +45,7 @@ test('npm run dev restarts the shop in order after each change, survives a mista
   assert.equal(terminal.output().match(STOPPED)?.length, 2, 'each shop has stopped in order, its database too');
 
   await writeFile(join(folder, 'src/wrong.ts'), 'export const wrong: string = 1;\n');
-  await until('the mistake is told', () => /the shop runs on as it was/.test(terminal.output()));
+  await until('the mistake is reported', () => /the shop runs on as it was/.test(terminal.output()));
   assert.match(terminal.output(), /src\/wrong\.ts.*TS2322/);
   assert.match(await contactPage(third.shop), /of another page/);
   await edit('src/wrong.ts', ' = 1', " = '1'");
@@ -68,7 +68,7 @@ test('npm run dev waits for a change when the first build fails, and when the sh
 
   await edit('src/main.ts', 'requirements.check();', 'requirements.check();\nif (process.pid) process.exit(7);');
   await edit('src/wrong.ts', ' = 1', " = '1'");
-  await until('the end is told', () => /the shop has ended with code 7 and starts again/.test(terminal.output()));
+  await until('the end is logged', () => /the shop has ended with code 7 and starts again/.test(terminal.output()));
 
   await edit('src/main.ts', 'if (process.pid) process.exit(7);', '');
   await terminal.ready();

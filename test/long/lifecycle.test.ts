@@ -39,7 +39,7 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGKILL'] as const) {
     await until('no process is left', () => allGone(family));
 
     const second = await startCluster(t, { database: 'embedded', dataDir });
-    await until('the cart is still there', async () => (await second.metrics()).of('shop_active_cart_sessions') === 1);
+    await until('the cart still exists', async () => (await second.metrics()).of('shop_active_cart_sessions') === 1);
     // The keys that sign the cookies are kept too, readable by this user alone.
     assert.match((await visitor.get(`${second.shopUrl}/cart`)).text, /class="badge">1</);
     assert.equal((await stat(join(dataDir, 'session-keys'))).mode & 0o777, 0o600);
@@ -79,7 +79,7 @@ test('a second signal exits at once', async (t) => {
   await until('no process is left', () => allGone(family));
 });
 
-test('a worker that dies is replaced in its place, whatever ended it', async (t) => {
+test('a worker that dies is replaced in its place after every kind of end', async (t) => {
   const shop = await startCluster(t, { workers: 2 });
   for (const [round, signal] of (['SIGKILL', 'SIGTERM', 'SIGSEGV'] as const).entries()) {
     const before = await shop.status();

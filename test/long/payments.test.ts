@@ -81,7 +81,7 @@ test(`each payment has one order or is cancelled after ${ROUNDS} kills at any mo
       const sold = acknowledged.length;
       await kill(how);
       kills[how] += 1;
-      await until('they go on shopping', () => acknowledged.length > sold);
+      await until('the shoppers add more', () => acknowledged.length > sold);
     }
   } finally {
     open = false;

@@ -100,7 +100,7 @@ test('a slow client is cut by a limit, and other clients do not notice', { concu
   const asked = [...statuses.values()].reduce((sum, count) => sum + count, 0);
   assert.ok((statuses.get(200) ?? 0) >= asked * MUST_SUCCEED);
 
-  await until('nobody is connected', async () => (await peers(shop)).length === 0);
+  await until('no client is connected', async () => (await peers(shop)).length === 0);
   await until('nothing is left in flight', async () => (await shop.metrics()).of('http_requests_in_flight') === 0);
   const change = (await shop.metrics()).since(before);
   for (const type of ['internal', 'worker_crash']) assert.equal(change.of('shop_errors_total', { type }), 0, type);
@@ -138,7 +138,7 @@ async function takeNothing(t: TestContext, shop: RunningCluster): Promise<void> 
   const open = async () => (await peers(shop)).filter((port) => ports.has(port)).length;
   await until('the shop has taken all', async () => (await open()) === UNREAD_CLIENTS);
   // A client that does not read receives no notice.
-  await until('the shop lets go of all', async () => (await open()) === 0, UNREAD_LIMIT_MS + SLACK_MS);
+  await until('the shop has closed all connections', async () => (await open()) === 0, UNREAD_LIMIT_MS + SLACK_MS);
   t.diagnostic(`cut after ${Math.round(performance.now() - startedMs)} ms`);
 }
 

@@ -52,13 +52,13 @@ const INTRUDERS: { what: string; kind: string; put(folder: string, store: string
     put: (folder, store) => symlinkSync('/nowhere', join(folder, `6${store}`)),
   },
   {
-    what: 'a pipe that nobody writes',
+    what: 'a pipe without a writer',
     kind: 'unreadable',
     put: (folder, store) => makePipe(join(folder, `5${store}`)),
   },
 ];
 
-test('every scrape succeeds and no count is lost, whatever happens to the store files', async (t) => {
+test('every scrape succeeds and no count is lost when store files are damaged or deleted', async (t) => {
   // A file's problems count once per kind, so each damage needs a worker of its own. One more worker stays whole.
   const whole = DAMAGES.length + 1;
   const shop = await startCluster(t, { workers: whole });

@@ -28,7 +28,7 @@ const PRODUCT = 1;
 const SHELF = 1_000_000;
 const PAUSE_MS = 20;
 
-/** Starts visitors who add a product and order it, again and again, whatever the answers. */
+/** Starts visitors who add a product and order it, again and again, after any answer. */
 export function startBuyers(t: TestContext, origin: string, count: number): Buyers {
   const purchases: Purchases = { orders: [], statuses: new Map(), complaints: [], slowestMs: 0 };
   let open = true;

@@ -101,7 +101,7 @@ export async function startOwner(t: TestContext, folder: string, options: OwnerO
     complaint += text;
   });
   if (child.stdout) createInterface(child.stdout).on('line', (line) => lines.push(line));
-  await until('the owner says something or ends', () => lines.length > 0 || !running, 60_000);
+  await until('the owner prints its connection or ends', () => lines.length > 0 || !running, 60_000);
   const said = lines.shift();
   if (said === undefined) throw new Error(`The owner ended: ${complaint}`);
   return { child, connection: JSON.parse(said), lines, end };

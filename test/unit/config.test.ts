@@ -192,8 +192,8 @@ for (const [what, environment, message] of MISTAKES) {
 test('unusual values that are valid are accepted', () => {
   const sameButFree = { PORT: '0', METRICS_PORT: '0' };
   const twoAddresses = { PORT: '80', HOST: '10.0.0.1', METRICS_PORT: '80', METRICS_HOST: '10.0.0.2' };
-  const somebodyElsesServer = { WORKERS: '500', DB_POOL_MAX: '1000', DATABASE_URL: 'postgres://db/shop' };
-  for (const environment of [sameButFree, twoAddresses, somebodyElsesServer]) readConfig(environment);
+  const ownServer = { WORKERS: '500', DB_POOL_MAX: '1000', DATABASE_URL: 'postgres://db/shop' };
+  for (const environment of [sameButFree, twoAddresses, ownServer]) readConfig(environment);
 });
 
 test('every mistake is listed at once before exit 1', async () => {

@@ -101,7 +101,7 @@ test("the CPU gauge is near 0 for an idle process, and the system's value for a 
   whenDone(t, () => sampler.stop());
   const shown = async () =>
     (await worker.scrapeOnly('shop_cpu_usage_ratio')).of('shop_cpu_usage_ratio', { worker: '1' });
-  await until('idle', async () => (await shown()) < 0.1);
+  await until('the gauge shows an idle process', async () => (await shown()) < 0.1);
   const spinning = setInterval(() => {
     const end = performance.now() + 50;
     while (performance.now() < end);
@@ -109,7 +109,7 @@ test("the CPU gauge is near 0 for an idle process, and the system's value for a 
   whenDone(t, () => clearInterval(spinning));
   const used = lastSecondsUsage();
   // A process that wants a whole core gets less on a busy machine.
-  await until('busy', async () => {
+  await until('the gauge shows a busy process', async () => {
     const cores = used();
     return cores > 0.2 && Math.abs((await shown()) - cores) < 0.1;
   });

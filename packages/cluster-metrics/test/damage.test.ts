@@ -202,7 +202,7 @@ test('values stay in memory when the disk is full, and those with room are still
   assert.equal(samples.of('early_total{n="0"}'), 2, 'what has its room goes on');
   assert.equal(samples.of('took_seconds_count'), 2, 'an observation that finds no room for its bin is left out');
   assert.equal(samples.of('took_seconds_sum'), 2, 'of the sum too');
-  await until('the primary tells', async () => {
+  await until('the primary reports it', async () => {
     const text = await registry.clusterMetrics();
     return parseExposition(text).of('cluster_metrics_store_problems_total{kind="unwritable"}') === 1;
   });

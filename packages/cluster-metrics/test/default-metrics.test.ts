@@ -135,7 +135,7 @@ test("counts of prom-client's own metrics survive their reset, and a collect tha
     assert.equal(after.of('size_count'), 5 + acts);
     assert.equal(after.of('size_sum'), 48.5 + 5 * acts);
   }
-  await until('it is told', () => warnings.length > 0);
+  await until('it is reported', () => warnings.length > 0);
   assert.deepEqual(warnings, ['A metric could not be sampled: a bug']);
 });
 
@@ -162,7 +162,7 @@ test('gauges that collect are at most a second old, a removed one disappears, an
   gauge.set({ room: 'b' }, 1);
   t.after(registry.sampleRegularly({ onProblem: (problem) => problems.push(problem) }));
   await until('the first sample', async () => (await scrape()).get('rooms{room="b"}') === 1);
-  await until('the second', async () => !(await scrape()).has('rooms{room="b"}'));
+  await until('the second sample', async () => !(await scrape()).has('rooms{room="b"}'));
   await until('the failure', () => problems.length === 1);
   await until('sampling goes on', async () => (await scrape()).of('rooms{room="a"}') >= 4);
   // Not all of them: a timer may fire late on a busy machine.
@@ -203,7 +203,7 @@ test('a scrape adds no sample to a metric with a sampler of its own', async (t) 
   const cluster = new ClusterRegistry({ directory, registers: [registry] });
   t.after(() => cluster.close());
   await cluster.clusterMetrics();
-  assert.equal(samples, 1, 'nobody else does');
+  assert.equal(samples, 1, 'only the scrape does');
   const stop = registry.sampleRegularly();
   assert.equal(samples, 2);
   for (let i = 0; i < 50; i++) await cluster.clusterMetrics();

@@ -70,7 +70,10 @@ test('child-process: children that are killed have done what they have done', as
   const killed = pids();
   assert.equal(killed.length, 2);
   for (const pid of killed) process.kill(pid, 'SIGKILL');
-  await until('others take their places', () => pids().length === 2 && !pids().some((pid) => killed.includes(pid)));
+  await until(
+    'other workers take their places',
+    () => pids().length === 2 && !pids().some((pid) => killed.includes(pid)),
+  );
   const after = await scrape();
   assert.equal(after.of('jobs_total'), 300);
   assert.deepEqual(after.decreases(before), []);

@@ -95,10 +95,10 @@ test('the end of a worker thread is a death, although its process lives on', asy
   assert.equal((await scrape()).of('place{worker="1"}'), 2);
   assert.deepEqual(new Set(registry.workers().map(({ pid }) => pid)), new Set([process.pid]));
   await threads[0]?.terminate();
-  await until('one is gone', async () => (await scrape()).of('place{worker="1"}') === 1);
+  await until('one has ended', async () => (await scrape()).of('place{worker="1"}') === 1);
   assert.equal((await scrape()).of('acts_total'), 2);
   await threads[1]?.terminate();
-  await until('both are gone', async () => !(await scrape()).has('place{worker="1"}'));
+  await until('both have ended', async () => !(await scrape()).has('place{worker="1"}'));
   assert.equal((await scrape()).of('acts_total'), 2);
   assert.deepEqual(readdirSync(directory), []);
 });

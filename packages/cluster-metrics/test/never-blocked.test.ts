@@ -22,7 +22,7 @@ test('a stopped and a hanging worker are served with their last values, and thei
   await farm.tell(2, 'hang');
   const durations: number[] = [];
   const seen: unknown[] = [];
-  await until('the ages tell', async () => {
+  await until('the ages of both grow', async () => {
     const [startedAt, queuedBefore] = [performance.now(), queuedMs([process.pid])];
     const samples = await farm.scrape().catch((error: unknown) => void seen.push(error));
     durations.push(performance.now() - startedAt - (queuedMs([process.pid]) - queuedBefore));

@@ -160,7 +160,7 @@ const event = fc.record({
   scrape: fc.boolean(),
 });
 
-test('whatever is removed, counted and replaced: the total is never less, and shown unless all living have removed it', async (t) => {
+test('the total never decreases after any removals, counts and replacements, and is shown unless all living workers have removed it', async (t) => {
   await fc.assert(
     fc.asyncProperty(fc.array(event, { maxLength: 40 }), async (events) => {
       const { directory, registry } = openCluster(t, 0);

@@ -127,7 +127,7 @@ test('former shapes are shown until no worker has them after a reload, and the n
 test('a new shape takes over at once when all workers have died', async (t) => {
   const { start, stop, scrape } = openReloadable(t);
   await stop(await start(1, former, 10));
-  assert.equal((await scrape()).of('took_seconds_count'), 10, 'nobody has brought another shape yet');
+  assert.equal((await scrape()).of('took_seconds_count'), 10, 'no worker has another shape yet');
   await start(1, latter, 3);
   assert.equal((await scrape()).of('took_seconds_bucket{le="3"}'), 3);
 });
@@ -249,7 +249,7 @@ test("a metric that the primary defines differently is reported by name, and the
   new prom.Gauge({ name: 'acts_total', help: 'help', registers }).set(99);
   new prom.Counter({ name: 'only_total', help: 'help', registers }).inc(3);
   const { scrape, start, stop, problems } = openReloadable(t, [own]);
-  assert.equal((await scrape()).of('took_seconds_bucket{le="5"}'), 1, 'while nobody else has it');
+  assert.equal((await scrape()).of('took_seconds_bucket{le="5"}'), 1, 'while no other worker has it');
   const worker = await start(1, former, 10);
   const samples = await scrape();
   assert.equal(samples.of('took_seconds_bucket{le="2"}'), 10);

@@ -98,7 +98,7 @@ test('since tells the growth, and decreases the totals that fell or vanished', (
   assert.deepEqual(nan.decreases(nan), []);
 });
 
-test('the same series has the same text, whatever the order of its labels', () => {
+test('the same series has the same text for any order of its labels', () => {
   const [one, other] = ['a{x="1",y="\\"2\\\\"} 1\n', 'a{ y="\\"2\\\\", x="1", } 1\n'].map((text) =>
     parseExposition(text),
   );

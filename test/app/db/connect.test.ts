@@ -265,7 +265,7 @@ test('prepared statements still work after a migration changes what they return'
   await knex.transaction(async (transaction) => assert.deepEqual(await find(transaction), product));
 });
 
-test('an error that breaks the connection of a statement is a database failure, whatever its code', async (t) => {
+test('an error of any code that breaks the connection of a statement is a database failure', async (t) => {
   const { knex } = open(t, (await testDatabase(t)).connection, 1);
   let used: pg.Client | undefined;
   poolOf(knex).on('acquireSuccess', (_eventId, connection) => {

@@ -234,7 +234,7 @@ test('preparing waits for another instance that changes the schema, up to a limi
   const { rows } = await lock.raw(
     `select objid from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())`,
   );
-  assert.deepEqual(rows, [], 'nobody holds the lock before');
+  assert.deepEqual(rows, [], 'no session holds the lock before');
   await lock.raw('select pg_advisory_xact_lock_shared(72667463)');
   await assert.rejects(
     prepareDatabase(connection, { log, patienceMs: 300 }),

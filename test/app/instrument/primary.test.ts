@@ -125,7 +125,7 @@ for (const [trouble, strike, heal] of [
     const known = async () => (await scrape()).of('shop_db_up') === 1;
     const durations: number[] = [];
     // Each gauge is sampled separately.
-    await until('down', async () => {
+    await until('shop_db_up is 0 and the gauges are NaN', async () => {
       const [startedMs, queuedBefore] = [performance.now(), queuedMs([process.pid])];
       const down = await scrape();
       durations.push(performance.now() - startedMs - (queuedMs([process.pid]) - queuedBefore));
@@ -138,9 +138,9 @@ for (const [trouble, strike, heal] of [
     assert.equal(primary.databaseUp(), false);
 
     proxy[heal]();
-    await until('up again', known);
+    await until('shop_db_up is 1 again', known);
     assert.equal(primary.databaseUp(), true);
-    await until('and known', async () => (await scrape()).of('shop_active_sessions') === 0);
+    await until('the gauges are known again', async () => (await scrape()).of('shop_active_sessions') === 0);
   });
 }
 
@@ -154,7 +154,7 @@ test('the gauges are NaN while the counts cannot be read, and shop_db_up stays 1
   const hold = await knex.transaction();
   await hold.raw('lock table session_counts in access exclusive mode');
   await until('a reading that failed', () => lines.some((line) => line.includes('the gauges could not be read')));
-  const meanwhile = await until('they are unknown', async () => {
+  const meanwhile = await until('the gauges are NaN', async () => {
     const now = await scrape();
     return Number.isNaN(now.of('shop_active_sessions')) && now;
   });
@@ -208,7 +208,7 @@ test('the host CPU gauge is a share of the whole machine', async (t) => {
     while (performance.now() < end);
   }, 1);
   whenDone(t, () => clearInterval(spinning));
-  const usage = await until('some use', async () => (await scrape()).of('shop_host_cpu_usage_ratio'));
+  const usage = await until('the gauge has a value', async () => (await scrape()).of('shop_host_cpu_usage_ratio'));
   assert.ok(usage > 0 && usage <= 1, String(usage));
 });
 

@@ -74,7 +74,7 @@ test('a total that is no amount is refused, and a missing one is accepted', asyn
   assert.equal((await shopper.post('/checkout', { ...CUSTOMER, cart: hidden.cart })).status, 302);
 });
 
-test('the reserved cart is charged and ordered, whatever changes while the provider answers', async (t) => {
+test('the reserved cart is charged and ordered, even if products and cart change while the provider answers', async (t) => {
   let shopper: Visitor | undefined;
   const payments = testProvider({
     async authorize() {
@@ -385,6 +385,6 @@ test('the simulated provider decides a reference once and remembers the answer f
   const late = one.authorize({ reference: 'c', amountCents: 500, card }, left.signal);
   left.abort();
   await assert.rejects(late);
-  await until('the approval is there, claimed or not', async () => (await two.find('c')) === 'approved');
+  await until('the approval is stored, claimed or not', async () => (await two.find('c')) === 'approved');
   assert.doesNotMatch(JSON.stringify(await knex('simulated_provider_payments')), /42424242|ANA|123/);
 });

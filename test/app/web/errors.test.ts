@@ -106,7 +106,7 @@ test('a body that is no form or too big is refused', async (t) => {
   assert.equal((await shop.visitor().post('/add_to_cart/1', {})).status, 422);
 });
 
-test('a post without a body is an empty form, whatever its content type', async (t) => {
+test('a post without a body is an empty form for any content type', async (t) => {
   const shop = await startShop(t);
   const bought = await fetch(`${shop.origin}/add_to_cart/1`, {
     method: 'POST',
@@ -127,7 +127,7 @@ test('a post without a body is an empty form, whatever its content type', async 
   assert.equal((await shop.knex('cart_items')).length, 0);
 });
 
-test('a chunked body without data is an empty form, whatever its content type', async (t) => {
+test('a chunked body without data is an empty form for any content type', async (t) => {
   const shop = await startShop(t);
   const bought = await shop.visitor().post('/add_to_cart/1', { quantity: 1 });
   const cookie = bought.headers
@@ -238,7 +238,7 @@ function refusalOf(code: string): Buffer {
   return Buffer.concat([Buffer.from('E'), length, fields]);
 }
 
-test('a page says that the shop is coming back, whatever keeps it from the database', async (t) => {
+test('a page says that the shop is coming back after every kind of database failure', async (t) => {
   const shop = await startShop(t);
   const port = (answer: Buffer) => answering(t, answer);
   for (const [what, url] of [
@@ -336,7 +336,7 @@ test('a page that is late for another reason is no database error, and its later
   });
   const shop = await startShop(t, { payments, options: { deadlineMs: 600 } });
   const shopper = shop.visitor();
-  await until('all is warm', async () => (await shopper.get('/')).status === 200);
+  await until('all caches are warm', async () => (await shopper.get('/')).status === 200);
   assert.equal((await shopper.post('/add_to_cart/1', { quantity: 1 })).status, 302);
   await shop.knex.raw('alter table orders add constraint refuse check (false)');
   const page = await shopper.post('/checkout', CUSTOMER);

@@ -103,7 +103,7 @@ test('a start that PostgreSQL refuses is reported in one sentence with its messa
 test("a lack of memory is not reported as damage of the database's files", async (t) => {
   const folder = await temporaryFolder(t);
   await (await startEmbedded(t, folder)).stop();
-  // A system never grants more huge pages than it has, whatever its overcommit policy.
+  // A system never grants more huge pages than it has, under any overcommit policy.
   const tooMuch = { huge_pages: 'on', shared_buffers: '4TB' };
   await assert.rejects(startEmbedded(t, folder, tooMuch), (error: Error) => {
     assert.match(error.message, /Cannot allocate memory\. See .*postgres\.log\.$/);

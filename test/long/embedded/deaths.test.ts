@@ -103,7 +103,7 @@ test('a killed server waits for its port while another program has it', async (t
   whenDone(t, () => squatter.close());
   // The port is free between the server's death and its next start. Both programs try until one has it.
   process.kill(await postmasterPid(folder), 'SIGKILL');
-  await until('someone else has the port', async () => {
+  await until('the other program has the port', async () => {
     if (postgres.up()) process.kill(await postmasterPid(folder), 'SIGKILL');
     squatter.listen(port, '127.0.0.1');
     return once(squatter, 'listening');

@@ -16,7 +16,7 @@ test('the shop recovers by itself with all its orders when its embedded database
 
   for (let round = 1; round <= 2; round++) {
     const ordered = buyers.purchases.orders.length;
-    await until('someone has ordered', () => buyers.purchases.orders.length > ordered);
+    await until('a buyer has ordered', () => buyers.purchases.orders.length > ordered);
     const killed = await postmasterPid(shop.dataDir);
     process.kill(killed, 'SIGKILL');
     await until('a new one runs', async () => (await postmasterPid(shop.dataDir)) !== killed);

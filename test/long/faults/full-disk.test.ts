@@ -30,7 +30,8 @@ for (const table of ['payments', 'orders']) {
       .filter((line) => line.includes('disk is full'));
     assert.equal(told.length, 1);
     assert.equal(JSON.parse(told[0] as string).level, 50);
-    const forgotten = () => until('it is forgotten', async () => (await shop.metrics()).of('shop_db_disk_full') === 0);
+    const forgotten = () =>
+      until('the full disk is forgotten', async () => (await shop.metrics()).of('shop_db_disk_full') === 0);
     await forgotten();
     const { shopper, hidden } = forms[0] as (typeof forms)[number];
     assert.equal((await shopper.post('/checkout', { ...CUSTOMER, ...hidden })).status, 503);

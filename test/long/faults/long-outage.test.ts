@@ -25,7 +25,7 @@ test('the shop survives 30 s without its database, shut down or frozen, while pe
   const before = await shop.status();
   const buyers = startBuyers(t, shop.shopUrl, BUYERS);
   const { purchases } = buyers;
-  await until('people shop', () => purchases.orders.length > 5 * BUYERS);
+  await until('buyers order', () => purchases.orders.length > 5 * BUYERS);
 
   for (const [how, strike, end] of [
     ['shut down', server.stop, server.start],
@@ -38,7 +38,7 @@ test('the shop survives 30 s without its database, shut down or frozen, while pe
       }),
     );
     const ordered = purchases.orders.length;
-    await until('people shop again', () => purchases.orders.length > ordered + 5 * BUYERS);
+    await until('buyers order again', () => purchases.orders.length > ordered + 5 * BUYERS);
   }
   const { complaints, orders, slowestMs, statuses } = await buyers.stop();
   t.diagnostic(`${orders.length} orders; slowest answer ${Math.round(slowestMs)} ms; ${JSON.stringify([...statuses])}`);

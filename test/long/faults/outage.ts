@@ -33,7 +33,7 @@ export async function observeOutage(
     await shop.metrics();
     return performance.now() - startedMs;
   }
-  await until('the shop is well', async () => (await visitor.get('/')).status === 200);
+  await until('the shop serves pages', async () => (await visitor.get('/')).status === 200);
   await allSee(shop, 'up');
   const usualScrapeMs = median(await repeat(9, scrapeMs));
 
@@ -73,7 +73,7 @@ export async function returnsInTime(t: TestContext, shop: RunningCluster): Promi
   const visitor = shop.visitor();
   const healedMs = performance.now();
   // Each answer comes from one worker, and both workers have to notice.
-  await until('pages are there again', async () => {
+  await until('pages are served again', async () => {
     const pages = await Promise.all(Array.from({ length: 20 }, () => visitor.get('/')));
     return pages.every(({ status }) => status === 200);
   });
@@ -89,8 +89,8 @@ export async function returnsInTime(t: TestContext, shop: RunningCluster): Promi
 async function allSee(shop: RunningCluster, database: 'up' | 'down'): Promise<void> {
   const wanted = database === 'up' ? { ready: 200, up: 1 } : { ready: 503, up: 0 };
   await Promise.all([
-    until('the primary knows', async () => (await opsStatus(shop, '/readyz')) === wanted.ready),
-    until('a worker knows', async () => (await shop.visitor().get('/readyz')).status === wanted.ready),
+    until('the primary is in the state', async () => (await opsStatus(shop, '/readyz')) === wanted.ready),
+    until('a worker is in the state', async () => (await shop.visitor().get('/readyz')).status === wanted.ready),
     until('the metrics show it', async () => (await shop.metrics()).of('shop_db_up') === wanted.up),
   ]);
 }

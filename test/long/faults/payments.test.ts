@@ -36,7 +36,7 @@ test('the primary cancels the payment of a worker that was killed between approv
       .split('\n')
       .filter((line) => line.includes(reference) && line.includes(message));
   assert.equal(told('was left without an order').length, 1);
-  await until('the log tells the end', () => told('that was left is given back').length === 1);
+  await until('the log shows the end', () => told('that was left is given back').length === 1);
   const metrics = await shop.metrics();
   assert.equal(metrics.of('shop_orders_total', { outcome: 'failed' }), 1);
   assert.equal(metrics.of('shop_payments_unsettled'), 0);
@@ -68,7 +68,7 @@ test('a failed order is counted once when its worker counts it and dies before t
   assert.equal((await failing).status, 503);
   await held;
   process.kill(Number(worker.split('/')[1]), 'SIGKILL');
-  await until('the worker is gone', async () =>
+  await until('the worker has exited', async () =>
     (await shop.status()).workers.every(({ pid }) => !worker.endsWith(`/${pid}`)),
   );
   // Ends the worker's statement, which PostgreSQL might notice only later.
@@ -81,7 +81,7 @@ test('a failed order is counted once when its worker counts it and dies before t
   await allSettled(knex);
 
   assert.deepEqual(await assertMoneyAddsUp(knex), { cancelled: 1 });
-  await until('the log tells the end', () => shop.output().includes('that was left is given back'));
+  await until('the log shows the end', () => shop.output().includes('that was left is given back'));
   assert.equal((await shop.metrics()).of('shop_orders_total', { outcome: 'failed' }), 1);
 });
 

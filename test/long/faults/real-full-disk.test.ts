@@ -55,7 +55,7 @@ test('a full disk of the database is reported, no payment is asked for, and the 
   }
   assert.deepEqual(await knex('simulated_provider_payments'), []);
   assert.deepEqual(await knex('payments'), []);
-  await until('the metrics tell', async () => (await shop.metrics()).of('shop_db_disk_full') === 1);
+  await until('the metrics show it', async () => (await shop.metrics()).of('shop_db_disk_full') === 1);
   const told = shop
     .output()
     .split('\n')
@@ -66,7 +66,7 @@ test('a full disk of the database is reported, no payment is asked for, and the 
   for (const shopper of shoppers) {
     await until('it is ordered', async () => (await shopper.post('/checkout', CUSTOMER)).status === 302);
   }
-  await until('the metrics tell', async () => (await shop.metrics()).of('shop_db_disk_full') === 0);
+  await until('the metrics show it', async () => (await shop.metrics()).of('shop_db_disk_full') === 0);
   await allSettled(knex);
   assert.equal((await assertMoneyAddsUp(knex)).ordered, SHOPPERS);
 });

@@ -112,7 +112,7 @@ export async function startOwnServer(t: TestContext): Promise<OwnServer> {
     },
     async occupy() {
       const taken = [await connect()];
-      await until('the server has no connection left for anyone', async () => {
+      await until('the server has no free connection', async () => {
         try {
           for (;;) taken.push(await connect());
         } catch (error) {

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 
 const faults = {
   exception() {
-    throw new Error('an exception that nobody catches');
+    throw new Error('an uncaught exception');
   },
   'out of memory'() {
     const hoard = [];

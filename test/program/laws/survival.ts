@@ -3,7 +3,7 @@ import type { TestContext } from 'node:test';
 import type { Knex } from 'knex';
 import { until } from '../../support/wait.ts';
 import { type Fault, type FrailShop, startFrailShop } from './frail-shop.ts';
-import { type Leavings, proveNothingStays, readLeavings } from './leavings.ts';
+import { type Footprint, proveNothingLeaks, readFootprint } from './leaks.ts';
 import { type Article, type Count, findArticles, type Ledger, type Shoppers, startShoppers, sum } from './shoppers.ts';
 import { watchTotals } from './watch.ts';
 
@@ -45,7 +45,7 @@ export async function proveNothingIsLost(t: TestContext, options: SurvivalOption
 
   const shopping = { shopUrl: shop.shopUrl, articles, clients: options.clients, maxPauseMs: MAX_PAUSE_MS };
   const calm = startShoppers(t, shopping);
-  await until('they have shopped', () => calm.acknowledged() >= CALM_ADDS);
+  await until('the shoppers have added enough', () => calm.acknowledged() >= CALM_ADDS);
   await reload(shop);
   const calmLedger = await calm.stop();
   assert.deepEqual(calmLedger.failures, []);
@@ -67,7 +67,7 @@ export async function proveNothingIsLost(t: TestContext, options: SurvivalOption
     assert.equal(scrape.of('shop_worker_restarts_total', { reason }), count, reason);
   }
   assert.ok(early, 'deaths go on after the reload');
-  proveNothingStays(t, early, await readLeavings(shop));
+  proveNothingLeaks(t, early, await readFootprint(shop));
   t.diagnostic(
     `${options.deaths} deaths, ${watched.scrapes} scrapes (slowest ${watched.slowestMs.toFixed()} ms), ` +
       `${sum(ledger.adds, 'acknowledged')} of ${sum(ledger.adds, 'sent')} adds acknowledged, ` +
@@ -87,20 +87,20 @@ async function killWorkers(
   shop: FrailShop,
   { deaths, reloadAfter }: SurvivalOptions,
   acknowledged: () => number,
-): Promise<{ died: Map<string, number>; early: Leavings | undefined }> {
+): Promise<{ died: Map<string, number>; early: Footprint | undefined }> {
   const ways = Object.keys(DEATHS) as Death[];
   const died = new Map<string, number>();
-  let early: Leavings | undefined;
+  let early: Footprint | undefined;
   for (let i = 0; i < deaths; i++) {
     const way = ways[i % ways.length] as Death;
     await killOne(shop, way);
     died.set(DEATHS[way], (died.get(DEATHS[way]) ?? 0) + 1);
     if (i === reloadAfter) {
       await reload(shop);
-      early = await readLeavings(shop);
+      early = await readFootprint(shop);
     }
     const seen = acknowledged();
-    await until('they go on shopping', () => acknowledged() >= seen + ADDS_BETWEEN_DEATHS);
+    await until('the shoppers add more', () => acknowledged() >= seen + ADDS_BETWEEN_DEATHS);
   }
   return { died, early };
 }

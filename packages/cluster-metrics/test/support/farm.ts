@@ -112,6 +112,6 @@ function exited(worker: Worker): Promise<number | string> {
 
 function at(places: ReadonlyMap<number, Worker>, place: number): Worker {
   const worker = places.get(place);
-  if (worker === undefined) throw new Error(`Nobody is at place ${place}`);
+  if (worker === undefined) throw new Error(`No worker is at place ${place}`);
   return worker;
 }

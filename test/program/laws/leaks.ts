@@ -9,8 +9,8 @@ import { type RunningCluster, readResources } from '../../support/cluster.ts';
 import { until } from '../../support/wait.ts';
 import { addedSeries } from './boundedness.ts';
 
-/** What dead workers could leave behind in the primary. */
-export interface Leavings {
+/** What dead workers could leave behind in the primary: series, memory and descriptors. */
+export interface Footprint {
   readonly scrape: Exposition;
   readonly memoryBytes: number;
   readonly descriptors: number;
@@ -22,8 +22,8 @@ const DESCRIPTORS_THAT_COME_AND_GO = 8;
 const MEMORY_LIMIT_BYTES = 32 * 1024 * 1024;
 
 /** Reads them when every place serves and only living workers have a store. */
-export async function readLeavings(shop: RunningCluster): Promise<Leavings> {
-  await until('only the living have stores', async () => {
+export async function readFootprint(shop: RunningCluster): Promise<Footprint> {
+  await until('only living workers have stores', async () => {
     const { workers } = await shop.status();
     const living = workers.map(({ pid }) => Number(pid)).sort();
     const stores = readdirSync(storesOf(shop.pid)).map((name) => Number(parseStoreFileName(name)?.pid));
@@ -35,7 +35,7 @@ export async function readLeavings(shop: RunningCluster): Promise<Leavings> {
 }
 
 /** Asserts that nothing grew between two moments while workers died. */
-export function proveNothingStays(t: TestContext, early: Leavings, late: Leavings): void {
+export function proveNothingLeaks(t: TestContext, early: Footprint, late: Footprint): void {
   assert.deepEqual(addedSeries(early.scrape, late.scrape), []);
   const descriptors = late.descriptors - early.descriptors;
   const memory = late.memoryBytes - early.memoryBytes;
