@@ -1,4 +1,4 @@
-// Comfort for those who run scripts; every page works without it.
+// Conveniences for browsers that run scripts; every page works without them.
 
 const SUBMIT_DELAY_MS = 600;
 const FOCUS_KEY = 'cart-focus';
