@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 import { NO_TABLE, type QueryLabels, queryLabels } from '../db/query-labels.ts';
-import { type PoolConnection, poolOf, watchPool } from './pool.ts';
+import { listenTo, type PoolConnection, poolOf, watchPool } from './pool.ts';
 import { currentRequest, type RequestClock } from './request-clock.ts';
 import type { WorkerMetrics } from './worker-metrics.ts';
 
@@ -77,24 +77,23 @@ export function instrumentKnex(
     connection.off('drain', connectionDrained);
   }
 
-  database.on('start', builderStarts);
-  database.on('query', querySent);
-  database.on('query-response', queryAnswered);
-  database.on('query-error', queryAnswered);
-  pool.on('acquireSuccess', connectionAcquired);
-  pool.on('release', connectionReleased);
-  pool.on('destroyRequest', connectionDestroyed);
-  const stopWatching = watchPool(pool, metrics.dbConnections);
+  const stops = [
+    listenTo(database, {
+      start: builderStarts,
+      query: querySent,
+      'query-response': queryAnswered,
+      'query-error': queryAnswered,
+    }),
+    listenTo(pool, {
+      acquireSuccess: connectionAcquired,
+      release: connectionReleased,
+      destroyRequest: connectionDestroyed,
+    }),
+    watchPool(pool, metrics.dbConnections),
+  ];
 
   return function stopInstrumenting() {
-    stopWatching();
-    database.off('start', builderStarts);
-    database.off('query', querySent);
-    database.off('query-response', queryAnswered);
-    database.off('query-error', queryAnswered);
-    pool.removeListener('acquireSuccess', connectionAcquired);
-    pool.removeListener('release', connectionReleased);
-    pool.removeListener('destroyRequest', connectionDestroyed);
+    for (const stop of stops) stop();
     for (const connection of known) connection.off('drain', connectionDrained);
   };
 }

@@ -9,17 +9,27 @@ export interface PoolConnection extends EventEmitter {
   readonly __knexUid: string;
 }
 
+type Emitter = Pick<EventEmitter, 'on' | 'removeListener'>;
+type Listener = Parameters<EventEmitter['on']>[1];
+
 /** The part of Knex's pool that is used here; the pool is a tarn: https://github.com/vincit/tarn.js */
-export interface ConnectionPool {
+export interface ConnectionPool extends Emitter {
   numUsed(): number;
   numFree(): number;
   numPendingAcquires(): number;
-  on(event: 'acquireRequest', listener: (eventId: number) => void): void;
-  on(event: 'acquireSuccess', listener: (eventId: number, connection: PoolConnection) => void): void;
-  on(event: 'acquireFail', listener: (eventId: number, error: Error) => void): void;
-  on(event: 'release', listener: (connection: PoolConnection) => void): void;
-  on(event: 'destroyRequest', listener: (eventId: number, connection: PoolConnection) => void): void;
-  removeListener(event: string, listener: (...args: never[]) => void): void;
+}
+
+/**
+ * Adds listeners to an emitter.
+ *
+ * @param listeners by event
+ * @returns removes them
+ */
+export function listenTo(emitter: Emitter, listeners: Readonly<Record<string, Listener>>): () => void {
+  for (const [event, listener] of Object.entries(listeners)) emitter.on(event, listener);
+  return function stopListening() {
+    for (const [event, listener] of Object.entries(listeners)) emitter.removeListener(event, listener);
+  };
 }
 
 export function poolOf(database: Knex): ConnectionPool {
@@ -47,9 +57,11 @@ export function watchPool(pool: ConnectionPool, connections: WorkerMetrics['dbCo
     waiting.delete(eventId);
   }
 
-  pool.on('acquireRequest', acquireRequested);
-  pool.on('acquireSuccess', acquireSettled);
-  pool.on('acquireFail', acquireSettled);
+  const stopListening = listenTo(pool, {
+    acquireRequest: acquireRequested,
+    acquireSuccess: acquireSettled,
+    acquireFail: acquireSettled,
+  });
   const sampler = sampleRegularly(function samplePool() {
     connections.set({ state: 'active' }, pool.numUsed());
     connections.set({ state: 'idle' }, pool.numFree());
@@ -58,8 +70,6 @@ export function watchPool(pool: ConnectionPool, connections: WorkerMetrics['dbCo
 
   return function stopWatching() {
     void sampler.stop();
-    pool.removeListener('acquireRequest', acquireRequested);
-    pool.removeListener('acquireSuccess', acquireSettled);
-    pool.removeListener('acquireFail', acquireSettled);
+    stopListening();
   };
 }
