@@ -6,6 +6,8 @@ const { join, relative } = require('node:path');
 
 const HOUR_MS = 3_600_000;
 const NOT_OURS = ['EACCES', 'EPERM', 'EROFS'];
+/** Code of the error of a program that has printed what is wrong. */
+const FAILED = 'BUILD_FAILED';
 
 const root = join(__dirname, '..');
 /** A symbolic link to the current build. One rename replaces all of it, and a running process keeps its own build. */
@@ -48,6 +50,7 @@ function build(forTests) {
     recordRevision(wanted);
     if (linkTarget() !== wanted) putInPlace(wanted);
   } catch (error) {
+    if (error.code === FAILED) fail(error.message);
     if (!NOT_OURS.includes(error.code)) throw error;
     fail(
       `The shop's sources have changed and ${root} can't be written (${error.message}): run "npm run build" as its owner.`,
@@ -164,7 +167,7 @@ function shopConfig(draft, registryTypes) {
 
 function run(program, ...args) {
   const { status } = spawnSync(process.execPath, [program, ...args], { stdio: 'inherit' });
-  if (status !== 0) fail('The build failed: the lines above say where.');
+  if (status !== 0) throw Object.assign(new Error('The build failed: the lines above say where.'), { code: FAILED });
 }
 
 function linkTarget() {

@@ -76,6 +76,7 @@ test('the build runs once, is put in place in one step, and keeps no removed fil
   const { code, said } = await build(folder);
   assert.equal(code, 1);
   assert.match(said, /src\/wrong\.ts.*TS2322.*The build failed/s);
+  for (const name of await builds()) assert.match(name, /^[0-9a-f]+$/, 'no draft is left');
   assert.ok(existsSync(join(folder, 'dist/src/main.js')), 'the last good build stays');
 });
 
