@@ -7,7 +7,7 @@ import { cpuUsageGauge, sampleHostCpu, sampleProcess } from './process.ts';
 import { errorCounter, orderCounter } from './worker-metrics.ts';
 
 /** What a worker is doing: label `state` of `shop_workers`, and `state` in `/status`. */
-export const WORKER_STATES = ['starting', 'serving', 'draining', 'down'] as const;
+const WORKER_STATES = ['starting', 'serving', 'draining', 'down'] as const;
 export type WorkerState = (typeof WORKER_STATES)[number];
 
 /** Why a worker was replaced, label `reason` of `shop_worker_restarts_total`. */

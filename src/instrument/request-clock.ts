@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 
 /** Where a request's time goes, label `spent` of `shop_request_time_seconds_total`. */
 export const SPENT = ['app', 'db', 'db_wait', 'payment'] as const;
-export type Spent = (typeof SPENT)[number];
+type Spent = (typeof SPENT)[number];
 
 /** Waits of a request for the database. */
 type Wait = 'db' | 'db_wait';

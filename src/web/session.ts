@@ -111,7 +111,7 @@ const MOST_TRIED = 50;
  * Name of the session cookie. Browsers ignore the port, so two shops on one host would overwrite each other's cookie.
  * The name depends on the newest key, which all instances of one shop have in common.
  */
-export function cookieName([newest = '']: readonly string[]): string {
+function cookieName([newest = '']: readonly string[]): string {
   return `${PREFIX}_${createHmac('sha256', newest).update('cookie name').digest('hex').slice(0, 8)}`;
 }
 
@@ -123,7 +123,7 @@ export function cookieName([newest = '']: readonly string[]): string {
  * @param own {@link cookieName} of the keys
  * @returns whether the browser must be sent a new one
  */
-export function chooseCookie(request: IncomingMessage, own: string, keys: readonly string[]): boolean {
+function chooseCookie(request: IncomingMessage, own: string, keys: readonly string[]): boolean {
   const header = request.headers.cookie ?? '';
   const cookies = parseCookies(header).filter(({ name }) => name.startsWith(PREFIX));
   const named = (name: string) => cookies.filter((cookie) => cookie.name === name);

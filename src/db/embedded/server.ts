@@ -241,7 +241,7 @@ export interface Server {
  * @param logFd file descriptor for its output
  * @param stalePid process id in `postmaster.pid` that PostgreSQL must not take for a server
  */
-export function watchServer(command: readonly string[], logFd: number, stalePid: number | undefined): Server {
+function watchServer(command: readonly string[], logFd: number, stalePid: number | undefined): Server {
   const child = spawn('sh', ['-c', WATCHER, 'fake-shop-postgres', ...command], {
     // In its own process group: Ctrl-C reaches the whole group of the terminal, and the database has to go last.
     detached: true,
