@@ -15,15 +15,14 @@ import type { StoreProblem } from '../store/problems.ts';
 import type { Store } from '../store/store.ts';
 import { ClusterStores, type LiveWorker } from './cluster-stores.ts';
 import { countSamples, type View } from './exposition.ts';
-import { Scrape } from './scrape.ts';
-import { type HandlerErrorCause, SelfMetrics } from './self-metrics.ts';
+import { type HandlerErrorCause, Scrape, SelfMetrics } from './scrape.ts';
 
 export interface ClusterRegistryOptions {
   /** Folder of this instance: `createStoreDirectory(…).path`. */
   directory: string;
   /**
-   * What the primary itself measures, shown beside and merged with the workers' metrics. A metric that is in several of
-   * them is counted once. A registry whose store is a file of `directory` is refused: it is read as a worker's.
+   * Registries of the primary itself, whose metrics are merged with the workers'. A metric that is in several of them is
+   * counted once. A registry whose store is a file of `directory` is refused, since that file is read as a worker's.
    */
   registers?: readonly CopiedRegistry[];
   /**
@@ -35,26 +34,26 @@ export interface ClusterRegistryOptions {
   shows?: 'all' | 'from-now';
   /** Begins the names of the metrics about the metrics. Default `cluster_metrics_`. */
   prefix?: string;
-  /** Told once per file and kind of problem; the number of them is on `/metrics`. */
+  /** Called once for each file and kind of problem. Their number is on `/metrics`. */
   onProblem?: (problem: StoreProblem) => void;
 }
 
 export interface ScrapeOptions {
   /** `ClusterRegistry.PROMETHEUS_CONTENT_TYPE` or `.OPENMETRICS_CONTENT_TYPE`. Default: the registry's own. */
   contentType?: RegistryContentType;
-  /** One place's living process alone: nothing of its predecessors, nothing of the primary. Default: everything. */
+  /** Shows the living process at this place alone, without its predecessors and the primary. Default: everything. */
   worker?: string | number | undefined;
 }
 
-/** Between two looks at the stores when nobody scrapes: lets the windows of the summaries slide. */
+/** Between two readings of the stores without a scrape: lets the windows of the summaries slide, and finds the dead. */
 const TICK_MS = 1000;
 
 /**
- * The metrics of all workers, in the primary. Takes the place of prom-client's AggregatorRegistry, which it extends;
- * no message is sent to any worker, all that they measured is read from their stores.
+ * The metrics of all workers, in the primary. Takes the place of prom-client's AggregatorRegistry: instead of sending a
+ * message to every worker, it reads their stores.
  *
- * It extends AggregatorRegistry only so that it fits wherever one is asked for, by type or `instanceof`: nothing of its
- * gathering is used. The price is a listener for the workers' messages that prom-client adds, and that ignores them all.
+ * It extends AggregatorRegistry so that it fits where one is expected, by type or `instanceof`. It uses nothing of its
+ * gathering. The price is the listener for the workers' messages that prom-client adds; it ignores all of them.
  */
 export class ClusterRegistry<
   C extends RegistryContentType = PrometheusContentType,
@@ -67,7 +66,7 @@ export class ClusterRegistry<
   readonly #onExit = (worker: Worker) => {
     if (worker.process.pid !== undefined) this.fold(worker.process.pid);
   };
-  /** Comes before each fork too, before the worker's code runs. */
+  /** Emitted before each fork, and so before the worker's code runs. */
   readonly #onSetup = (settings: ClusterSettings) => this.#stores.giveTo(settings);
   #scrape: Promise<Scrape> | null = null;
   readonly #warnOnce = samplingWarnings();
@@ -96,7 +95,7 @@ export class ClusterRegistry<
     const isRead = (metric: object) =>
       isInstrument(metric) && (workerStores.has(metric.store) || isIn(directory, metric.store));
     const copied: Copied = new WeakMap();
-    // Metrics of prom-client's that are registered on this registry itself are served too.
+    // The first one shows prom-client's metrics that are registered on this registry itself.
     this.#own = [
       new MirroredRegistry(this, isRead, copied),
       ...Array.from(new Set(registers), (each) =>
@@ -119,7 +118,7 @@ export class ClusterRegistry<
   }
 
   /**
-   * For prom-client's own metrics; they are copied at each scrape.
+   * Takes metrics of prom-client or its successor, which are copied at each scrape.
    *
    * @throws {TypeError} for prom-client's Summary: quantiles that were computed already can't be merged truthfully
    * @throws {Error} when the name is taken, or for what Prometheus would reject
@@ -130,7 +129,7 @@ export class ClusterRegistry<
   }
 
   /**
-   * The metrics as text. Counters, histograms and summaries are exact as of this call; calls of one turn of the event
+   * The page as text. Counters, histograms and summaries are exact at the time of this call. Calls in one turn of the event
    * loop share one gathering.
    *
    * @throws {RangeError} when there is no such worker
@@ -157,14 +156,14 @@ export class ClusterRegistry<
   }
 
   /**
-   * Adds what a dead process counted to the sums, and removes its file. Happens by itself for the workers of
-   * node:cluster, and for all others at the next scrape.
+   * Reads the store of a dead process a last time and removes its file. Happens by itself for workers of node:cluster, and
+   * for all others at the next scrape.
    */
   fold(pid: number): void {
     this.#stores.fold(pid);
   }
 
-  /** Stops listening and lets go of the files, which stay. */
+  /** Stops listening and closes the files. They stay in the folder. */
   close(): void {
     clearInterval(this.#tick);
     cluster.off('exit', this.#onExit);
@@ -181,12 +180,12 @@ export class ClusterRegistry<
     return this.#scrape;
   }
 
-  /** Waits for the end of this turn, so that the calls that came together are answered together. */
+  /** Waits for the end of this turn of the event loop, so that all calls in it share the scrape. */
   async #startScrape(): Promise<Scrape> {
     await new Promise((resolve) => setImmediate(resolve));
-    // Whoever calls from now on wants to see what has been counted since.
+    // A later call must show what is counted from now on, so it starts a scrape of its own.
     this.#scrape = null;
-    // Not in between: prom-client measures the event loop's lag from one sample to the next.
+    // Registries with a timer are left out: prom-client measures the event loop's lag from one sample to the next.
     const counted = new Set<object>(
       this.#own.flatMap((each) => (each instanceof MirroredRegistry ? [] : each.getMetricsAsArray())),
     );
@@ -194,7 +193,7 @@ export class ClusterRegistry<
     return new Scrape(() => this.#gather(false), this.#stores, this.#self);
   }
 
-  /** One metric that can't be sampled must not cost the whole page: a process warning tells of it, once. */
+  /** A metric that can't be sampled must not fail the whole page. Emits a process warning, once. */
   async #sample(registry: StoreRegistry | MirroredRegistry, counted: Set<object>): Promise<void> {
     try {
       await registry.sample(counted);
@@ -207,7 +206,7 @@ export class ClusterRegistry<
     this.#stores.read(thorough);
     this.#self.setWorkers(this.#stores.workers());
     const view = this.#stores.merge(this.#ownStores);
-    // Known only now, and it shows in this very scrape.
+    // The number is known only now, and this scrape shows it.
     this.#self.setSeries(countSamples(view));
     this.#stores.remergeGauges(this.#self.registry.store);
     return view;

@@ -15,15 +15,15 @@ export interface LiveWorker {
   /** Its place number. */
   readonly worker: string;
   readonly pid: number;
-  /** Seconds since it last came round its event loop; up to 1 when all is well. */
+  /** Seconds since its event loop last ran: at most 1 when all is well. */
   readonly ageSeconds: number;
 }
 
-/** A store of the primary's own, in memory. */
+/** A store of the primary itself, in memory. */
 interface OwnStore {
   readonly store: Store;
   readonly mapping: SlotMapping;
-  /** Records of its directory that the mapping has taken. */
+  /** Number of records of its directory that the mapping has read. */
   records: number;
   /** Its values at the last reading. */
   last: Float64Array;
@@ -33,24 +33,24 @@ const byPlace = new Intl.Collator('en', { numeric: true });
 
 const YOUNG_SUFFIX = '.new';
 
-/** This process, the machine or its memory has no room for another open file just now (open(2)): the next look may have. */
+/** open(2): no room for another open file now, in this process or the machine. Tried again at the next reading. */
 const NO_ROOM = new Set(['EMFILE', 'ENFILE', 'ENOMEM']);
 
-/** The store files of one instance: reads them, merges them, and removes those whose worker has died. */
+/** The store files of one instance. Reads and merges them, and removes those of dead workers. */
 export class ClusterStores {
   readonly #directory: string;
   readonly #problems: Problems;
   readonly #index = new SeriesIndex();
   readonly #files = new Map<string, WorkerFile>();
-  /** Files of the dead that could not be removed: they must not be counted again. */
+  /** Files of dead workers that could not be removed, and must not be counted again. */
   readonly #folded = new Set<string>();
-  /** Files that could not be opened yet: when the folder was last listed without them, by `performance.now`. */
+  /** Files that could not be opened yet, with the time of the last listing without them, by `performance.now`. */
   readonly #unopened = new Map<string, number>();
-  /** When the folder was last listed: a file that is new in the next list is younger. */
+  /** Time of the last listing of the folder: a file that is new in the next listing is younger. */
   #listedAtMs = performance.now();
   readonly #own = new Map<Store, OwnStore>();
 
-  /** @param asBase of the stores that are there already, adds only what is counted from now on */
+  /** @param asBase adds only the further growth of the stores that exist now, not what they have counted so far */
   constructor(directory: string, onProblem: (problem: StoreProblem) => void, asBase: boolean) {
     this.#directory = directory;
     this.#problems = new Problems(onProblem);
@@ -58,9 +58,9 @@ export class ClusterStores {
   }
 
   /**
-   * Reads every worker's store, those of the dead for the last time.
+   * Reads the store of every worker, and that of a dead worker for the last time.
    *
-   * @param thorough also notices a dead worker whose pid belongs to another process by now
+   * @param thorough also recognizes a dead worker whose pid belongs to another process now
    */
   read(thorough: boolean): void {
     this.#scan();
@@ -72,12 +72,12 @@ export class ClusterStores {
       file.read();
       if (isDead || file.isClosed) gone.push([path, file]);
     }
-    // After all readings: of two that died since the last look, the order of the deaths is not known.
+    // Not before all are read: the order in which two of them died is not known, and may decide about a removed series.
     for (const [path, file] of gone) this.#letGo(path, file);
     for (const { mapping } of this.#files.values()) mapping.settleRemovals();
   }
 
-  /** Everything that has been read, also what died since, with this process' own stores. */
+  /** Merges all that was read, of dead workers too, with the primary's own stores. */
   merge(own: readonly Store[]): View {
     const nowMs = performance.now();
     const stores = own.map((store) => this.#readOwn(store));
@@ -94,7 +94,7 @@ export class ClusterStores {
     return { families: this.#index.families(), values, before, has: ({ isRemoved }) => !isRemoved };
   }
 
-  /** Merges a store of this process' own once more, whose gauges no other process has: they have changed since `merge`. */
+  /** Merges the gauges of one of the primary's stores again, as they have changed since `merge`. No other store has them. */
   remergeGauges(own: Store): void {
     const { mapping } = this.#readOwn(own);
     const { values, rests } = this.#index;
@@ -103,9 +103,9 @@ export class ClusterStores {
   }
 
   /**
-   * One place's living process, without its predecessors.
+   * The living process at one place, without its predecessors.
    *
-   * @returns `null` when nobody lives there
+   * @returns `null` when there is none
    */
   alone(worker: string): View | null {
     const files = [...this.#files.values()].filter((file) => file.name.worker === worker);
@@ -146,7 +146,7 @@ export class ClusterStores {
       .sort((a, b) => byPlace.compare(a.worker, b.worker));
   }
 
-  /** Reads what a dead process has left, and removes its files. */
+  /** Reads the stores of a dead process for the last time, and removes their files. */
   fold(pid: number): void {
     this.#scan();
     for (const [path, file] of this.#files) if (file.name.pid === pid) this.#fold(path, file);
@@ -157,7 +157,7 @@ export class ClusterStores {
     this.#files.clear();
   }
 
-  /** Opens what is new in the folder. @param asBase see `WorkerFile.read` */
+  /** Opens the new files in the folder. @param asBase see `WorkerFile.read` */
   #scan(asBase = false): void {
     const sinceMs = this.#listedAtMs;
     const names = this.#list();
@@ -175,7 +175,7 @@ export class ClusterStores {
     this.#problems.keepOnly((path) => listed.has(path) || this.#files.has(path) || path === this.#directory);
   }
 
-  /** @returns `null` when there is no telling what is in the folder */
+  /** @returns `null` when the folder can't be listed now */
   #list(): string[] | null {
     const nowMs = performance.now();
     try {
@@ -188,7 +188,7 @@ export class ClusterStores {
     }
   }
 
-  /** @param sinceMs when the folder was listed without the file */
+  /** @param sinceMs time of the last listing without the file */
   #meet(path: string, sinceMs: number, asBase: boolean): void {
     const fileName = path.slice(this.#directory.length + 1);
     const young = fileName.endsWith(YOUNG_SUFFIX);
@@ -208,7 +208,7 @@ export class ClusterStores {
       const file = new WorkerFile(path, name, this.#index, this.#reportFor(path), sinceMs);
       this.#files.set(path, file);
       this.#unopened.delete(path);
-      // A first reading, so that whatever happens to the file next, its values are known.
+      // Read it at once: then its values are known, even if the file is damaged or removed next.
       file.read(asBase);
     } catch (error) {
       this.#problems.report({ kind: 'unreadable', file: path, message: (error as Error).message });
@@ -221,7 +221,7 @@ export class ClusterStores {
       this.#problems.report({ kind, file: path, message, ...(metric !== undefined && { metric }) });
   }
 
-  /** The last reading adds the last growth; then nothing is left to do. */
+  /** Reads a file for the last time, which adds its last growth, and removes it. */
   #fold(path: string, file: WorkerFile): void {
     file.read();
     this.#letGo(path, file);

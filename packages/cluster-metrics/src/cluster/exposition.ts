@@ -5,15 +5,15 @@ import type { Family, Series } from './series-index.ts';
 /** Merged values, ready to be printed. */
 export interface View {
   readonly families: readonly Family[];
-  /** Values by the slots of the series; a gauge's are `[how many processes know it, value]`. */
+  /** By the slots of the series. A gauge is `[number of processes that know it, value]`. */
   readonly values: Float64Array;
-  /** What the bins of the summaries were when their windows began; slots beyond its end were 0. */
+  /** The counts of the summaries' bins when their windows began. Slots beyond the end of the array were 0. */
   readonly before: Float64Array;
   /** Whether the series belongs to the view at all. */
   has(series: Series): boolean;
 }
 
-/** Units that OpenMetrics is told about, taken from the end of a metric's name. */
+/** Units for OpenMetrics' `# UNIT` line, recognized at the end of a metric's name. */
 const UNITS = ['seconds', 'bytes', 'ratio'];
 
 /**
@@ -35,7 +35,7 @@ export function expose(view: View, openMetrics: boolean): string {
   return openMetrics ? `${text}# EOF\n` : text;
 }
 
-/** Lines that `expose` prints for samples. */
+/** The number of samples that `expose` prints. */
 export function countSamples(view: View): number {
   let count = 0;
   for (const { description, series } of view.families) {
@@ -52,11 +52,11 @@ function linesOf({ type, buckets = [], quantiles = [] }: Description): number {
 
 function isShown({ values, has }: View, { type }: Description, series: Series): boolean {
   if (!has(series)) return false;
-  // Set by no process; where each has set it to NaN, that is shown.
+  // A gauge that no process has set is left out. One that is NaN in all processes is shown.
   return type !== 'gauge' || (values[series.slot] as number) > 0 || Number.isNaN(values[series.slot + 1]);
 }
 
-/** OpenMetrics names a counter's family without `_total`, and its samples with it. */
+/** In OpenMetrics, the name of a counter's family has no `_total`; the names of its samples have it. */
 function familyName({ name, type }: Description, openMetrics: boolean): string {
   return openMetrics && type === 'counter' ? name.replace(/_total$/, '') : name;
 }

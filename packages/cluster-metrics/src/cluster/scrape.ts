@@ -1,21 +1,25 @@
-import type { ClusterStores } from './cluster-stores.ts';
+import { Counter } from '../instruments/counter.ts';
+import { Gauge } from '../instruments/gauge.ts';
+import { Histogram } from '../instruments/histogram.ts';
+import { WorkerRegistry } from '../prom-client/worker-registry.ts';
+import { PROBLEM_KINDS, type ProblemKind } from '../store/problems.ts';
+import type { ClusterStores, LiveWorker } from './cluster-stores.ts';
 import { expose, type View } from './exposition.ts';
-import type { SelfMetrics } from './self-metrics.ts';
 
 /** No living worker has this place. */
 export class UnknownWorkerError extends RangeError {}
 
-/** One gathering, shared by all scrapes that came together. */
+/** One gathering of all stores, shared by the scrapes of one turn of the event loop. */
 export class Scrape {
   readonly #view: View;
   readonly #stores: ClusterStores;
   readonly #self: SelfMetrics;
-  /** Not yet told with a text. */
+  /** Duration of the gathering, until it is observed together with the first text. */
   #gatherMs: number;
   readonly #texts = new Map<string, string>();
   readonly #bytes = new Map<string, Buffer>();
 
-  /** Gathers at once. @param gather reads and merges all stores */
+  /** @param gather reads and merges all stores; called at once */
   constructor(gather: () => View, stores: ClusterStores, self: SelfMetrics) {
     const startedAt = performance.now();
     this.#view = gather();
@@ -25,7 +29,7 @@ export class Scrape {
   }
 
   /**
-   * @param worker one place's living process alone; undefined shows everything
+   * @param worker shows the living process at this place alone; undefined shows everything
    * @throws {UnknownWorkerError}
    */
   text(openMetrics: boolean, worker?: string): string {
@@ -34,14 +38,14 @@ export class Scrape {
     if (text !== undefined) return text;
     const startedAt = performance.now();
     text = expose(this.#viewOf(worker), openMetrics);
-    // Seen from the next scrape on.
+    // The next scrape shows it.
     this.#self.scrapeDuration.observe((this.#gatherMs + performance.now() - startedAt) / 1000);
     this.#gatherMs = 0;
     this.#texts.set(key, text);
     return text;
   }
 
-  /** The same in UTF-8: one buffer for all who ask, so that it can also be compressed once for all. */
+  /** The text in UTF-8. Every call gets the same buffer, so that it can be compressed once for all. */
   bytes(openMetrics: boolean, worker?: string): Buffer {
     const key = keyOf(openMetrics, worker);
     const bytes = this.#bytes.get(key) ?? Buffer.from(this.text(openMetrics, worker));
@@ -58,4 +62,73 @@ export class Scrape {
 
 function keyOf(openMetrics: boolean, worker = ''): string {
   return `${openMetrics} ${worker}`;
+}
+
+const SCRAPE_BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25];
+
+const HANDLER_ERROR_CAUSES = ['gathering', 'compression'] as const;
+/** The step at which the handler of `/metrics` failed. */
+export type HandlerErrorCause = (typeof HANDLER_ERROR_CAUSES)[number];
+
+/** The metrics of the cluster registry about itself. */
+export class SelfMetrics {
+  readonly registry = new WorkerRegistry();
+  readonly scrapeDuration: Histogram;
+  readonly #series: Gauge;
+  readonly #workerAge: Gauge<'worker'>;
+  readonly #problems: Counter<'kind'>;
+  readonly #handlerErrors: Counter<'cause'>;
+
+  /** @param prefix begins the names */
+  constructor(prefix: string) {
+    const registers = [this.registry];
+    this.scrapeDuration = new Histogram({
+      name: `${prefix}scrape_duration_seconds`,
+      help: 'Seconds that the event loop of the primary was busy with reading, merging and printing; scrapes of one form that come together share them',
+      buckets: SCRAPE_BUCKETS_SECONDS,
+      registers,
+    });
+    this.#series = new Gauge({ name: `${prefix}series`, help: 'Samples that a scrape shows', registers });
+    this.#workerAge = new Gauge({
+      name: `${prefix}worker_age_seconds`,
+      help: 'Seconds since a worker last came round its event loop; beyond 2 it hangs, and its last values are shown',
+      labelNames: ['worker'],
+      registers,
+    });
+    this.#problems = new Counter({
+      name: `${prefix}store_problems_total`,
+      help: 'Problems with store files, each file once per kind; of kind conflict, each metric whose shape differs between processes',
+      labelNames: ['kind'],
+      registers,
+    });
+    for (const kind of PROBLEM_KINDS) this.#problems.zero({ kind });
+    this.#handlerErrors = new Counter({
+      name: `${prefix}handler_errors_total`,
+      help: 'Requests for the metrics that were answered with status 500, by the step that failed: gathering, compression',
+      labelNames: ['cause'],
+      registers,
+    });
+    for (const cause of HANDLER_ERROR_CAUSES) this.#handlerErrors.zero({ cause });
+  }
+
+  setSeries(samples: number): void {
+    this.#series.set(samples);
+  }
+
+  setWorkers(workers: readonly LiveWorker[]): void {
+    this.#workerAge.reset();
+    // While one process replaces another, both have the same place: show the younger value.
+    const ages = new Map<string, number>();
+    for (const { worker, ageSeconds } of workers)
+      ages.set(worker, Math.min(ageSeconds, ages.get(worker) ?? ageSeconds));
+    for (const [worker, age] of ages) this.#workerAge.set({ worker }, age);
+  }
+
+  countProblem(kind: ProblemKind): void {
+    this.#problems.inc({ kind });
+  }
+
+  countHandlerError(cause: HandlerErrorCause): void {
+    this.#handlerErrors.inc({ cause });
+  }
 }

@@ -5,15 +5,15 @@ import { copyTo } from '../store/window.ts';
 
 /** One series of the whole cluster. */
 export interface Series {
-  /** Its labels as they are printed, `a="b",c="d"`, without braces. */
+  /** The labels as they are printed, `a="b",c="d"`, without braces. */
   readonly labelText: string;
-  /** Its first value among the merged ones, in the order that layout.ts tells. */
+  /** The slot of its first merged value; for their order see layout.ts. */
   readonly slot: number;
-  /** Of a summary: the first slots of its bins, by chunk. */
+  /** The first slots of a summary's bins, by chunk. */
   readonly chunks: Map<number, number>;
-  /** How many living processes have it, and have not removed it. */
+  /** Number of living processes that have it and have not removed it. */
   holders: number;
-  /** How many living processes have it, and have removed it. */
+  /** Number of living processes that have it and have removed it. */
   removers: number;
   /** Whether the page leaves it out, see `settleRemoval`. */
   isRemoved: boolean;
@@ -30,10 +30,10 @@ export function settleRemoval(series: Series): void {
 
 /** One metric of the whole cluster, in one shape. */
 export interface Family {
-  /** As the process says that was met last, a worker before the primary; but its labels keep their first order. */
+  /** From the process that was read last, where a worker comes before the primary. The labels keep their first order. */
   description: Description;
   readonly series: Map<string, Series>;
-  /** How many of the living workers have it. */
+  /** Number of living workers that have it. */
   workers: number;
   /** Whether the primary's own registries have it. */
   isOwn: boolean;
@@ -41,55 +41,54 @@ export interface Family {
 
 /** The families of one name. */
 interface Name {
-  /** The one that is printed. */
+  /** The family that is printed. */
   shown: Family;
-  /** Others, of other shapes, the oldest first: counted, and printed when their time comes. */
+  /** Families of other shapes, the oldest first. They are counted, and printed when they take over. */
   hidden: Family[];
 }
 
 /**
- * Every metric and series that any process has had, and where its merged values lie. It only grows, and ends growing
- * when every label value has been seen once: a replacement brings the same series as its predecessor.
+ * Every metric and series that any process has had, and the slots of its merged values. It stops growing when every label
+ * value has been seen once, as a replacement has the same series as its predecessor.
  *
- * A metric may change its shape while the primary lives, since a reload brings new code. What is shown keeps its shape
- * until no living worker has it; then the youngest shape takes over, with all that it has counted, and the former is
- * forgotten.
+ * A reload may bring code in which a metric has another shape. The former shape is shown until no living worker has it.
+ * Then the youngest shape takes over, with all that it has counted, and the former one is forgotten.
  */
 export class SeriesIndex {
   readonly #names = new Map<string, Name>();
   /** Names with more than one shape. */
   readonly #contested = new Set<Name>();
-  /** What each merged value is. */
+  /** The kind of each merged value. */
   readonly slots = new SlotTable();
   #values = new Float64Array(1024);
   #rests = new Float64Array(1024);
   #slotsInUse = 0;
-  /** First slots of what was forgotten, by length. */
+  /** First slots of forgotten series and chunks, by length. */
   readonly #free = new Map<number, number[]>();
 
   /**
-   * The merged values. Totals, counts and sums are those of all processes that ever lived; of a gauge it is
-   * `[how many living processes know it, value]`. Grows by being replaced: ask for it anew at each use.
+   * The merged values. Totals, counts and sums are those of all processes that ever lived. A gauge is
+   * `[number of living processes that know it, value]`. Replaced by a larger array when it grows: ask for it anew at each use.
    */
   get values(): Float64Array {
     return this.#values;
   }
 
-  /** What is too small for the merged values, by slot: see sums.ts. Replaced together with them. */
+  /** The rests of the merged values, by slot: see sums.ts. Replaced together with them. */
   get rests(): Float64Array {
     return this.#rests;
   }
 
   /**
-   * One family of each name: the one that is shown.
+   * The family of each name that is shown.
    *
-   * @param has for some processes alone: where they have the metric in another shape only, that one
+   * @param has whether the processes that are shown have a family: if they have a hidden one only, that one is returned
    */
   families(has: (family: Family) => boolean = () => true): Family[] {
     return Array.from(this.#names.values(), ({ shown, hidden }) => (has(shown) ? shown : (hidden.find(has) ?? shown)));
   }
 
-  /** Forgets what gauges were: they are merged anew each time. */
+  /** Clears all gauges: each merge begins anew. */
   clearGauges(): void {
     for (const { shown, hidden } of this.#names.values()) {
       for (const { description, series } of [shown, ...hidden]) {
@@ -103,7 +102,7 @@ export class SeriesIndex {
    * The family of a process' metric.
    *
    * @param isOwn whether the process is the primary itself
-   * @returns also what is in conflict, when the name is met in this shape for the first time and has another one
+   * @returns also the conflict, when this shape of the name is new and there is another one
    */
   family(description: Description, isOwn: boolean): { family: Family; conflict: string | null } {
     const name = this.#names.get(description.name);
@@ -127,7 +126,7 @@ export class SeriesIndex {
     return { family, conflict };
   }
 
-  /** Lets the youngest shape of a metric take over when no living worker has the one that is shown. */
+  /** Lets the youngest shape of a metric take over when no living worker has the shown one. */
   settleShapes(): void {
     for (const name of this.#contested) {
       const next = name.shown.workers > 0 ? undefined : name.hidden.findLast(({ workers }) => workers > 0);

@@ -5,7 +5,7 @@ import { SLOT, SlotTable } from '../store/slot-table.ts';
 import { addGrowth, addTo } from '../store/sums.ts';
 import { type Family, type Series, type SeriesIndex, settleRemoval } from './series-index.ts';
 
-/** Values that are added up one by one: a process' slots from `from` on to merged slots from `to` on. */
+/** Values that are added one by one: those of a process from slot `from` on to the merged ones from slot `to` on. */
 interface Run {
   from: number;
   to: number;
@@ -18,7 +18,7 @@ interface Metric {
   readonly family: Family;
 }
 
-/** Where it stands whether the process has removed a series. */
+/** The slot of the value that says whether the process has removed a series. */
 interface Removal {
   readonly from: number;
   readonly series: Series;
@@ -32,16 +32,16 @@ interface GaugeValue {
   readonly family: Family;
 }
 
-/** Where the values of one process' store belong among the merged ones. */
+/** Maps the slots of one process' store to those of the merged values. */
 export class SlotMapping {
-  /** What each value of the process is. */
+  /** The kind of each value of the process. */
   readonly slots = new SlotTable();
   readonly #index: SeriesIndex;
   readonly #isOwn: boolean;
   readonly #report: Report;
   readonly #metrics: Metric[] = [];
   readonly #families = new Set<Family>();
-  /** How often the process has each series and has not removed it: twice, where two registries share a store. */
+  /** How often the process has each series without having removed it. Twice when two of its series get the same labels. */
   readonly #held = new Map<Series, number>();
   readonly #removals: Removal[] = [];
   readonly #runs: Run[] = [];
@@ -55,7 +55,7 @@ export class SlotMapping {
   }
 
   /**
-   * Takes a record of the store's directory; a wrong one is reported and left out.
+   * Reads a record of the store's directory. Reports a wrong one and leaves it out.
    *
    * @param slotsInUse values that the store has in use
    */
@@ -86,10 +86,10 @@ export class SlotMapping {
     return (this.#held.get(series) ?? 0) > 0;
   }
 
-  /** Takes note of the series that the process has removed, and of those that it has counted again. */
+  /** Reads which series the process has removed, and which it has counted again. */
   readRemovals(values: Float64Array): void {
     for (const removal of this.#removals) {
-      // Any other number is damage, and the next rewriting mends it.
+      // Any number but 0 and 1 is damage, which the worker repairs within a second.
       const isRemoved = values[removal.from] === 1;
       if (isRemoved === removal.isRemoved) continue;
       removal.isRemoved = isRemoved;
@@ -98,7 +98,7 @@ export class SlotMapping {
     this.settleRemovals();
   }
 
-  /** Decides anew on the series that the process has ever removed: others may have come or gone. */
+  /** Decides again about the series that the process has ever removed, as other processes may have come or gone. */
   settleRemovals(): void {
     for (const { series } of this.#removals) settleRemoval(series);
   }
@@ -112,7 +112,7 @@ export class SlotMapping {
     }
   }
 
-  /** Takes note that the process has a series once more, or once less as it has removed it. */
+  /** Counts that the process has a series once more, or once less as it has removed it. */
   #hold(series: Series, change: 1 | -1): void {
     const before = this.#held.get(series);
     const now = (before ?? 0) + change;
@@ -148,7 +148,7 @@ export class SlotMapping {
     this.slots.add(metric, from, chunk);
   }
 
-  /** Most processes declare their series in the same order, so neighbours stay neighbours and runs are long. */
+  /** Most processes declare their series in the same order, so runs are long. */
   #addRun(run: Run): void {
     const last = this.#runs.at(-1);
     if (last !== undefined && last.from + last.length === run.from && last.to + last.length === run.to) {
@@ -159,8 +159,8 @@ export class SlotMapping {
   }
 
   /**
-   * Whether a value has changed as no writer changes it: a count or a total that is below its last value, noise that is
-   * no number. So the reading is damaged.
+   * Whether a value has changed in a way in which no writer changes it: a count or total is below its last value, or a
+   * value is noise. Then the reading is damaged.
    *
    * @param now values as they were read; the process' slot 0 is at `offset`
    * @param last values as they were added the last time
@@ -179,9 +179,8 @@ export class SlotMapping {
   }
 
   /**
-   * Adds to the merged values by how much this process' totals, counts and sums have grown since the last time. So a
-   * death takes nothing away, and nothing has to be done about it. What went back by damage adds nothing, and gets its
-   * last value again.
+   * Adds the growth of this process' totals, counts and sums since the last call to the merged values. So nothing needs to
+   * be done when the process dies. A value that went back by damage adds nothing, and gets its last value again.
    *
    * @param now values as they were read; the process' slot 0 is at `offset`
    * @param last values as they were at the last call
@@ -196,7 +195,7 @@ export class SlotMapping {
         const value = now[at] as number;
         const before = last[at] as number;
         if (isSame(value, before)) continue;
-        // Observations below zero take from a sum; damage does so too.
+        // A sum may also decrease by observations below zero. In a damaged reading, no decrease is believed.
         if (damaged && (value < before || !canFollow(now, last, at, kinds[from + i] as number))) {
           now[at] = before;
           continue;
@@ -206,14 +205,14 @@ export class SlotMapping {
     }
   }
 
-  /** Copies values of this process to their places among merged ones, adding to what is there. */
+  /** Adds the values of this process to the merged ones. */
   addTotals(merged: Float64Array, values: Float64Array): void {
     for (const { from, to, length } of this.#runs) {
       for (let i = 0; i < length; i++) merged[to + i] = (merged[to + i] as number) + (values[from + i] ?? 0);
     }
   }
 
-  /** Forgets what this process' gauges were among the merged ones. @param rests of the merged values */
+  /** Clears this process' gauges among the merged values. @param rests of the merged values */
   clearGauges(merged: Float64Array, rests: Float64Array): void {
     for (const { to } of this.#gauges) {
       merged.fill(0, to, to + 2);
@@ -222,11 +221,11 @@ export class SlotMapping {
   }
 
   /**
-   * Merges this process' gauges, each as it says. A merged gauge is `[how many processes know it, value]`. A process
-   * that set it to NaN knows nothing, and does not spoil what the others know; where none knows, it is `[0, NaN]`.
+   * Merges this process' gauges by their aggregators. A merged gauge is `[number of processes that know it, value]`. A
+   * process that set it to NaN does not know it, and does not count. When no process knows it, it is `[0, NaN]`.
    *
    * @param rests of the merged values, see sums.ts
-   * @param withOmitted also those that say `omit`: they are shown for one process alone
+   * @param withOmitted also merges gauges with the aggregator `omit`, which are shown for one process alone
    */
   mergeGauges(merged: Float64Array, rests: Float64Array, values: Float64Array, withOmitted: boolean): void {
     for (const { from, to, family } of this.#gauges) {
@@ -245,7 +244,7 @@ export class SlotMapping {
   }
 }
 
-/** Merges a further process' value into a gauge. */
+/** Merges the value of a further process into a gauge. */
 function mergeInto(
   merged: Float64Array,
   rests: Float64Array,
@@ -263,7 +262,7 @@ function mergeInto(
       break;
     case 'sum':
     case 'average':
-      // The average is divided by their number where it is printed.
+      // The average is divided by the number of processes when it is printed.
       addTo(merged, rests, slot, value);
       break;
     case 'first':
@@ -272,14 +271,14 @@ function mergeInto(
   }
 }
 
-/** Unlike `===`, NaN is the same as NaN: a total that has become NaN stays so. */
+/** Unlike with `===`, NaN is the same as NaN: a total that has become NaN stays NaN. */
 function isSame(a: number, b: number): boolean {
   return a === b || (Number.isNaN(a) && Number.isNaN(b));
 }
 
 /**
- * Whether a writer can have changed a value so. Totals and sums may leave the finite numbers, and never come back: a sum
- * overflows, and prom-client's own counters take NaN.
+ * Whether a writer can have made this change. Totals and sums may leave the finite numbers, when a sum overflows or a
+ * counter of prom-client's takes NaN, and never come back.
  */
 function canFollow(now: Float64Array, last: Float64Array, at: number, kind: number): boolean {
   const value = now[at] as number;
@@ -292,7 +291,7 @@ function canFollow(now: Float64Array, last: Float64Array, at: number, kind: numb
 const SIGN_LESS = 0x7fff_ffff_ffff_ffffn;
 const QUIET_NAN = 0x7ff8_0000_0000_0000n;
 
-/** Processors and JavaScript engines compute one NaN, of either sign (IEEE 754-2019, 6.2.1); noise has other bits too. */
+/** Whether it is the NaN that computing gives, of either sign (IEEE 754-2019, 6.2.1). Noise has other bits too. */
 function isComputedNaN(values: Float64Array, at: number): boolean {
   const [bits = 0n] = new BigUint64Array(values.buffer, values.byteOffset + 8 * at, 1);
   return (bits & SIGN_LESS) === QUIET_NAN;

@@ -16,8 +16,8 @@ import { SlotMapping } from './slot-mapping.ts';
 const HEADER_WORDS = HEADER_BYTES / WORD_BYTES;
 
 /**
- * A worker's store as the primary sees it. Keeps the file open, so that removing it takes nothing away, and keeps the
- * last good values, so that damage to it takes nothing away either.
+ * A worker's store as the primary reads it. Keeps the file open, so that nothing is lost when it is removed, and keeps the
+ * last good values, so that nothing is lost when it is damaged.
  */
 export class WorkerFile {
   readonly name: StoreName;
@@ -25,27 +25,27 @@ export class WorkerFile {
   readonly #fd: number;
   readonly #index: SeriesIndex;
   readonly #report: Report;
-  /** Header and values: the last good reading, and room for the next. */
+  /** The last good reading of header and values, and room for the next one. */
   #good = new Float64Array(HEADER_WORDS);
   #next = new Float64Array(HEADER_WORDS);
-  /** Words to read: the header, and the values that were in use at the last reading. */
+  /** Number of words to read: the header, and the values that were in use at the last reading. */
   #words = HEADER_WORDS;
   #directoryRead = 0;
   #failures = 0;
-  /** What the next reading finds new may be as old as this. */
+  /** The oldest that growth found at the next reading may be. */
   #sinceMs: number;
-  /** Failures of the worker when the directory was last found longer. */
+  /** The worker's failures when its directory had last grown. */
   #failuresAtGrowth = 0;
-  /** Heartbeat of the first of the readings in a row in which values went back. */
+  /** Heartbeat of the first of the present row of readings in which values went back. */
   #wentBackAt: number | null = null;
 
   /**
-   * @param sinceMs when the file was not there yet, by `performance.now`
+   * @param sinceMs a time at which the file was not there yet, by `performance.now`
    * @throws when the system can't open the file
    */
   constructor(path: string, name: StoreName, index: SeriesIndex, report: Report, sinceMs: number) {
-    // A pipe that lies among the stores would else be waited for until it is written to, a link be followed to wherever a
-    // worker of fewer rights may not look (open(2)).
+    // open(2): else a pipe in the folder would block, and a link could lead to a file that a worker with fewer rights may
+    // not read.
     this.#fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
     this.name = name;
     this.mapping = new SlotMapping(index, false, report);
@@ -59,20 +59,20 @@ export class WorkerFile {
     return this.#good.subarray(HEADER_WORDS);
   }
 
-  /** When the worker last came round its event loop, by `sharedClockMs`; 0 when nothing could be read. */
+  /** When the worker's event loop last ran, by `sharedClockMs`; 0 when nothing could be read. */
   get heartbeatMs(): number {
     return this.#good[HEADER.heartbeat] as number;
   }
 
-  /** Whether its worker has closed it: nothing will change any more. */
+  /** Whether the worker has closed it: nothing will change any more. */
   get isClosed(): boolean {
     return this.heartbeatMs === CLOSED;
   }
 
   /**
-   * Brings the values up to date, and the merged ones with them; tells what it meets, never throws.
+   * Reads the values and adds their growth to the merged ones. Reports problems, and never throws.
    *
-   * @param asBase adds nothing to the merged values: only what is counted from now on is
+   * @param asBase adds nothing now: only later growth is added
    */
   read(asBase = false): void {
     try {
@@ -90,7 +90,7 @@ export class WorkerFile {
     const readAtMs = performance.now();
     let wordsRead = this.#readWords();
     if (!this.#headerIsGood(wordsRead)) return;
-    // The store may grow on between two readings; the directory must not name values that were not read.
+    // The store may grow between two readings; the directory must not name values that were not read.
     while (HEADER_WORDS + this.#header(HEADER.slots) > this.#words) {
       this.#growTo(HEADER_WORDS + this.#header(HEADER.slots));
       wordsRead = this.#readWords();
@@ -111,8 +111,8 @@ export class WorkerFile {
   }
 
   /**
-   * Where values went back, the rest may be noise that looks like growth. Once the worker has rewritten everything, as
-   * its next heartbeat tells, the rest is true, and what still is below the last values is damage that was believed.
+   * When values went back, the rest may be noise that looks like growth. By its next heartbeat the worker has rewritten
+   * everything. Then the rest is true, and a value that is still below its last one was raised by damage that was believed.
    */
   #believes(damaged: boolean): boolean {
     if (!damaged) {
@@ -165,7 +165,7 @@ export class WorkerFile {
     const valuesEnd = HEADER_BYTES + slots * WORD_BYTES;
     const valuesKnown = this.#words * WORD_BYTES;
     const size = valuesEnd > valuesKnown || directoryBytes > this.#directoryRead ? fstatSync(this.#fd).size : 0;
-    // No writer names what it has not written before; a number beyond the file would also cost its size in memory.
+    // A writer names only what it has written before. And a number beyond the file would cost its size in memory.
     const good =
       isCount(this.#header(HEADER.capacity)) &&
       isCount(slots) &&
@@ -189,7 +189,7 @@ export class WorkerFile {
     if (bytesRead < length) this.#report('torn', 'the directory is damaged');
   }
 
-  /** New series of a worker that could not write for a while were in its memory only, for nobody knows how long. */
+  /** New series of a worker that failed to write for a while may be of any age: they were in its memory only. */
   #dateNewSeries(): void {
     const failures = this.#header(HEADER.failures);
     if (failures > this.#failuresAtGrowth) this.#sinceMs = Number.NEGATIVE_INFINITY;

@@ -137,7 +137,7 @@ export function checkForeign(metric: object): void {
   checkAggregator(aggregator);
   if (!Array.isArray(buckets)) return;
   if (labelNames.includes('le')) throw new Error('le is a reserved label keyword');
-  // prom-client takes +Inf as the last one, and counts rightly.
+  // prom-client accepts +Inf as the last bound, and counts correctly.
   checkBuckets(buckets.at(-1) === Number.POSITIVE_INFINITY ? buckets.slice(0, -1) : buckets);
 }
 

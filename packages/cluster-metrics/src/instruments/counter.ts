@@ -8,7 +8,7 @@ export interface CounterConfiguration<T extends string> extends MetricConfigurat
   collect?: CollectFunction<Counter<T>>;
 }
 
-/** A total that only grows, over all workers that ever lived. prom-client's Counter without `reset`. */
+/** prom-client's Counter without `reset`: a total that only grows, over all workers that ever lived. */
 export class Counter<T extends string = string> extends Instrument<T, number> {
   constructor(options: CounterConfiguration<T>) {
     super(options, { type: 'counter', aggregator: 'sum' });
@@ -44,7 +44,7 @@ export class Counter<T extends string = string> extends Instrument<T, number> {
     const { values, rests } = this.store;
     const before = values[slot] as number;
     const total = before + value;
-    // Whole numbers lose nothing by rounding, and are most of what is counted: for them `addTo` would be a detour.
+    // Whole numbers, the usual case, lose nothing by rounding. `addTo` would give the same and take longer.
     if (total - before === value && total - value === before && rests[slot] === 0) values[slot] = total;
     else addTo(values, rests, slot, value);
     this.touch(slot);

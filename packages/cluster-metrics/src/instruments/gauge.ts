@@ -12,7 +12,7 @@ export interface GaugeConfiguration<T extends string> extends MetricConfiguratio
   aggregator?: Aggregator;
 }
 
-/** A value that goes up and down; what a dead worker had set is gone with it. prom-client's Gauge. */
+/** prom-client's Gauge: a value that goes up and down. The value of a dead worker is gone with it. */
 export class Gauge<T extends string = string> extends Instrument<T, number> {
   constructor(options: GaugeConfiguration<T>) {
     super(options, { type: 'gauge', aggregator: options?.aggregator ?? 'sum' });
@@ -24,7 +24,7 @@ export class Gauge<T extends string = string> extends Instrument<T, number> {
   set(value: number): void;
   set(labelsOrValue: LabelValues<T> | number | null, value?: number): void {
     if (isLabels(labelsOrValue)) this.#set(labelsOrValue, value);
-    // prom-client refuses labels that are missing here; elsewhere it takes them for none.
+    // prom-client refuses missing labels here, and accepts them as none elsewhere.
     else this.#set(NO_LABELS, value === undefined ? labelsOrValue : (labelsOrValue ?? value));
   }
 
@@ -66,7 +66,7 @@ export class Gauge<T extends string = string> extends Instrument<T, number> {
     };
   }
 
-  /** The series is shown no more, until it is set again. */
+  /** Hides the series until it is set again. */
   override remove(labels: LabelValues<T>): void;
   override remove(...values: (string | number)[]): void;
   override remove(...args: (LabelValues<T> | string | number)[]): void {

@@ -13,7 +13,7 @@ export interface HistogramConfiguration<T extends string> extends MetricConfigur
 
 const DEFAULT_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-/** Counts observations in buckets, over all workers that ever lived. prom-client's Histogram without `reset`. */
+/** prom-client's Histogram without `reset`: counts observations in buckets, over all workers that ever lived. */
 export class Histogram<T extends string = string> extends Instrument<T, number> {
   readonly buckets: readonly number[];
 
@@ -40,7 +40,7 @@ export class Histogram<T extends string = string> extends Instrument<T, number> 
   observe(data: ObserveDataWithExemplar<T>): void;
   observe(labelsOrValue: unknown, value?: number): void {
     if (isLabels(labelsOrValue)) this.#observe(labelsOrValue, value);
-    // As prom-client: labels that are missing are none, and the value follows.
+    // As in prom-client, missing labels mean none, and the value follows.
     else this.#observe(NO_LABELS, labelsOrValue || labelsOrValue === 0 ? labelsOrValue : (value ?? labelsOrValue));
   }
 

@@ -42,10 +42,10 @@ export interface JsonMetric {
   values: JsonValue[];
 }
 
-/** Where labels may be left out, with prom-client's signatures: a missing object means none. */
+/** The labels of a call without labels. */
 export const NO_LABELS: LabelValues<string> = Object.freeze({});
 
-/** What Counter, Gauge, Histogram and Summary have in common; `S` is what they keep per series. */
+/** The base of Counter, Gauge, Histogram and Summary. `S` is the type of their series. */
 export abstract class Instrument<T extends string, S> {
   readonly name: string;
   readonly help: string;
@@ -56,7 +56,7 @@ export abstract class Instrument<T extends string, S> {
   readonly #lazy: boolean;
   /** The labels of a series as the store keeps them. */
   readonly #withDefaults: (labels: LabelTuple) => LabelTuple;
-  /** Where its values live. */
+  /** Holds the values. */
   readonly store: Store;
   protected readonly metric: number;
   protected readonly series: SeriesMap<S>;
@@ -96,7 +96,7 @@ export abstract class Instrument<T extends string, S> {
     this.labelNames = [...labelNames];
     this.#collect = options.collect;
     this.#lazy = options.lazy ?? false;
-    // Before it is registered: by its store a registry tells it from a metric of prom-client.
+    // Before the registration: by the store, a registry distinguishes it from a metric of prom-client.
     this.store = registry.store;
     for (const each of registers) each.registerMetric(this);
     // A label of the metric's own comes before a default label of its name.
@@ -111,12 +111,12 @@ export abstract class Instrument<T extends string, S> {
     );
   }
 
-  /** A metric without labels is there from the beginning; the last step of every constructor. */
+  /** Declares the series of a metric without labels. The last step of every constructor. */
   protected declareUnlabelled(): void {
     if (this.labelNames.length === 0) this.zero({});
   }
 
-  /** Declares a series, so that it is there at 0 before anything happens. */
+  /** Declares a series, so that the page shows it at 0 before anything is counted. */
   zero(labels: LabelValues<T>): void {
     this.seriesAt(labels ?? NO_LABELS);
   }
@@ -149,7 +149,7 @@ export abstract class Instrument<T extends string, S> {
     return metric as JsonMetric & MetricObjectWithValues<MetricValueWithName<T>>;
   }
 
-  /** Lets the `collect` function bring the values up to date. */
+  /** Runs the `collect` function. */
   async collect(): Promise<void> {
     await this.#collect?.call(this as never);
   }
@@ -180,12 +180,12 @@ export abstract class Instrument<T extends string, S> {
   protected abstract valuesOf(series: S, labels: Record<string, string>): JsonValue[];
 }
 
-/** Prom-client's signature `(labels, value)` or `(value)`. */
+/** Tells prom-client's signature `(labels, value)` from `(value)`. */
 export function isLabels(argument: unknown): argument is LabelValues<string> {
   return argument !== null && typeof argument === 'object';
 }
 
-/** Starts a clock; the returned function hands its reading, in seconds, to `observe`, and returns it. */
+/** Starts a clock. The returned function passes the seconds since then to `observe`, and returns them. */
 export function startTimer<T extends string>(
   startLabels: LabelValues<T> | undefined,
   observe: (labels: LabelValues<T>, seconds: number) => void,

@@ -10,14 +10,13 @@ interface Level<S> {
 }
 
 /**
- * The series of one metric, found by their label values: one map per label, so that a look-up on the hot path builds
- * no string.
+ * Finds the series of one metric by their label values. It has one map per label, so that a look-up builds no string.
  */
 export class SeriesMap<S> {
   readonly labelNames: readonly string[];
   readonly #create: (labels: LabelTuple) => S;
   readonly #restore: (series: S) => void;
-  /** Whether a label has the name of something that every object has, such as `constructor`. */
+  /** Whether a label has the name of a property that every object inherits, such as `constructor`. */
   readonly #isInherited: boolean;
   readonly #root: Level<S> = newLevel();
   readonly #all = new Map<S, Record<string, string>>();
@@ -34,12 +33,12 @@ export class SeriesMap<S> {
     this.#isInherited = labelNames.some((name) => name in Object.prototype);
   }
 
-  /** Every series with its labels, in the order in which they came. */
+  /** Every series with its labels, in the order in which they were made. */
   get all(): ReadonlyMap<S, Record<string, string>> {
     return this.#all;
   }
 
-  /** The series with these labels, made if it is new. Values are taken as text, as prom-client does. */
+  /** The series with these labels, made if it is new. Values become texts, as in prom-client. */
   at(given: LabelValues<string>): S {
     const labels = this.#isInherited ? ownLabels(given) : given;
     let level = this.#root;
@@ -83,7 +82,7 @@ export class SeriesMap<S> {
     const series = level.removed ?? this.#create(tuple);
     if (level.removed !== undefined) this.#restore(level.removed);
     level.removed = undefined;
-    // Unlike an assignment, it also takes a label of the name `__proto__`.
+    // Unlike an assignment, it can also set a label with the name `__proto__`.
     const labels = Object.fromEntries(
       this.labelNames.flatMap((name, i) => (tuple[i] == null ? [] : [[name, tuple[i]]])),
     );
@@ -92,7 +91,7 @@ export class SeriesMap<S> {
   }
 }
 
-/** Without what every object has. */
+/** Without the properties that every object inherits. */
 function ownLabels(labels: LabelValues<string>): LabelValues<string> {
   return Object.assign(Object.create(null), labels);
 }

@@ -23,7 +23,7 @@ export interface SummaryConfiguration<T extends string> extends MetricConfigurat
 const DEFAULT_PERCENTILES = [0.01, 0.05, 0.5, 0.9, 0.95, 0.99, 0.999];
 const DEFAULT_MAX_AGE_SECONDS = 300;
 
-/** A summary's series: the slots of its sum and of its zeros, and those of its bins. */
+/** The slots of a series: the first one for its sum, the next for its zeros, and the first slot of each chunk of bins. */
 interface SummarySlots {
   readonly labels: LabelTuple;
   readonly slot: number;
@@ -31,9 +31,9 @@ interface SummarySlots {
 }
 
 /**
- * Quantiles of all workers' observations together, within 1 % of the exact value. prom-client's Summary without `reset`.
+ * prom-client's Summary without `reset`: quantiles of all workers' observations together, within 1 % of the exact value.
  *
- * The primary slides the window over all workers; `get()` and the registry's `metrics()` tell the quantiles of this
+ * The primary slides the window over all workers. `get()` and the registry's `metrics()` show the quantiles of this
  * process alone, over a window of its own.
  */
 export class Summary<T extends string = string> extends Instrument<T, SummarySlots> {
@@ -69,7 +69,7 @@ export class Summary<T extends string = string> extends Instrument<T, SummarySlo
   observe(value: number): void;
   observe(labelsOrValue: LabelValues<T> | number | null, value?: number): void {
     if (isLabels(labelsOrValue)) this.#observe(labelsOrValue, value);
-    // As prom-client: labels that are missing are none, and the value follows.
+    // As in prom-client, missing labels mean none, and the value follows.
     else this.#observe(NO_LABELS, labelsOrValue || labelsOrValue === 0 ? labelsOrValue : (value ?? labelsOrValue));
   }
 
@@ -92,7 +92,7 @@ export class Summary<T extends string = string> extends Instrument<T, SummarySlo
     }
     const series = this.seriesAt(labels);
     const bin = value === 0 ? series.slot + 1 : this.#binSlot(series, value);
-    // A full store or disk: an observation that has no bin may not be in the sum either.
+    // The store or the disk is full. An observation without a bin must not be in the sum either.
     if (bin === null) return;
     const { values, rests } = this.store;
     addTo(values, rests, series.slot, value);

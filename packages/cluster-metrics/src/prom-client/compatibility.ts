@@ -29,7 +29,7 @@ export interface DefaultMetricsCollectorConfiguration<C extends RegistryContentT
 /**
  * `collectDefaults` under prom-client's name.
  *
- * @returns stops it
+ * @returns a function that stops it
  * @throws {TypeError} without a WorkerRegistry
  */
 export function collectDefaultMetrics<C extends RegistryContentType>({

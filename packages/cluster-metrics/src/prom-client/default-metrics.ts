@@ -46,8 +46,8 @@ const DELAY_GAUGES: Record<string, DelayGauge> = {
  * Default metrics of prom-client and its successor that are left out.
  *
  * The first three have a counter's name and are gauges, to which promtool objects, and each is the sum of its namesake
- * without `_total`. The last, the successor's, is a summary, whose quantiles can't be merged; the histogram
- * `nodejs_eventloop_utilization_histogram` tells the same.
+ * without `_total`. The last one, of the successor, is a summary, whose quantiles can't be merged. Its twin
+ * `nodejs_eventloop_utilization_histogram` is kept.
  */
 const LEFT_OUT = [
   'nodejs_active_handles_total',
@@ -60,7 +60,7 @@ const LEFT_OUT = [
  * Registers prom-client's default metrics, and keeps the registry's store up to date with them: see
  * `WorkerRegistry.sampleRegularly`.
  *
- * @returns stops it
+ * @returns a function that stops it
  */
 export function collectDefaults(
   registry: WorkerRegistry<RegistryContentType>,
@@ -90,7 +90,7 @@ export function collectDefaults(
       registers: [registry],
       collect() {
         const { histogram } = delays;
-        // Before the first measurement there is nothing to tell.
+        // Without a measurement yet, the minimum would be huge.
         this.set(labels, histogram.count === 0 ? 0 : read(histogram) / 1e9);
       },
     });

@@ -12,12 +12,12 @@ export type RegistryContentType = PrometheusContentType | OpenMetricsContentType
 /** A metric of this package. */
 export type Metric<T extends string = string> = Counter<T> | Gauge<T> | Summary<T> | Histogram<T>;
 
-/** What a registry takes: a metric of this package, of prom-client or of its successor. */
+/** A metric of this package, of prom-client or of its successor. */
 export interface AnyMetric {
   get(): unknown;
 }
 
-/** What both libraries' registries have. An object of this type is also one of each library's `Registry`. */
+/** The registries of both libraries. An object of this type also has the type `Registry` of each library. */
 export interface LibraryRegistry<C extends RegistryContentType = PrometheusContentType> {
   metrics(): Promise<string>;
   clear(): void;
@@ -39,7 +39,7 @@ export interface LibraryAggregatorRegistry<C extends RegistryContentType> extend
   clusterMetrics(): Promise<string>;
 }
 
-/** What this package needs of a registry whose metrics it copies: any of either library's, whatever its content type. */
+/** A registry whose metrics are copied: of either library, with any content type. */
 export interface CopiedRegistry {
   getMetricsAsArray(): object[];
   getMetricsAsJSON(): Promise<{ values: { labels: object }[] }[]>;

@@ -7,7 +7,7 @@ import { addGrowth } from '../store/sums.ts';
 import { type AnyMetric, type CopiedRegistry, withMetrics } from './library.ts';
 import { samplingWarnings } from './sampling.ts';
 
-/** The values of one series, in the order of its slots: see `slotsOf`. */
+/** The values of one series in the order of its slots, see `slotsOf`. */
 type Values = number[];
 
 /** A metric of prom-client or its successor. */
@@ -19,7 +19,7 @@ export interface LibraryMetric extends AnyMetric {
 export type Copied = WeakMap<object, SeriesMap<Values>>;
 
 interface Mirrored {
-  /** With the metric's own label names, without those of default labels. */
+  /** Has the metric's own label names, without default labels. */
   readonly description: Description;
   /** The first slot of each series. */
   readonly slots: SeriesMap<number>;
@@ -31,21 +31,21 @@ export class Mirror {
   readonly #copied: Copied;
   readonly #mirrored = new Map<string, Mirrored>();
 
-  /** @param copied shared by mirrors that may copy the same metric: what one has added, no other adds again */
+  /** @param copied shared by mirrors that may copy the same metric, so that its growth is added once */
   constructor(store: Store, copied: Copied = new WeakMap()) {
     this.#store = store;
     this.#copied = copied;
   }
 
   /**
-   * @param name that the metric was registered by: prom-client renames a counter when it prints it as OpenMetrics
-   * @param defaultLabels what each series has, unless it has a label of that name itself
-   * @throws {Error} when the metric is a summary, or what Prometheus would reject
+   * @param name the name at registration: prom-client renames a counter when it prints it as OpenMetrics
+   * @param defaultLabels labels for each series, unless it has a label of that name itself
+   * @throws {Error} when the metric is a summary, or Prometheus would reject it
    */
   async copy(metric: LibraryMetric, name: string, defaultLabels: object = {}): Promise<void> {
     checkForeign(metric);
     const json: JsonMetric = { ...((await metric.get()) as JsonMetric), name };
-    // A metric whose labels or buckets are not known yet has nothing to copy either.
+    // Labels and buckets may not be known yet, and there is nothing to copy.
     if (json.values.length === 0 && !this.#mirrored.has(name)) return;
     const labelNames = labelNamesOf(metric, json, {});
     const { description, slots } = this.#mirrorOf(json, labelNames, labelNamesOf(metric, json, defaultLabels));
@@ -60,14 +60,14 @@ export class Mirror {
     }
   }
 
-  /** Lets go of the gauges of all other metrics: they are not registered any more. What was counted stays counted. */
+  /** Unsets the gauges of all other metrics, which are registered no more. What was counted stays counted. */
   keepOnly(names: ReadonlySet<string>): void {
     for (const [name, { description, slots }] of this.#mirrored) {
       if (description.type === 'gauge' && !names.has(name)) this.#unsetGauges(slots);
     }
   }
 
-  /** prom-client's own may be reset, or removed and made again: they begin at 0, and what was counted stays counted. */
+  /** A metric that was reset, or removed and made again, begins at 0. What it had counted stays counted. */
   #addGrowth(first: number, last: Values, now: Values, type: Description['type']): void {
     const before = isReset(last, now, type) ? [] : last;
     for (const [i, value] of now.entries()) {
@@ -82,7 +82,7 @@ export class Mirror {
     this.#write(first + 1, value);
   }
 
-  /** A series that prom-client does not list any more was removed. */
+  /** Unsets all series; those that prom-client still lists are set again right after. */
   #unsetGauges(slots: SeriesMap<number>): void {
     for (const first of slots.all.keys()) this.#write(first, 0);
   }
@@ -93,7 +93,7 @@ export class Mirror {
     this.#store.touch(slot);
   }
 
-  /** @param allNames the label names with those of default labels */
+  /** @param allNames the label names including default labels */
   #mirrorOf(json: JsonMetric, labelNames: readonly string[], allNames: readonly string[]): Mirrored {
     const known = this.#mirrored.get(json.name);
     if (known !== undefined) {
@@ -115,7 +115,7 @@ export class Mirror {
   }
 }
 
-/** A plain registry of prom-client, copied into a store in memory, with its default labels. */
+/** Copies a registry of prom-client or its successor into a store in memory, with its default labels. */
 export class MirroredRegistry {
   readonly store = new Store();
   readonly isSampled = false;
@@ -125,9 +125,9 @@ export class MirroredRegistry {
   readonly #warnOnce = samplingWarnings();
 
   /**
-   * @param isRead whether a metric is one of ours in a store that the page shows anyway
+   * @param isRead whether a metric is one of this package's, in a store that the page shows anyway
    * @param copied shared by all registries of a page, see `Mirror`
-   * @throws {Error} when it holds what can't be merged, a summary, or what Prometheus would reject
+   * @throws {Error} when it has a summary, which can't be merged, or a metric that Prometheus would reject
    */
   constructor(registry: CopiedRegistry, isRead: (metric: object) => boolean, copied: Copied) {
     this.#registry = registry;
@@ -137,10 +137,10 @@ export class MirroredRegistry {
   }
 
   /**
-   * A metric whose `collect` throws keeps its last values, and one that came later and can't be merged is left out: a
-   * process warning tells of each, once.
+   * Copies each metric. A metric whose `collect` throws keeps its last values; one that was registered later and can't be
+   * merged is left out. A process warning names each, once.
    *
-   * @param counted metrics that other registries of the page show; those of this registry are added
+   * @param counted metrics that other registries of the page show; this registry's are added to them
    */
   async sample(counted: Set<object>): Promise<void> {
     const defaultLabels = await defaultLabelsOf(this.#registry);
@@ -176,7 +176,7 @@ function readSeries(
       const index = buckets.indexOf(Number(labels.le));
       const bucket = index === -1 ? buckets.length : index;
       if (bucket === 0) below = 0;
-      // Two of them where +Inf was among the buckets.
+      // Two values belong to this bucket when +Inf was among the buckets.
       series[1 + bucket] = (series[1 + bucket] ?? 0) + value - below;
       below = value;
     }
@@ -185,8 +185,8 @@ function readSeries(
 }
 
 /**
- * Only a reset makes a count smaller, or a sum finite that was not. A histogram's sum goes back by negative observations
- * too.
+ * Only a reset decreases a count, or makes a sum finite again. The sum of a histogram may also decrease by negative
+ * observations.
  */
 function isReset(last: Values, now: Values, type: Description['type']): boolean {
   return last.some((before, i) => {
@@ -196,7 +196,7 @@ function isReset(last: Values, now: Values, type: Description['type']): boolean 
   });
 }
 
-/** prom-client takes `_total` from a counter's name when it prints it as OpenMetrics; its registry keeps the first one. */
+/** prom-client removes `_total` from a counter's name when it prints it as OpenMetrics; the registry keeps the first name. */
 function registeredName(registry: CopiedRegistry, metric: LibraryMetric): string {
   const total = `${metric.name}_total`;
   return registry.getSingleMetric(total) === metric ? total : metric.name;
@@ -211,14 +211,14 @@ function describe(json: JsonMetric, labelNames: readonly string[]): Description 
 
 const COPIED = ['counter', 'gauge', 'histogram'];
 
-/** No method tells a registry's default labels, but it adds them to each series: here to one that has no labels itself. */
+/** No method returns the default labels of a registry, but it adds them to each series: here to one without labels. */
 async function defaultLabelsOf(registry: CopiedRegistry): Promise<object> {
   const probe = { name: 'probe', get: () => ({ name: 'probe', values: [{ labels: {}, value: 0 }] }) };
   const [metric] = await withMetrics(registry, [probe]).getMetricsAsJSON();
   return metric?.values[0]?.labels ?? {};
 }
 
-/** The names that the metric was made with, where it tells them; else those of its series. */
+/** The label names with which the metric was made, if it has them as a property; else those of its series. */
 function labelNamesOf(metric: LibraryMetric, json: JsonMetric, defaultLabels: object): readonly string[] {
   const own =
     'labelNames' in metric && Array.isArray(metric.labelNames)

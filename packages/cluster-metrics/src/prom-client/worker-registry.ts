@@ -21,7 +21,7 @@ import { type LibraryMetric, Mirror } from './mirror.ts';
 import { sampleRegularly } from './sampling.ts';
 
 export interface SamplingOptions {
-  /** Told when a `collect` function throws; that metric keeps its last values, and sampling goes on. */
+  /** Called when a `collect` function throws. Its metric keeps its last values, and sampling goes on. */
   onProblem?: (problem: Error) => void;
 }
 
@@ -39,14 +39,14 @@ export class WorkerRegistry<C extends RegistryContentType = PrometheusContentTyp
 {
   readonly store: Store;
   readonly #mirror: Mirror;
-  /** In the place of prom-client's object, to which a metric may not be called `constructor`. */
+  /** Used instead of the library's own collection: in prom-client's, no metric may have the name `constructor`. */
   readonly #metrics = new Map<string, SampledMetric>();
   #defaultLabels: ReadonlyMap<string, string> = new Map();
   #samplers = 0;
 
   /**
-   * @param store `openStore(…)`; by default one in memory: in the primary, and in tests
-   * @throws {TypeError} when it is no store; unlike prom-client's registry, it is not made from a content type
+   * @param store `openStore(…)`. Default: a store in memory, for the primary and for tests
+   * @throws {TypeError} when it is no store. A content type, which prom-client's constructor takes, is none
    */
   constructor(store: Store = new Store()) {
     super();
@@ -88,9 +88,9 @@ export class WorkerRegistry<C extends RegistryContentType = PrometheusContentTyp
   }
 
   /**
-   * Brings the store up to date: runs the `collect` functions, copies prom-client's own metrics.
+   * Brings the store up to date: runs the `collect` functions and copies prom-client's own metrics.
    *
-   * @throws the first error of a `collect`, when all others have been sampled
+   * @throws the first error of a `collect`, after all others were sampled
    */
   async sample(): Promise<void> {
     const errors: unknown[] = [];
@@ -100,16 +100,16 @@ export class WorkerRegistry<C extends RegistryContentType = PrometheusContentTyp
     if (errors.length > 0) throw errors[0];
   }
 
-  /** Whether it is kept up to date by itself. */
+  /** Whether a timer keeps the store up to date, see `sampleRegularly`. */
   get isSampled(): boolean {
     return this.#samplers > 0;
   }
 
   /**
-   * Samples now and twice a second, by a timer that keeps no process alive. A `collect` that has not ended is not called
+   * Samples now and then twice a second. The timer keeps no process alive. A `collect` that has not ended is not called
    * again, and holds up no other metric.
    *
-   * @returns stops it
+   * @returns a function that stops it
    */
   sampleRegularly({ onProblem = () => {} }: SamplingOptions = {}): () => void {
     const underWay = new Set<SampledMetric>();
@@ -129,7 +129,7 @@ export class WorkerRegistry<C extends RegistryContentType = PrometheusContentTyp
     };
   }
 
-  /** @throws {Error} always: the series would stay in the store, and on the page, with nobody to update them */
+  /** @throws {Error} always: its series would stay in the store and on the page, and be updated no more */
   override removeSingleMetric(name: string): void {
     throw new Error(`The store keeps what ${name} has counted: a metric stays; a gauge has its own remove()`);
   }
@@ -169,7 +169,7 @@ export class WorkerRegistry<C extends RegistryContentType = PrometheusContentTyp
     return this.#defaultLabels;
   }
 
-  /** @param name that it was registered by */
+  /** @param name the name at registration */
   async #sampleOne(name: string, metric: SampledMetric): Promise<void> {
     if (isInstrument(metric)) await metric.collect();
     else await this.#mirror.copy(metric, name, Object.fromEntries(this.#defaultLabels));

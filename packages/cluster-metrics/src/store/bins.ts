@@ -2,9 +2,9 @@
  * The bins of a summary: exponential, so that the middle of a bin is within 1 % of every value in it.
  *
  * Bin k holds the values above RATIO^(k-1) up to RATIO^k; its middle, 2·RATIO^k/(RATIO+1), is off by at most
- * (RATIO-1)/(RATIO+1) = 0.99 %: the bound of DDSketch (Masson et al., VLDB 2019). A double of either sign fits into
- * some bin, so there is no range to configure; bins are stored in chunks of 64, made when first needed, so a typical
- * latency costs 3 to 8 chunks of 512 bytes.
+ * (RATIO-1)/(RATIO+1) = 0.99 %: the bound of DDSketch (Masson et al., VLDB 2019). Every double has a bin, so there is no
+ * range to configure. Bins are stored in chunks of 64, which are made when they are first needed: a typical latency takes
+ * 3 to 8 chunks of 512 bytes.
  */
 const RATIO = 1.02;
 const LOG_RATIO = Math.log(RATIO);
@@ -12,13 +12,13 @@ const LOG_RATIO = Math.log(RATIO);
 /** Bins in a chunk. */
 export const CHUNK_BINS = 64;
 
-/** Makes every bin number positive: the smallest double lies in bin -37,593. */
+/** Added to bin numbers, so that none is negative: the smallest double lies in bin -37,593. */
 const BIN_OFFSET = 1 << 16;
 
-/** Highest chunk number in use; negative values use the bitwise complements, so that chunks sort as their values. */
+/** The highest chunk number. Negative values use the bitwise complements, so that chunks sort as their values do. */
 const MAX_CHUNK = (2 * BIN_OFFSET) / CHUNK_BINS - 1;
 
-/** Number of the bin that holds a positive finite magnitude; `chunkOf` and `bin % CHUNK_BINS` tell where it is stored. */
+/** The bin of a positive finite magnitude. It is stored in `chunkOf(bin)`, at `bin % CHUNK_BINS`. */
 export function binOf(magnitude: number): number {
   return Math.ceil(Math.log(magnitude) / LOG_RATIO) + BIN_OFFSET;
 }
@@ -49,7 +49,7 @@ export interface BinnedCounts {
   countAt(slot: number): number;
 }
 
-/** All observations, as many as the bins have counted. */
+/** The number of all observations. */
 export function totalCount(counts: BinnedCounts): number {
   let count = counts.countAt(counts.zeroSlot);
   for (const first of counts.chunks.values()) {

@@ -3,12 +3,12 @@ export type Aggregator = 'omit' | 'sum' | 'first' | 'min' | 'max' | 'average';
 
 export type InstrumentType = 'counter' | 'gauge' | 'histogram' | 'summary';
 
-/** What every process must know of a metric in order to merge and print it. */
+/** Everything that is needed to merge and print a metric. */
 export interface Description {
   readonly name: string;
   readonly help: string;
   readonly type: InstrumentType;
-  /** How the values of several workers become one. Only a gauge may choose: all other types are summed. */
+  /** How the values of several workers become one. Only a gauge may choose; every other type is summed. */
   readonly aggregator: Aggregator;
   readonly labelNames: readonly string[];
   /** Upper bounds of a histogram, ascending, without +Inf. */
@@ -28,7 +28,7 @@ export interface MetricRecord {
   readonly description: Description;
 }
 
-/** A series' entry in a store's directory: its values are the `slotsOf` float64 values from `slot` on. */
+/** A series' entry in a store's directory. Its values are the `slotsOf` float64 values from `slot` on. */
 export interface SeriesRecord {
   readonly kind: 'series';
   /** Number of the metric. */
@@ -54,8 +54,8 @@ export interface RemovalRecord {
 export type DirectoryRecord = MetricRecord | SeriesRecord | RemovalRecord;
 
 /**
- * What keeps the values of two metrics of one name from being added. All else that may differ only tells how they are
- * shown: help, order of the labels, quantiles, length of the window, how gauges merge.
+ * The difference for which the values of two metrics of one name can't be added. Other differences only change how they are
+ * shown: help, order of the labels, quantiles, length of the window, aggregator.
  *
  * @returns `null` when nothing does
  */

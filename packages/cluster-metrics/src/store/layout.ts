@@ -8,10 +8,10 @@ import type { Description, DirectoryRecord, SeriesRecord } from './description.t
  *   64                      values, `capacity` float64 words
  *   64 + 8·capacity         directory: records, appended, never changed
  *
- * The file is sparse: what lies between the values in use and the directory takes no memory.
+ * The file is sparse: the gap between the values in use and the directory takes no memory.
  */
 
-/** Format and its version; a reader takes no other. */
+/** Format and version: a reader accepts no other. */
 const MAGIC = 'promshm1';
 /** The magic as the header's first word. */
 export const MAGIC_WORD = new Float64Array(new Uint8Array(Buffer.from(MAGIC, 'latin1')).buffer)[0] as number;
@@ -24,15 +24,15 @@ export const HEADER = {
   /** Values that the file has room for. */
   capacity: 1,
   pid: 2,
-  /** The random number that is also in the file's name: a copy under another name is not taken for a second worker. */
+  /** A random number that the file's name contains too, so that a copy under another name is not counted as a second worker. */
   life: 3,
   /** Values in use. */
   slots: 4,
-  /** Bytes of the directory that are complete. Written after everything that they name. */
+  /** Complete bytes of the directory. Written after the values that they name. */
   directoryBytes: 5,
-  /** When the worker last came round its event loop, by `sharedClockMs`, at least once a second; at last `CLOSED`. */
+  /** When the worker's event loop last ran, by `sharedClockMs`: at least once a second. In the end `CLOSED`. */
   heartbeat: 6,
-  /** Failed writes, and series and observations that found no room, since the worker began. */
+  /** Number of failed writes, and of series and observations that found no room. */
   failures: 7,
 } as const;
 
@@ -107,7 +107,7 @@ function parseRecord(text: Buffer): DirectoryRecord | null {
   }
 }
 
-/** The checksum vouches for the rest of a record's shape: only a writer of this version gets here. */
+/** Checks little: a record with a good checksum comes from a writer of this version. */
 function isRecord(value: unknown): value is DirectoryRecord {
   if (typeof value !== 'object' || value === null || !('kind' in value)) return false;
   if (value.kind === 'metric') return 'description' in value;
@@ -120,21 +120,21 @@ function isSeries(value: { [key in keyof SeriesRecord]?: unknown }): boolean {
   );
 }
 
-/** FNV-1a, 32 bits: finds torn and overwritten records; it guards against accidents, not against intent. */
+/** FNV-1a, 32 bits: finds torn and overwritten records. No protection against forgery. */
 function checksum(bytes: Uint8Array): number {
   let hash = 0x811c9dc5;
   for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
   return hash >>> 0;
 }
 
-/** What the name of a store file says. */
+/** The parts of a store file's name. */
 export interface StoreName {
   /** Place number of the worker. */
   readonly worker: string;
   readonly pid: number;
-  /** The system's number of the thread that opened it; of a main thread, and where the system tells none, the pid. */
+  /** The system's number of the thread that opened it. The pid for a main thread, and where the number is unknown. */
   readonly thread: number;
-  /** When the thread started, in the system's own unit, or 0: tells it from a later one with its number. */
+  /** When the thread started, in the system's unit, or 0. Tells the thread from a later one with the same number. */
   readonly startTime: number;
   readonly life: number;
 }

@@ -1,7 +1,7 @@
 /**
- * What can be wrong with a store file:
- * `foreign` no store of this instance; `torn` damaged or cut short; `unreadable` the system refuses to read it;
- * `vanished` removed while its worker lives; `conflict` a metric that has another shape elsewhere, each told when it is met;
+ * Problems of a store file:
+ * `foreign` it is no store of this instance; `torn` it is damaged or cut short; `unreadable` the system refuses to read it;
+ * `vanished` it was removed while its worker lives; `conflict` a metric in it has another shape in another process;
  * `unwritable` its worker could not write all of it.
  */
 export const PROBLEM_KINDS = ['foreign', 'torn', 'unreadable', 'vanished', 'conflict', 'unwritable'] as const;
@@ -16,10 +16,10 @@ export interface StoreProblem {
   readonly message: string;
 }
 
-/** Takes a problem of one file. @param metric of a conflict: its name */
+/** Reports a problem of one file. @param metric of a conflict: its name */
 export type Report = (kind: ProblemKind, message: string, metric?: string) => void;
 
-/** Tells each kind of problem of each file once, not once per scrape; of a conflict, each metric. */
+/** Reports each kind of problem of each file once, not at every scrape; a conflict once for each metric. */
 export class Problems {
   readonly #tell: (problem: StoreProblem) => void;
   readonly #told = new Map<string, Set<string>>();
@@ -40,7 +40,7 @@ export class Problems {
     this.#tell(problem);
   }
 
-  /** Lets go of the files that are gone. */
+  /** Forgets the files that are gone. */
   keepOnly(isKept: (file: string) => boolean): void {
     for (const file of this.#told.keys()) if (!isKept(file)) this.#told.delete(file);
   }

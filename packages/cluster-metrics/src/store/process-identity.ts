@@ -1,18 +1,18 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 
-/** What proc(5) says in `stat`. */
+/** Fields of `/proc/<pid>/stat`, see proc(5). */
 interface ProcessState {
-  /** Field 3. Z and X: it has ended, though its parent has not taken note. */
+  /** Field 3 is Z or X: the process has ended, and its parent has not asked for its exit code yet. */
   readonly hasEnded: boolean;
-  /** Field 22: clock ticks since the machine's boot, so that a process is told from a later one with the same pid. */
+  /** Field 22: clock ticks since the boot of the machine. Tells a process from a later one with the same pid. */
   readonly startTime: number;
 }
 
-/** @returns `null` where the system does not say (no `/proc`, no such process, no file descriptor left to ask with) */
+/** @returns `null` without `/proc`, without such a process, or without a free file descriptor */
 function stateOf(pid: number): ProcessState | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // The second field is the program's name in parentheses, which may hold anything; the rest follows the last one.
+    // The second field is the program's name in parentheses. A name may contain parentheses, so look for the last one.
     const rest = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     return { hasEnded: /^[ZXx]/.test(rest[0] ?? ''), startTime: Number(rest[19]) };
   } catch {
@@ -20,16 +20,16 @@ function stateOf(pid: number): ProcessState | null {
   }
 }
 
-/** When a process or thread started, see `ProcessState`; 0 where the system does not say. */
+/** When a process or thread started, see `ProcessState`; 0 when it is unknown. */
 export function startTimeOf(pid: number): number {
   return stateOf(pid)?.startTime ?? 0;
 }
 
 /**
- * The system's number of the thread that calls. Linux numbers processes and threads alike: all that can be asked of a
- * pid can be asked of it, and a process' main thread has its pid.
+ * The system's number of the calling thread. Linux numbers processes and threads alike, so this number works wherever a
+ * pid does, and the number of a main thread is its process' pid.
  *
- * @returns the pid where the system does not say
+ * @returns the pid when the number is unknown
  */
 export function ownThread(): number {
   try {
@@ -40,20 +40,20 @@ export function ownThread(): number {
   }
 }
 
-/** Whether there is a process of this number at all; cheap, a single system call. */
+/** Whether there is a process or thread with this number: one system call. */
 export function pidExists(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    // EPERM: it lives and belongs to somebody else.
+    // EPERM: it lives and belongs to another user.
     return (error as NodeJS.ErrnoException).code !== 'ESRCH';
   }
 }
 
 /**
- * Whether the process that had this pid and start time still runs. Where the system does not say when the process of
- * this pid started, it is taken for that one.
+ * Whether the process that had this pid and start time still runs. When the start time of the present process is unknown,
+ * it is taken for that one.
  */
 export function isRunning(pid: number, startTime: number): boolean {
   if (!pidExists(pid)) return false;
@@ -63,14 +63,14 @@ export function isRunning(pid: number, startTime: number): boolean {
 }
 
 /**
- * Milliseconds on the clock that all processes of a machine share and that is never set (clock_gettime(2),
- * CLOCK_MONOTONIC), unlike the wall clock; `performance.now()` counts from its own process' start.
+ * Milliseconds on the machine's monotonic clock (clock_gettime(2), CLOCK_MONOTONIC). All processes share it, unlike
+ * `performance.now()`, which counts from the start of its process; and it can't be set, unlike the wall clock.
  */
 export function sharedClockMs(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }
 
-/** The pid namespace (pid_namespaces(7)): the same pid in two containers is two processes. 0 where there are none. */
+/** The pid namespace (pid_namespaces(7)): one pid in two containers means two processes. 0 where there are none. */
 export function pidNamespace(): number {
   try {
     return Number(/\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? 0);

@@ -2,21 +2,21 @@ import type { Description } from './description.ts';
 import { slotsOf } from './layout.ts';
 import { SlidingWindows } from './window.ts';
 
-/** What a value is. */
+/** The kinds of values. */
 export const SLOT = {
   /** Of a gauge, or unused. */
   free: 0,
-  /** Of observations: finite, and never decreases. */
+  /** A count of observations: finite, and never decreases. */
   count: 1,
-  /** The sum of a histogram's or a summary's observations: decreases when one is negative. May overflow to an infinity. */
+  /** The sum of a histogram's or summary's observations. A negative one decreases it. May overflow to an infinity. */
   sum: 2,
-  /** A counter's: never decreases. May overflow; prom-client's own may be NaN. */
+  /** The total of a counter: never decreases. May overflow; NaN in a counter of prom-client's that took NaN. */
   total: 3,
 } as const;
 
-/** What is known about each value of an array, by slot. */
+/** The kind of each value of an array, by slot. */
 export class SlotTable {
-  /** The bins of the summaries among them. */
+  /** The windows of the summaries among them. */
   readonly windows = new SlidingWindows();
   #kinds = new Uint8Array(1024);
 
@@ -25,7 +25,7 @@ export class SlotTable {
     return this.#kinds;
   }
 
-  /** The values from `first` on belong to a series of this metric, or to one chunk of it. */
+  /** Notes that the values from `first` on belong to a series of this metric, or to one chunk of it. */
   add(metric: { readonly description: Description }, first: number, chunk: number | undefined): void {
     const { description } = metric;
     if (description.type === 'gauge') return;

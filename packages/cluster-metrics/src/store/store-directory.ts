@@ -6,15 +6,15 @@ import { isRunning, pidNamespace, startTimeOf } from './process-identity.ts';
 export interface StoreDirectoryOptions {
   /** Begins the folder's name: letters, digits and `_`. Default `metrics`. */
   name?: string;
-  /** Where to make it, the best place first. Default `/dev/shm`, then the system's folder for temporary files. */
+  /** Folders to make it in, the best first. Default: `/dev/shm`, then the system's folder for temporary files. */
   parents?: readonly string[];
   /**
-   * User and group of the workers, where they are not this process' own. What `cluster.setupPrimary` is told,
-   * `ClusterRegistry` sees to.
+   * User and group of the workers, when they differ from this process'. Not needed for those that `cluster.setupPrimary`
+   * is given: `ClusterRegistry` reads them there.
    */
   uid?: number;
   gid?: number;
-  /** Told about each place that could not be used, and about each dead instance's folder that could not be removed. */
+  /** Called for each folder that could not be used, and for each folder of a dead instance that could not be removed. */
   onProblem?: (problem: Error) => void;
 }
 
@@ -25,21 +25,21 @@ export interface StoreDirectory {
   remove(): void;
 }
 
-/** A user and a group, where they are not those of this process. */
+/** A user and a group, when they differ from this process'. */
 export interface Owner {
   readonly uid?: number | undefined;
   readonly gid?: number | undefined;
 }
 
-/** chown(2): an id that stays as it is. */
+/** chown(2): leaves the user or the group as it is. */
 const KEEP = -1;
 
-/** A place without room for this much is full. */
+/** A file system with less free room than this counts as full. */
 const ROOM_BYTES = 1 << 20;
 
 /**
- * Makes the folder of this instance's stores, in memory where the system offers that, and removes those of instances
- * whose primary was killed. Its name holds who owns it, so two instances never meet.
+ * Makes the folder of this instance's stores, in memory where the system offers that. Removes the folders of instances
+ * whose primary was killed. The folder's name says which process owns it, so two instances never share one.
  *
  * @throws {AggregateError} when no place has room
  */
@@ -66,7 +66,7 @@ export function createStoreDirectory({
   throw new AggregateError(problems, `No place for the metrics' stores: ${parents.join(', ')}`);
 }
 
-/** Makes a folder another user's, so that workers that run as that user can write into it. @throws without the right to */
+/** Gives a folder to another user, so that workers that run as that user can write into it. @throws without the right */
 export function giveFolder(path: string, { uid, gid }: Owner): void {
   if (uid !== undefined) chownSync(path, uid, gid ?? KEEP);
 }
@@ -86,7 +86,7 @@ function make(parent: string, name: string, owner: Owner): string {
   }
 }
 
-/** A process of another pid namespace can't be judged from here: its folder stays. */
+/** Whether a process of another pid namespace lives is unknown here, so its folder stays. */
 function clearDead(parent: string, name: string, onProblem: (problem: Error) => void): void {
   const here = pidNamespace();
   for (const folder of readdirSync(parent)) {

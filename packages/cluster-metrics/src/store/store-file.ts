@@ -11,7 +11,7 @@ export interface StoreFileOptions {
   worker: string;
   /** Values that the file has room for; default `DEFAULT_CAPACITY`. */
   capacity: number;
-  /** Told once when writing begins to fail; the values stay in memory and are tried again every second. */
+  /** Called once when writing begins to fail. The values stay in memory, and writing is tried again every second. */
   onProblem: (problem: Error) => void;
 }
 
@@ -22,9 +22,9 @@ export interface Span {
 }
 
 /**
- * The file side of a store. Never throws: a full disk must not hurt the application.
+ * The file of a store. Never throws: a full disk must not hurt the application.
  *
- * Order of writes: values, then directory, then the header that makes the new part of the directory valid. So every
+ * Writes the values first, then the directory, then the header, which makes the new part of the directory valid. So a
  * series that a reader finds has its values, and a crash between any two writes leaves a valid file.
  */
 export class StoreFile {
@@ -53,7 +53,7 @@ export class StoreFile {
     this.#header[HEADER.life] = name.life;
   }
 
-  /** Values that have their room in the file, and their place in its directory. */
+  /** Number of values that the file has room for and names in its directory. */
   get slotsWritten(): number {
     return this.#header[HEADER.slots] as number;
   }
@@ -70,7 +70,7 @@ export class StoreFile {
     this.#directoryBytes = end;
   }
 
-  /** Counts what could not be saved, so that the primary can tell. */
+  /** Counts a failed write, so that the primary can report it. */
   countFailure(problem: Error): void {
     this.#header[HEADER.failures] = (this.#header[HEADER.failures] ?? 0) + 1;
     if (!this.#failing) this.#onProblem(problem);
@@ -78,9 +78,9 @@ export class StoreFile {
   }
 
   /**
-   * Counts what found no room in a full store.
+   * Counts a series or an observation that found no room in a full store.
    *
-   * @param problem told at once; `null` when it has been told, then the next heartbeat carries the number
+   * @param problem for `onProblem`; `null` when it was reported before, and the next heartbeat carries the number
    */
   countRefusal(problem: Error | null): void {
     this.#header[HEADER.failures] = (this.#header[HEADER.failures] ?? 0) + 1;
@@ -99,7 +99,7 @@ export class StoreFile {
     if (this.#fd === null) return;
     try {
       for (const span of spans) this.#writeValues(this.#fd, values, span);
-      // Growth that failed is tried again by `rewrite`, not at every request; old series need no new room.
+      // `rewrite` tries again when growing the file has failed, not every request; old series need no new room.
       if (!this.#failing && this.#header[HEADER.directoryBytes] !== this.#directoryBytes) {
         this.#commitDirectory(this.#fd, this.#header[HEADER.directoryBytes] ?? 0, slots);
       }
@@ -108,12 +108,12 @@ export class StoreFile {
     }
   }
 
-  /** Writes everything again, and the heartbeat: a file that was damaged or could not be written is whole then. */
+  /** Writes everything again, and the heartbeat. So a file that was damaged or could not be written is whole again. */
   rewrite(values: Uint8Array, slots: number): void {
     if (!this.#closed) this.#writeAll(values, slots, sharedClockMs());
   }
 
-  /** Writes everything for the last time, and that it is so: the primary need not wait for the process' end. */
+  /** Writes everything for the last time and marks the store as closed, so that the primary need not wait for the process to end. */
   close(values: Uint8Array, slots: number): void {
     if (this.#closed) return;
     this.#writeAll(values, slots, CLOSED);
@@ -135,7 +135,7 @@ export class StoreFile {
     }
   }
 
-  /** Under another name until the header is there, so that no reader meets an empty file. */
+  /** The file has another name until its header is written, so that no reader finds an empty file. */
   #create(): number {
     mkdirSync(this.#directoryFolder, { recursive: true, mode: 0o700 });
     const young = `${this.path}.new`;
@@ -169,7 +169,7 @@ export class StoreFile {
     try {
       writeFully(this.#fd, this.#headerBytes, 0, HEADER_BYTES, 0);
     } catch {
-      // Counted just before; the age of this worker tells the rest.
+      // The failure was counted just before. The worker's age shows that it writes no more.
     }
   }
 }

@@ -16,36 +16,36 @@ export interface OpenStoreOptions {
    */
   capacity?: number;
   /**
-   * Told once when writing to the file begins to fail; the store goes on in memory and tries again every second. Told
-   * once for each metric that finds no room in a full store. By default, a process warning tells.
+   * Called once when writing to the file begins to fail; the store goes on in memory and tries again every second. Called
+   * once for each metric that finds no room in a full store. Default: a process warning.
    */
   onProblem?: (problem: Error) => void;
 }
 
-/** A heartbeat in the file; a look at the windows of the summaries. */
+/** Between two heartbeats, and between two steps of the summaries' windows. */
 const TICK_MS = 1000;
-/** A lazy change that nothing has taken along is written after this time. */
+/** A lazy change is written after this time, if no other write has included it. */
 const LAZY_MS = 50;
 
-/** Values are marked as changed in blocks of 64, 512 bytes. */
+/** Changes are marked by blocks of 64 values, 512 bytes. */
 const BLOCK_SHIFT = 6;
 const BLOCK = 1 << BLOCK_SHIFT;
 
-/** Blocks that lie nearer than this are written together: a system call costs as much as copying some 8 KiB. */
+/** Changed blocks with fewer blocks between them are written together: a system call costs as much as copying 8 KiB. */
 const GAP_BLOCKS = 16;
 
-/** Stores with a file. What is pending in them is written when the process exits. */
+/** Stores with a file: their pending changes are written when the process exits. */
 const openStores = new Set<Store>();
-/** From then on no microtask and no timer runs any more: every change is written at once. */
+/** The process is exiting: no microtask and no timer runs any more, so every change is written at once. */
 let exiting = false;
 
-/** Runs before the application's own exit handlers: what they count is written as they count it. */
+/** Runs before the application's exit handlers, so that their changes are written at once. */
 function writeAtExit(): void {
   exiting = true;
   for (const store of openStores) store.flush();
 }
 
-/** What text becomes of a place that is missing; it would be one place for all workers. */
+/** The text of a missing place: all workers would have the same one. */
 const NO_PLACE = ['undefined', 'null', 'NaN'];
 
 const MAX_CAPACITY = 2 ** 30;
@@ -53,8 +53,8 @@ const MAX_CAPACITY = 2 ** 30;
 /**
  * Opens the store of this process: one file per life of a worker.
  *
- * Never throws for want of room or rights: then the values stay in memory, `onProblem` is told, and the file is tried
- * again every second.
+ * Does not throw when there is no room or no right to write: then the values stay in memory, `onProblem` is called, and
+ * opening the file is tried again every second.
  *
  * @throws {TypeError} when `directory` is no path, `worker` can't be part of a file name, or `capacity` is no whole number
  */
@@ -82,22 +82,22 @@ export function openStore(options: OpenStoreOptions): Store {
 }
 
 /**
- * The values of one process' metrics: an array of float64, and a directory that tells which series they belong to.
+ * The values of one process' metrics: an array of float64, and a directory that says which series each value belongs to.
  *
- * With a file, everything that changed in a turn of the event loop is written to it in the same turn, by a microtask
- * that the first change queues; what is touched lazily goes with it. What is pending when the process exits by itself
- * is written then. Without a file (`new Store()`), the values live in memory only.
+ * With a file, the first change in a turn of the event loop queues a microtask that writes all changes of that turn, lazy
+ * ones included. Pending changes are written when the process exits by itself. Without a file (`new Store()`), the values
+ * live in memory only.
  */
 export class Store {
   #values = new Float64Array(1024);
   #rests = new Float64Array(1024);
-  /** The same memory: making a view at every write would cost as much as the write. */
+  /** The same memory as bytes: to make a view at every write would cost as much as the write. */
   #bytes = new Uint8Array(this.#values.buffer);
   readonly records: DirectoryRecord[] = [];
-  /** What the values of the summaries are: for their windows. */
+  /** The kinds of the summaries' values: for their windows. */
   readonly #summarySlots = new SlotTable();
   readonly #metrics: { readonly description: Description }[] = [];
-  /** Where it stands whether a series is removed, by the series' first slot. */
+  /** The slot of the value that says whether a series is removed, by the series' first slot. */
   readonly #removals = new Map<number, number>();
   readonly #file: StoreFile | null;
   #tick: NodeJS.Timeout | undefined;
@@ -109,11 +109,11 @@ export class Store {
   };
   /** Values that the file has room for. */
   readonly #capacity: number;
-  /** Values in use, of those that the file has room for. */
+  /** Values in use within the capacity of the file. */
   #slots = 0;
-  /** Values in use that the file has no room for; they lie behind its capacity. */
+  /** Values in use that the file has no room for: their slots lie beyond its capacity. */
   #slotsBeyond = 0;
-  /** Names of the metrics that have found no room. */
+  /** Names of the metrics that found no room and were reported. */
   readonly #toldFull = new Set<string>();
   #changed = new Uint8Array(1024 >> BLOCK_SHIFT);
   #changedBlocks: number[] = [];
@@ -133,20 +133,20 @@ export class Store {
     }, TICK_MS).unref();
   }
 
-  /** Grows by being replaced: ask for it anew at each use. */
+  /** Replaced by a larger array when it grows: ask for it anew at each use. */
   get values(): Float64Array {
     return this.#values;
   }
 
   /**
-   * What is too small for counters and the sums of observations, by slot: see sums.ts. In memory only, since it is less than half of
-   * a value's last bit. Replaced together with the values.
+   * The rests of counters and of sums of observations, by slot: see sums.ts. In memory only, since a rest is less than half
+   * of the last bit of its value. Replaced together with the values.
    */
   get rests(): Float64Array {
     return this.#rests;
   }
 
-  /** The store's file, or `null` when it lives in memory only. */
+  /** Path of the store's file, or `null` when the values live in memory only. */
   get path(): string | null {
     return this.#file?.path ?? null;
   }
@@ -154,7 +154,7 @@ export class Store {
   /** @returns the metric's number */
   addMetric(description: Description): number {
     if (description.type === 'summary') {
-      // Its window begins now, though nobody may have looked at a store in memory before.
+      // Its window begins now: a store in memory slides its windows only while it has a summary.
       this.slide();
       this.#tick ??= slideRegularly(this);
     }
@@ -163,9 +163,9 @@ export class Store {
   }
 
   /**
-   * Makes room for the values of a series, for all of them or none: where the file has no room, they are in memory only.
+   * Makes room for the values of a series: for all of them in the file, or else for all of them in memory only.
    *
-   * @param number of the metric
+   * @param number the metric's
    * @returns the first of the series' values, all of them 0
    */
   addSeries(number: number, labels: LabelTuple): number {
@@ -183,7 +183,7 @@ export class Store {
   /**
    * Makes room for a chunk of bins of a summary's series.
    *
-   * Takes the room in the file at once, so that `hasRoomFor` tells whether there is any.
+   * Takes the room in the file at once, so that `hasRoomFor` knows whether there is any.
    *
    * @param series the first of the series' values
    * @returns the first of the chunk's values; `null` when the series is in the file and the chunk finds no room there
@@ -234,8 +234,8 @@ export class Store {
   }
 
   /**
-   * Whether a change of a series and one of its chunk come into the file together: not while the disk has room for the
-   * series only.
+   * Whether a change of a series and a change of its chunk reach the file together. They do not while the disk has room for
+   * the series only.
    */
   hasRoomFor(series: number, chunk: number): boolean {
     if (this.#file === null || chunk < this.#file.slotsWritten || series >= this.#file.slotsWritten) return true;
@@ -258,13 +258,13 @@ export class Store {
     this.#slots += length;
     this.#growTo(this.#slots);
     this.#addRecord({ ...record, slot });
-    // Written even though they are 0: the room is taken now, so that a full disk can't refuse a later change.
+    // Written though they are 0: the file takes the room now, so that a full disk can't refuse a later change.
     for (let at = slot; at < this.#slots; at += BLOCK) this.touch(at);
     this.touch(this.#slots - 1);
     return slot;
   }
 
-  /** Beyond all that the file has room for. */
+  /** Takes room in memory, beyond the capacity of the file. */
   #takeMemory(length: number): number {
     const slot = this.#capacity + this.#slotsBeyond;
     this.#slotsBeyond += length;
@@ -272,7 +272,7 @@ export class Store {
     return slot;
   }
 
-  /** Tells it once for each metric; what has no room is counted each time. */
+  /** Counts each failure, and reports the first of each metric. */
   #tellFull({ name }: Description, length: number, consequence: string): void {
     const isTold = this.#toldFull.has(name);
     this.#toldFull.add(name);
@@ -288,7 +288,7 @@ export class Store {
     this.#queueFlush();
   }
 
-  /** Marks a value as changed that need not be written at once: the next write takes it along, or one 50 ms later. */
+  /** Marks a value as changed that need not be written at once: the next write includes it, or one 50 ms later. */
   touchLazily(slot: number): void {
     if (this.#file === null) return;
     this.#mark(slot);
@@ -306,7 +306,7 @@ export class Store {
     this.#summarySlots.windows.advance(performance.now(), this.#values);
   }
 
-  /** Writes now what has changed; otherwise a microtask of this turn does. Call it before a synchronous answer. */
+  /** Writes all changes now, instead of in a microtask of this turn. Call it before a synchronous answer. */
   flush(): void {
     this.#queued = false;
     if (this.#file === null || (this.#changedBlocks.length === 0 && !this.#directoryChanged)) return;
@@ -314,7 +314,7 @@ export class Store {
     this.#directoryChanged = false;
   }
 
-  /** Writes everything again; happens by itself once a second. */
+  /** Writes everything again. Happens by itself once a second. */
   rewrite(): void {
     this.#file?.rewrite(this.#bytes, this.#slots);
   }
@@ -380,7 +380,7 @@ export class Store {
   }
 }
 
-/** For a store without a file and so without a heartbeat. It ends with the store, which it does not keep in memory. */
+/** For a store without a file, which has no heartbeat. Ends when the store is collected as garbage. */
 function slideRegularly(store: Store): NodeJS.Timeout {
   const reference = new WeakRef(store);
   const tick = setInterval(() => {

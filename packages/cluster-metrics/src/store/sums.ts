@@ -1,9 +1,9 @@
 /**
- * Adds to a sum of float64, without the rounding errors that a plain `+=` piles up: 1e17 + 1 − 1e17 is 1.
+ * Adds to a sum of float64 without the rounding errors of a plain `+=`: 1e17 + 1 − 1e17 is 1.
  *
- * The sum is kept in two parts: `sums[slot]`, the float64 nearest to it, and `rests[slot]`, the rest that is too small
- * for that (double-double: Dekker, *A floating-point technique for extending the available precision*, 1971).
- * Adding what is not negative never makes the sum smaller. Beyond the finite numbers it is what `+` says.
+ * The sum has two parts: `sums[slot]`, the float64 nearest to it, and `rests[slot]`, the difference that is too small for
+ * that float64 (double-double: Dekker, *A floating-point technique for extending the available precision*, 1971).
+ * Adding a number that is not negative never makes the sum smaller. Beyond the finite numbers the result is that of `+`.
  */
 export function addTo(sums: Float64Array, rests: Float64Array, slot: number, value: number): void {
   const before = sums[slot] as number;
@@ -16,10 +16,10 @@ export function addTo(sums: Float64Array, rests: Float64Array, slot: number, val
 }
 
 /**
- * Adds by how much a part of a sum has grown: takes `before`, which the sum contains, and adds `value`, exactly.
+ * Adds the growth of one part of a sum: the sum contains `before`, and shall contain `value` instead, exactly.
  *
- * The growth is added as one number, so that a part that has not become smaller never makes the sum smaller. Where the
- * growth alone is beyond the finite numbers, as from -1e308 to 1e308, the sum without the part is not.
+ * Adds the growth as one number, so that a part that did not shrink never makes the sum smaller. When the growth is not
+ * finite, as from -1e308 to 1e308, it takes `before` from the sum and then adds `value`.
  */
 export function addGrowth(sums: Float64Array, rests: Float64Array, slot: number, before: number, value: number): void {
   const growth = value - before;
@@ -33,7 +33,7 @@ export function addGrowth(sums: Float64Array, rests: Float64Array, slot: number,
   if (lost !== 0 && Number.isFinite(lost)) addTo(sums, rests, slot, lost);
 }
 
-/** What `sum = a + b` has lost by rounding, exactly: the smaller one's part that is not in the sum. */
+/** The exact rounding error of `sum = a + b`: the part of the smaller number that is not in the sum. */
 function roundingError(a: number, b: number, sum: number): number {
   return Math.abs(a) >= Math.abs(b) ? b - (sum - a) : a - (sum - b);
 }

@@ -1,13 +1,13 @@
 import type { Description } from './description.ts';
 
-/** A summary; the length of its window is what its description says just then. */
+/** A summary. Its description says how long the window is, and may change. */
 interface Windowed {
   readonly description: Description;
 }
 
-/** The bins that changed within one step, and by how much. */
+/** The bins that changed within one step, and by how much each. */
 interface Step {
-  /** When it began: what changed in it may be as old as that. */
+  /** When it began: the oldest that a change in it may be. */
   readonly fromMs: number;
   readonly slots: Int32Array;
   readonly growth: Float64Array;
@@ -16,32 +16,32 @@ interface Step {
 interface Window {
   readonly ranges: [first: number, length: number][];
   steps: Step[];
-  /** When the step began that is under way. */
+  /** When the present step began. */
   fromMs: number;
 }
 
-/** A window moves on in so many steps, of a second at least, and is at most one of them longer than asked for. */
+/** A window moves in this many steps, of at least a second each. It is at most one step longer than its length. */
 const STEPS = 60;
 const SHORTEST_STEP_MS = 1000;
 
 /**
- * What the ever-growing counts of bins were when the window began: the window's own counts are the difference.
+ * Counts of bins only grow. This keeps what they were when the window began; the counts of the window are the difference.
  *
- * Keeps the changes of each step, not copies of all bins, so an idle series costs nothing.
+ * Keeps the changes of each step instead of copies of all bins, so an idle series costs nothing.
  */
 export class SlidingWindows {
   readonly #windows = new Map<Windowed, Window>();
   #before = new Float64Array(0);
   #last = new Float64Array(0);
-  /** The growth that the next look finds may be as old as this. */
+  /** The oldest that growth found at the next look may be. */
   #sinceMs: number;
 
-  /** @param nowMs the growth that the first look finds may be as old as this */
+  /** @param nowMs the oldest that growth found at the first look may be */
   constructor(nowMs = performance.now()) {
     this.#sinceMs = nowMs;
   }
 
-  /** The counts by slot at the beginning of each slot's window. Slots beyond its end were 0. */
+  /** The counts at the beginning of each slot's window, by slot. Slots beyond the end of the array were 0. */
   get before(): Float64Array {
     return this.#before;
   }
@@ -56,7 +56,7 @@ export class SlidingWindows {
     window.ranges.push([first, length]);
   }
 
-  /** The summary's slots may be used for something else. */
+  /** Forgets a summary, so that its slots can be used for another one. */
   remove(summary: Windowed): void {
     for (const [first, length] of this.#windows.get(summary)?.ranges ?? []) {
       this.#before.fill(0, first, first + length);
@@ -65,17 +65,17 @@ export class SlidingWindows {
     this.#windows.delete(summary);
   }
 
-  /** The growth that the next look finds may be as old as this: it could not be read at the last one. */
+  /** Growth found at the next look may be as old as this, as it could not be read at the last look. */
   growthFrom(ms: number): void {
     this.#sinceMs = Math.min(this.#sinceMs, ms);
   }
 
   /**
-   * Takes a step where one is due, and lets go of what may be too old. Where nobody has looked for longer than a window
-   * lasts, there is no telling how old the growth is: the window begins anew.
+   * Ends the present step when it is due, and drops the steps that may be too old. After a pause that is longer than the
+   * window, the age of the growth is unknown, and the window begins anew.
    *
    * @param nowMs on a clock that never goes back
-   * @param counts by slot, as they are now
+   * @param counts the present counts, by slot
    */
   advance(nowMs: number, counts: Float64Array): void {
     if (this.#windows.size > 0) this.#growTo(counts.length);
@@ -107,7 +107,7 @@ export class SlidingWindows {
     return { fromMs, slots: Int32Array.from(slots), growth: Float64Array.from(growth) };
   }
 
-  /** Any step may be too old, not only the first: see `growthFrom`. */
+  /** Looks at every step, since any may be too old: see `growthFrom`. */
   #forgetBefore(oldestMs: number, window: Window): void {
     const isOld = ({ fromMs }: Step) => fromMs <= oldestMs;
     if (!window.steps.some(isOld)) return;
