@@ -42,6 +42,11 @@ export const SHORT_LOCK_WAIT_MS = 100;
 /** For the count of all instances' form posts; it is asked for while the form and the session are read. */
 export const RATE_LIMIT_MS = 0.5 * SECOND;
 
+/** In a drain, a worker gives requests in flight this long to finish. */
+export const DRAIN_MS = 7 * SECOND;
+/** Then the primary kills a worker that has not exited. */
+export const DRAIN_KILL_MS = DRAIN_MS + 1 * SECOND;
+
 /** How long each wait for the database may take, in milliseconds. */
 export interface DatabaseDeadlines {
   /** For a free connection of the pool. */

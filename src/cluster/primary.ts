@@ -14,7 +14,7 @@ import {
   startCleanup,
   startEmbeddedPostgres,
 } from '../db/index.ts';
-import { SAMPLE_DATABASE } from '../deadlines.ts';
+import { DRAIN_KILL_MS, SAMPLE_DATABASE } from '../deadlines.ts';
 import { listen } from '../http/server.ts';
 import { createPrimaryMetrics } from '../instrument/primary-metrics.ts';
 import { keepDefaultMetrics } from '../instrument/process.ts';
@@ -34,8 +34,6 @@ import { createPlaces, createSupervisor, type Supervisor, statusOf } from './sup
 
 const SECOND = 1000;
 
-/** Requests in flight get this long to finish when the shop stops. */
-const DRAIN_DEADLINE_MS = 8 * SECOND;
 /** After an uncaught error everything is stopped by then, unless the error prevents it. */
 const CRASH_DEADLINE_MS = 20 * SECOND;
 const OPS_DRAIN_DEADLINE_MS = 1 * SECOND;
@@ -221,7 +219,7 @@ async function startPrimary(
   cluster.schedulingPolicy = cluster.SCHED_NONE;
   const supervisor = createSupervisor(places, {
     hangSeconds: config.hangSeconds,
-    drainDeadlineMs: DRAIN_DEADLINE_MS,
+    drainDeadlineMs: DRAIN_KILL_MS,
     log,
     environment: (place) => ({
       ...writeAssignment({ place, instance, storeDirectory: stores.path, metricsUrl }),

@@ -3,6 +3,7 @@ import { openStore, WorkerRegistry } from '@techcommerce/cluster-metrics';
 import type { Knex } from 'knex';
 import { type Config, readConfig } from '../config.ts';
 import { applicationName, connect, isDatabaseFailure } from '../db/index.ts';
+import { DRAIN_MS } from '../deadlines.ts';
 import { listen } from '../http/server.ts';
 import { watchDiskSpace } from '../instrument/disk-space.ts';
 import { instrumentKnex } from '../instrument/knex.ts';
@@ -15,8 +16,6 @@ import { createApp, createRateLimiter, loadTemplates, shopRoutes } from '../web/
 import { type Assignment, type PrimaryMessage, readAssignment, type WorkerMessage, workerName } from './messages.ts';
 import { type ReleaseStack, releaseStack } from './release.ts';
 
-/** Requests in flight get this long to finish; the primary waits a little longer before it kills. */
-const DRAIN_DEADLINE_MS = 7_000;
 const HEARTBEAT_MS = 1_000;
 
 /** A worker's whole life: serves the shop until it is told to go. It ends by itself when the primary has ended. */
@@ -126,7 +125,7 @@ async function startWorker(
   const { keepAliveSeconds } = config;
   const server = resources.add(
     await listen(app.callback(), { ...config.shop, shared: config.workers > 1, keepAliveSeconds }),
-    (open) => open.drain(DRAIN_DEADLINE_MS),
+    (open) => open.drain(DRAIN_MS),
   );
   return server.port;
 }
