@@ -90,10 +90,7 @@ export async function startOwner(t: TestContext, folder: string, options: OwnerO
     child.kill(signal);
     await exited;
   }
-  whenDone(t, async () => {
-    await end('SIGKILL');
-    await allGone(folder);
-  });
+  whenDone(t, () => end('SIGKILL'));
 
   const lines: string[] = [];
   let complaint = '';
@@ -104,6 +101,11 @@ export async function startOwner(t: TestContext, folder: string, options: OwnerO
   await until('the owner prints its connection or ends', () => lines.length > 0 || !running, 60_000);
   const said = lines.shift();
   if (said === undefined) throw new Error(`The owner ended: ${complaint}`);
+  // Not for an owner that was refused: the database of the folder's other owner still runs then.
+  whenDone(t, async () => {
+    await end('SIGKILL');
+    await allGone(folder);
+  });
   return { child, connection: JSON.parse(said), lines, end };
 }
 
