@@ -23,6 +23,7 @@ import {
   type Templates,
 } from '../../src/web/index.ts';
 import { testDatabase } from './database.ts';
+import { PATIENT } from './test-server.ts';
 import { createVisitor, type Visitor } from './visitor.ts';
 import { whenDone } from './wait.ts';
 
@@ -48,6 +49,12 @@ export type ShopOverrides = Partial<AppDeps> & {
   /** Options of its HTTP server. */
   http?: ServerOptions;
 };
+
+/** For tests that send many requests at once: limits that a busy machine does not reach, so that no answer is a 503. */
+export const PATIENCE = {
+  options: { deadlineMs: 15_000, load: { maxInFlight: 100, lateCount: 100, lateMs: 15_000 } },
+  deadlines: PATIENT,
+} satisfies ShopOverrides;
 
 const POOL_MAX = 10;
 const SESSION_KEYS = ['a key that only the tests know'];

@@ -183,7 +183,7 @@ test('a request waits for an open connection when the server gives no further on
   const few = new URL(url);
   few.username = role;
   few.password = 'few';
-  const { knex } = open(t, { url: few.href }, 10);
+  const { knex } = open(t, { url: few.href }, 10, PATIENT);
   await knex('products').first();
   const answers = Array.from({ length: 100 }, () => knex.raw('select pg_sleep(0.005)'));
   await Promise.all(answers);

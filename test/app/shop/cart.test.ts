@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { dump, startShop } from '../../support/shop.ts';
+import { dump, PATIENCE, startShop } from '../../support/shop.ts';
 
 test('40 concurrent adds on two workers count 40, from the first one on', async (t) => {
-  const one = await startShop(t);
-  const two = await one.another();
+  const one = await startShop(t, PATIENCE);
+  const two = await one.another(PATIENCE);
   const shopper = one.visitor();
   await shopper.get('/');
 

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { testProvider } from '../../support/payments.ts';
-import { dump, startShop, type TestShop } from '../../support/shop.ts';
-import { PATIENT } from '../../support/test-server.ts';
+import { dump, PATIENCE, startShop, type TestShop } from '../../support/shop.ts';
 import { CUSTOMER, DECLINED_CARD, type Visitor } from '../../support/visitor.ts';
 import { until } from '../../support/wait.ts';
 
@@ -39,9 +38,8 @@ test('a declined card keeps the cart and all of the form except the card', async
 
 for (const sendsCart of [true, false]) {
   test(`a submit repeated at once on two workers makes one order, ${sendsCart ? 'with' : 'without'} the cart's id`, async (t) => {
-    const patience = { options: { deadlineMs: 15_000 }, deadlines: PATIENT };
-    const one = await startShop(t, patience);
-    const two = await one.another(patience);
+    const one = await startShop(t, PATIENCE);
+    const two = await one.another(PATIENCE);
     // Code that runs for the first time is slow.
     await withCart(two);
     const { shopper, cart } = await withCart(one, 2);
@@ -67,8 +65,8 @@ for (const sendsCart of [true, false]) {
 }
 
 test('one of ten shoppers who race for the last unit gets it', async (t) => {
-  const one = await startShop(t);
-  const two = await one.another();
+  const one = await startShop(t, PATIENCE);
+  const two = await one.another(PATIENCE);
   await one.knex('products').where('id', 1).update({ stock: 1 });
   const racers = await Promise.all(Array.from({ length: 10 }, (_, i) => withCart(i % 2 ? one : two)));
 
@@ -84,9 +82,8 @@ test('one of ten shoppers who race for the last unit gets it', async (t) => {
 });
 
 test('orders of two products in opposite order never block each other', async (t) => {
-  const shop = await startShop(t);
+  const shop = await startShop(t, PATIENCE);
   const buyers = await Promise.all(
-    // As many as work at a time, so that none is queued.
     Array.from({ length: 8 }, async (_, i) => {
       const shopper = shop.visitor();
       for (const product of i % 2 ? [3, 4] : [4, 3]) await shopper.post(`/add_to_cart/${product}`, { quantity: 1 });
