@@ -124,7 +124,8 @@ test('a client that has gone before the answer is a 499, as in the metrics, and 
 
   assert.equal((await shop.stop()).code, 0);
   await lock.rollback();
-  const gone = await linesOf(shop, ({ route }) => route === '/detail/:id');
+  // A page that is late on a busy machine has a second line, without a status.
+  const gone = await linesOf(shop, ({ route, status }) => route === '/detail/:id' && status !== undefined);
   assert.deepEqual(new Set(gone.map(({ status }) => status)), new Set([499]));
   assert.equal(gone.length, pages.length);
   // At least one waited for the lock in vain. A wait for a connection that ends with the pool is no failure.
