@@ -53,6 +53,19 @@ test('an aggregator is refused where the type of the metric has one way to merge
   new ours.Counter({ ...common, aggregator: 'sum' });
 });
 
+test("metrics are listed by their aggregator, as by the successor's registries", () => {
+  const registry = new ours.WorkerRegistry();
+  const registers = [registry];
+  new ours.Gauge({ name: 'peak', help: 'help', aggregator: 'max', registers });
+  new ours.Counter({ name: 'acts_total', help: 'help', registers });
+  new prom.Gauge({ name: 'rooms', help: 'help', registers });
+  const names = (aggregator?: string) => registry.getMetricsAsArray(aggregator).map(({ name }) => name);
+  assert.deepEqual(names(), ['peak', 'acts_total', 'rooms']);
+  assert.deepEqual(names('sum'), ['acts_total', 'rooms']);
+  assert.deepEqual(names('max'), ['peak']);
+  assert.deepEqual(names('min'), []);
+});
+
 test('default metrics have the prefix and the labels that are asked for', async (t) => {
   const { workers, scrape } = openCluster(t, 1);
   const register = new ours.WorkerRegistry(workers[0]?.store);

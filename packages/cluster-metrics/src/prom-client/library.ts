@@ -23,8 +23,10 @@ export interface LibraryRegistry<C extends RegistryContentType = PrometheusConte
   clear(): void;
   resetMetrics(): void;
   registerMetric(metric: AnyMetric): void;
-  getMetricsAsJSON(): Promise<MetricObjectWithValues<MetricValue<string>>[]>;
-  getMetricsAsArray(): MetricObject[];
+  /** @param aggregator only metrics with this aggregator; prom-client lists all */
+  getMetricsAsJSON(aggregator?: string): Promise<MetricObjectWithValues<MetricValue<string>>[]>;
+  /** @param aggregator only metrics with this aggregator; prom-client lists all */
+  getMetricsAsArray(aggregator?: string): MetricObject[];
   /** In prom-client's registries too, though its types leave it out. */
   getMetricsAsString(metric: AnyMetric): Promise<string>;
   removeSingleMetric(name: string): void;

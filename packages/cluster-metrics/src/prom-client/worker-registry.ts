@@ -71,8 +71,10 @@ export class WorkerRegistry<C extends RegistryContentType = PrometheusContentTyp
     this.#metrics.set(registered.name, registered);
   }
 
-  override getMetricsAsArray(): MetricObject[] {
-    return [...this.#metrics.values()] as unknown as MetricObject[];
+  /** @param aggregator lists only the metrics with this aggregator. Default: all */
+  override getMetricsAsArray(aggregator?: string): MetricObject[] {
+    const metrics = [...this.#metrics.values()] as unknown as MetricObject[];
+    return aggregator === undefined ? metrics : metrics.filter((metric) => metric.aggregator === aggregator);
   }
 
   override getSingleMetric<T extends string>(name: string): Metric<T> | undefined {
