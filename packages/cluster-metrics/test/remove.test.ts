@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { ClusterRegistry, Counter, Histogram, openStore, Summary, WorkerRegistry } from '../src/index.ts';
 import { parseExposition } from '../src/testing/index.ts';
+import { startFarm } from './support/farm.ts';
 import { openCluster, openWorker } from './support/stores.ts';
 
 /** Makes a metric of each type with one series, and says how to count it once and which lines it has. */
@@ -151,6 +152,22 @@ test('a worker that removed a series and was killed: the series stays removed, u
   replacement.store.flush();
   assert.equal((await scrape()).get('acts_total{kind="a"}'), 3);
   replacement.store.close();
+});
+
+test('a series that two processes removed stays removed when both are killed, and returns with the total of all', async (t) => {
+  const farm = await startFarm(t, 'ours', { workers: 2 });
+  const shown = async () => (await farm.scrape()).get('acts_total{kind="a"}');
+  for (const place of [1, 2]) await farm.tell(place, 'observe', { acts: 5, kind: 'a' });
+  await farm.tell(1, 'remove', { kind: 'a' });
+  assert.equal(await shown(), 10);
+  await farm.tell(2, 'remove', { kind: 'a' });
+  await farm.kill(2, 'SIGKILL');
+  assert.equal(await shown(), undefined);
+  await farm.kill(1, 'SIGKILL');
+  assert.equal(await shown(), undefined);
+  await farm.replace(1);
+  await farm.tell(1, 'observe', { acts: 1, kind: 'a' });
+  assert.equal(await shown(), 11);
 });
 
 /** What happens to one series at one of three places. To the primary, a store that is closed is a death. */

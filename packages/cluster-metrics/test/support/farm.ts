@@ -26,7 +26,7 @@ export interface Farm {
   readonly directory: string;
   scrape(worker?: string): Promise<Exposition>;
   /** Resolves when the worker has done it, or, for `hang`, when it is about to. */
-  tell(place: number, command: 'observe' | 'forget' | 'hang', observations?: Observations): Promise<void>;
+  tell(place: number, command: 'observe' | 'remove' | 'forget' | 'hang', observations?: Observations): Promise<void>;
   /** Kills the worker by a signal, a bug or a full heap. Resolves when it has exited. Its place stays empty. */
   kill(place: number, how: NodeJS.Signals | 'crash' | 'exhaustMemory'): Promise<void>;
   pid(place: number): number;

@@ -53,6 +53,9 @@ const commands = {
     if (depth !== undefined) metrics.depth.set(depth);
     if (peak !== undefined) metrics.peak.set(peak);
   },
+  remove({ kind }) {
+    metrics.acts.remove({ kind });
+  },
   /** A command of its own, because a message cannot carry NaN. */
   forget() {
     metrics.depth.set(Number.NaN);
