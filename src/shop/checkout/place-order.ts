@@ -225,7 +225,8 @@ async function payAndStore(
         isWritten = true;
       });
     } catch (error) {
-      throw isWritten ? new CommitFailed(paid, error) : error;
+      // A lock timeout has rolled the order back, even at its commit: triggers run there.
+      throw isWritten && !isLockTimeout(error) ? new CommitFailed(paid, error) : error;
     }
   }
 
