@@ -17,7 +17,7 @@ const ending = new AbortController();
 let shop;
 let build;
 
-/** In a process group of its own, where the terminal's Ctrl-C does not reach: what is stopped already must not get it. */
+/** In its own process group, so that the terminal's Ctrl-C reaches only this program: a second signal would end the shop at once. */
 function run(script, ...options) {
   const child = spawn(process.execPath, [...options, join(root, script)], {
     cwd: root,

@@ -8,7 +8,6 @@ import { StartError } from './start-error.ts';
 export interface Config {
   /** Values that were read in another way than the operator may expect, a sentence each; the primary logs them. */
   readonly warnings: readonly string[];
-  readonly production: boolean;
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
   readonly workers: number;
   /** A worker that has been silent for so many seconds hangs, and is replaced. */
@@ -117,7 +116,7 @@ function readDatabaseUrl(given: string, context: z.RefinementCtx): string {
     const message =
       path === undefined
         ? 'must look like postgres://user:password@host:5432/name, with : / ? # @ and % in the user and the password written %3A %2F %3F %23 %40 and %25'
-        : `names ${path}, which can not be read (${code})`;
+        : `names ${path}, which cannot be read (${code})`;
     context.addIssue({ code: 'custom', message });
     return z.NEVER;
   }
@@ -247,7 +246,6 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
   const env = parsed.data;
   return {
     warnings,
-    production: env.NODE_ENV === 'production',
     logLevel: env.LOG_LEVEL,
     workers,
     hangSeconds: env.WORKER_HANG_SECONDS,

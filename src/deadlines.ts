@@ -34,8 +34,8 @@ export const CHECKOUT_MS = {
 } satisfies Record<keyof typeof CHECKOUT_SHARES, number>;
 
 /**
- * Part of `commit`: orders of one product follow each other faster than this. An order that waits for a lock for longer
- * waits for another kind of transaction.
+ * Part of `commit`. Orders hold the lock of a product for less than this. A longer wait means that a transaction of another
+ * kind holds it.
  */
 export const SHORT_LOCK_WAIT_MS = 100;
 

@@ -26,7 +26,7 @@ export function describeError(error: unknown): ErrorDescription {
     return describe(error);
   } catch {
     // A getter or a Proxy can throw at any look.
-    return { type: 'unknown', message: 'an error that can not be read', stack: '' };
+    return { type: 'unknown', message: 'an error that cannot be read', stack: '' };
   }
 }
 
@@ -75,6 +75,6 @@ function textOf(value: unknown): string {
   try {
     return String(value).slice(0, LONGEST_TEXT);
   } catch {
-    return 'a value that can not be shown as text';
+    return 'a value that cannot be shown as text';
   }
 }

@@ -33,17 +33,17 @@ export async function enterInstance(
   /** Undefined until the salt is read from the database. */
   let hashes: string[] | undefined;
 
-  async function sayHello(): Promise<void> {
+  async function writeHeartbeat(): Promise<void> {
     const isFirst = hashes === undefined;
     hashes ??= await hashKeys(database, sessionKeys);
     const row = { id, name, session_key_hashes: hashes, seen_at: database.fn.now() };
     await database('instances').insert(row).onConflict('id').merge(['seen_at']);
     // First write, then look: of two that start at once, at least one sees the other.
-    if (isFirst) await lookForStrangers(hashes);
+    if (isFirst) await warnOfOtherKeys(hashes);
     await database('instances').whereRaw('seen_at < now() - ?::interval', [FORGOTTEN]).delete();
   }
 
-  async function lookForStrangers(hashes: string[]): Promise<void> {
+  async function warnOfOtherKeys(hashes: string[]): Promise<void> {
     const strangers = await database('instances')
       .whereRaw('seen_at > now() - ?::interval and not session_key_hashes && ?::text[]', [ALIVE, hashes])
       .orderBy('name')
@@ -64,11 +64,11 @@ export async function enterInstance(
     }
   }
 
-  let underWay = quietly(sayHello);
+  let underWay = quietly(writeHeartbeat);
   await underWay;
 
   const timer = setInterval(() => {
-    underWay = quietly(sayHello);
+    underWay = quietly(writeHeartbeat);
   }, HEARTBEAT_MS).unref();
   return async function leave() {
     clearInterval(timer);

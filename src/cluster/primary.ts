@@ -20,7 +20,7 @@ import { createPrimaryMetrics } from '../instrument/primary-metrics.ts';
 import { keepDefaultMetrics } from '../instrument/process.ts';
 import { createLog, type Logger, logFatal } from '../log.ts';
 import { createOpsApp } from '../ops/app.ts';
-import { settleLeftPayments } from '../payments/settle.ts';
+import { settleAbandonedPayments } from '../payments/settle.ts';
 import { openPaymentProvider, PROVIDER_POOL_MAX } from '../payments/simulated.ts';
 import { withProgress } from '../promises.ts';
 import { StartError } from '../start-error.ts';
@@ -37,7 +37,7 @@ const SECOND = 1000;
 /** After an uncaught error everything is stopped by then, unless the error prevents it. */
 const CRASH_DEADLINE_MS = 20 * SECOND;
 const OPS_DRAIN_DEADLINE_MS = 1 * SECOND;
-/** The samplers run three queries at a time, and beside them old sessions are removed and payments are settled. */
+/** The database sampler uses two at a time. The others are for the cleanup, the list of instances and the settlement of payments. */
 const PRIMARY_POOL_MAX = 4;
 
 /**
@@ -88,7 +88,7 @@ export async function runPrimary(environment: NodeJS.ProcessEnv): Promise<void> 
       if (supervisor) log.info({ signal }, 'stopping: requests in flight finish first; a second signal exits at once');
       else log.info({ signal }, 'stopping before the shop is ready');
       supervisor?.unready();
-      // Ctrl-C comes from a person, without a balancer that must notice first. During the start there is none yet either.
+      // No delay for Ctrl-C: a person pressed it. None during the start either: no balancer sends requests yet.
       if (supervisor && signal !== 'SIGINT') await delay(config.drainDelaySeconds * SECOND);
       await stop(0);
     },
@@ -175,8 +175,8 @@ async function startPrimary(
   );
 
   const payments = resources.add(openPaymentProvider(connection, log, SAMPLE_DATABASE), (open) => open.close());
-  const leftPayments = resources.add(
-    settleLeftPayments({
+  const abandonedPayments = resources.add(
+    settleAbandonedPayments({
       database,
       payments,
       log,
@@ -189,8 +189,8 @@ async function startPrimary(
     (settling) => settling.stop(),
   );
   const onWorkerMessage = (_worker: Worker, message: WorkerMessage) => {
-    if (message.type === 'order_counted') leftPayments.orderCounted(message.reference);
-    if (message.type === 'payment_settled') leftPayments.paymentSettled(message.reference);
+    if (message.type === 'order_counted') abandonedPayments.orderCounted(message.reference);
+    if (message.type === 'payment_settled') abandonedPayments.paymentSettled(message.reference);
   };
   cluster.on('message', onWorkerMessage);
   resources.add(onWorkerMessage, () => cluster.off('message', onWorkerMessage));
@@ -228,7 +228,7 @@ async function startPrimary(
     }),
     onRestart: metrics.workerRestarted,
     onCrash: metrics.workerCrashed,
-    onEnd: (pid) => leftPayments.workerDied(workerName(instance, pid)),
+    onEnd: (pid) => abandonedPayments.workerDied(workerName(instance, pid)),
   });
   return { supervisor: resources.add(supervisor, (running) => running.stop()), opsUrl };
 }

@@ -111,7 +111,7 @@ export function createSupervisor(places: readonly Place[], options: SupervisorOp
       },
     });
     alive.add(process);
-    if (phase === 'leaving' || phase === 'stopping') process.unready();
+    if (phase === 'leaving') process.unready();
     return process;
   }
 
@@ -184,10 +184,10 @@ export function createSupervisor(places: readonly Place[], options: SupervisorOp
     if (!(await successor.comesUp))
       throw new Error(`The new worker of place ${place.number} did not come up: the old ones serve on`);
     // If the former died meanwhile and the place was filled again, one of the two is enough.
-    const superfluous = place.current && place.current !== former ? successor : former;
-    if (superfluous === former) hold(place, successor);
-    if (superfluous.state !== 'down') superfluous.drain(drainDeadlineMs, 'reload');
-    await superfluous.gone;
+    const redundant = place.current && place.current !== former ? successor : former;
+    if (redundant === former) hold(place, successor);
+    if (redundant.state !== 'down') redundant.drain(drainDeadlineMs, 'reload');
+    await redundant.gone;
   }
 
   const ticking = setInterval(() => {
@@ -206,6 +206,7 @@ export function createSupervisor(places: readonly Place[], options: SupervisorOp
       return reloading;
     },
     unready() {
+      if (phase === 'stopping') return;
       phase = 'leaving';
       for (const process of alive) process.unready();
     },

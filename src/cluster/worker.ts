@@ -79,7 +79,7 @@ async function startWorker(
     throw new Error('The primary hands every worker a database and session keys');
   }
   const onProblem = (error: Error) =>
-    log.error({ err: error }, 'the metrics can not be written to their file: they stay in memory');
+    log.error({ err: error }, 'the metrics cannot be written to their file: they stay in memory');
   // Closed after the database: an order may still be committed after its client has hung up, and is counted.
   const store = resources.add(openStore({ directory: assignment.storeDirectory, worker, onProblem }), (open) =>
     open.close(),

@@ -5,5 +5,4 @@ export { FolderInUseError } from './embedded/claim.ts';
 export { type EmbeddedPostgres, findRunningPostgres, startEmbeddedPostgres } from './embedded/index.ts';
 export { isDatabaseFailure, isDiskFull, isEndOfPool, isLockTimeout, isUnanswered } from './failures.ts';
 export { prepareDatabase } from './prepare.ts';
-export { labelQuery, queryLabels } from './query-labels.ts';
 export { askWritable } from './server.ts';

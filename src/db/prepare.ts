@@ -43,8 +43,8 @@ export async function prepareDatabase(connection: DatabaseConnection, options: P
     const change = changeAlone(database, patienceMs, (transaction) => bringUpToDate(transaction, log));
     await withProgress(log, "the database's schema", change);
   } catch (error) {
-    const told = schemaRefusal(error, facts, connection);
-    throw told === undefined ? error : new StartError(told, { cause: error });
+    const refusal = schemaRefusal(error, facts, connection);
+    throw refusal === undefined ? error : new StartError(refusal, { cause: error });
   } finally {
     await database.destroy();
   }

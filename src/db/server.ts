@@ -97,7 +97,7 @@ export async function waitForServer(connection: DatabaseConnection, options: Wai
 
 async function askServer(connection: DatabaseConnection, options: WaitOptions): Promise<ServerFacts> {
   const { applicationName, deadlines } = options;
-  // Until it has answered, a server that hangs is one that is still starting.
+  // A server that takes the connection and does not answer may still be starting: wait briefly, and try again.
   const patience = { connect: deadlines.connect, answer: deadlines.connect };
   const client = new pg.Client(clientConfig(connection, applicationName, patience));
   client.on('error', () => {});

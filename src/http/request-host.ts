@@ -27,9 +27,9 @@ export function isLoopback(address: string): boolean {
  * Refuses a request whose host is not clear (RFC 9112, section 3.2): a proxy and the shop could understand two
  * different hosts.
  *
- * @param loopbackHost the name or address of the loopback on which the server listens: also refuses every host that is
- *   not a name of the loopback. Another site can let its name lead to 127.0.0.1, so that its page reaches this machine
- *   through the reader's browser, but its requests carry that site's name (DNS rebinding). Null: answers to any host
+ * @param loopbackHost the name or address in METRICS_HOST if the server listens on the loopback: every other host that is
+ *   not a name of the loopback is refused too. This stops DNS rebinding: a site lets its own name lead to 127.0.0.1 and
+ *   reads this server through the visitor's browser. Null: any host is served
  */
 export function refusalOf(request: IncomingMessage, loopbackHost: string | null): Refusal | null {
   const url = request.url ?? '';
@@ -42,7 +42,7 @@ export function refusalOf(request: IncomingMessage, loopbackHost: string | null)
   // The absolute form, which proxies use.
   if (!url.startsWith('/') && url !== '*') {
     const [scheme = ''] = /^https?:/i.exec(url) ?? [];
-    if (scheme === '' || !URL.canParse(url)) return malformed('The address of this request can not be read.');
+    if (scheme === '' || !URL.canParse(url)) return malformed('The address of this request cannot be read.');
     if (host !== '' && new URL(url).host !== new URL(`${scheme}//${host}`).host) {
       return malformed('The address and the Host header of this request name different hosts.');
     }

@@ -21,7 +21,7 @@ const LIMITS = {
  * that took most of the connections in a busy moment would keep their load for as long as they last.
  */
 const REQUESTS_PER_CONNECTION = 100;
-/** A client that has not taken the whole answer by then is cut; Node.js itself would wait for ever. */
+/** A client that has not taken the whole answer by then is cut; Node.js itself would wait without limit. */
 const ANSWER_TIMEOUT_MS = 30 * SECOND;
 const ANSWER_CHECK_MS = 1 * SECOND;
 

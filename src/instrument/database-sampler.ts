@@ -11,7 +11,7 @@ const SECOND_MS = 1000;
 const GAUGE_DEADLINE_MS = SECOND_MS - SAMPLE_INTERVAL_MS;
 /** No value is shown for longer than this after it was read, the interval to the next sample included. */
 const OLDEST_MS = 2 * SECOND_MS;
-/** A database that is only slow is up. */
+/** A database that answers within this is up, however slow it is. */
 const UP_DEADLINE_MS = SECOND_MS;
 
 /** Everything that the gauges read from the database, as `gauge_readings` keeps it. */
@@ -43,9 +43,12 @@ const ROUGHLY = ', as noted every 15 seconds';
 interface ReadGauge {
   readonly name: string;
   readonly help: string;
-  /** Default: one series without labels. */
-  readonly states?: readonly ServerState[];
-  valueIn(reading: ShopReading, state: ServerState): number;
+  readonly series: readonly ReadSeries[];
+}
+
+interface ReadSeries {
+  readonly labels: { readonly state?: ServerState };
+  valueIn(reading: ShopReading): number;
 }
 
 /** The gauges that are read from the database. To add one, define it here and read its value in {@link readShop}. */
@@ -53,28 +56,27 @@ const GAUGES: readonly ReadGauge[] = [
   {
     name: 'shop_active_sessions',
     help: `Sessions seen in the last 5 minutes${ROUGHLY}`,
-    valueIn: ({ sessions }) => sessions.active,
+    series: [{ labels: {}, valueIn: ({ sessions }) => sessions.active }],
   },
   {
     name: 'shop_active_cart_sessions',
     help: `Sessions with an open, non-empty cart seen in the last 30 minutes${ROUGHLY}`,
-    valueIn: ({ sessions }) => sessions.withCart,
+    series: [{ labels: {}, valueIn: ({ sessions }) => sessions.withCart }],
   },
   {
     name: 'shop_db_server_connections',
     help: "Connections to the shop's database as PostgreSQL counts them (pg_stat_activity), by state",
-    states: SERVER_STATES,
-    valueIn: ({ connections }, state) => connections[state],
+    series: SERVER_STATES.map((state) => ({ labels: { state }, valueIn: ({ connections }) => connections[state] })),
   },
   {
     name: 'shop_payments_unsettled',
     help: 'Payments that were started more than 10 seconds ago and are neither ordered nor declined nor cancelled',
-    valueIn: ({ unsettledPayments }) => unsettledPayments,
+    series: [{ labels: {}, valueIn: ({ unsettledPayments }) => unsettledPayments }],
   },
   {
     name: 'shop_db_server_connections_max',
     help: 'Connections that PostgreSQL grants to all of its databases together (max_connections)',
-    valueIn: ({ connectionsMax }) => connectionsMax,
+    series: [{ labels: {}, valueIn: ({ connectionsMax }) => connectionsMax }],
   },
 ];
 
@@ -90,7 +92,7 @@ export interface DatabaseSampler {
  * Keeps `shop_db_up` and {@link GAUGES}, from a reading that all instances share. The gauges are NaN while the database
  * does not answer. A scrape shows the last sample and waits for nothing.
  *
- * @param database whose own waits have deadlines: they end the queries whose sample has given up
+ * @param database with deadlines that end the queries of a sample that took too long
  */
 export function sampleDatabase(registry: WorkerRegistry, database: Knex, log: Logger): DatabaseSampler {
   const upGauge = new Gauge({
@@ -155,7 +157,7 @@ export function sampleDatabase(registry: WorkerRegistry, database: Knex, log: Lo
   }
 
   let underWay: Promise<unknown>[] = [];
-  const sampler = sampleRegularly(async function sampleDatabase() {
+  const sampler = sampleRegularly(async function takeSample() {
     const writable = askWritable(database);
     const found = findReading<ShopReading>(database, READING);
     underWay = [writable, found];
@@ -169,22 +171,21 @@ export function sampleDatabase(registry: WorkerRegistry, database: Knex, log: Lo
 
 /** @returns shows a reading; null makes the gauges NaN */
 function createGauges(registry: WorkerRegistry): (reading: ShopReading | null) => void {
-  const series = GAUGES.flatMap(({ name, help, states, valueIn }) => {
+  const shows = GAUGES.flatMap(({ name, help, series }) => {
     const gauge = new Gauge({
       name,
       help: `${help}; ${WHOLE_SHOP}`,
-      labelNames: states ? ['state'] : [],
+      labelNames: [...new Set(series.flatMap(({ labels }) => Object.keys(labels)))],
       aggregator: 'max',
       registers: [registry],
     });
-    return (states ?? (['other'] as const)).map((state) => {
-      const labels = states ? { state } : {};
+    return series.map(({ labels, valueIn }) => {
       gauge.zero(labels);
-      return (reading: ShopReading | null) => gauge.set(labels, reading ? valueIn(reading, state) : Number.NaN);
+      return (reading: ShopReading | null) => gauge.set(labels, reading ? valueIn(reading) : Number.NaN);
     });
   });
   return function show(reading) {
-    for (const showOne of series) showOne(reading);
+    for (const showSeries of shows) showSeries(reading);
   };
 }
 

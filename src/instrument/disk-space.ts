@@ -4,9 +4,9 @@ import { isDiskFull } from '../db/index.ts';
 import type { Logger } from '../log.ts';
 import type { WorkerMetrics } from './worker-metrics.ts';
 
-/** Then the next write is tried: only a write can tell whether there is space again. */
+/** After a refused write, checkouts are refused for this long. Then one is tried: only a write shows whether there is space. */
 const REMEMBERED_MS = 15_000;
-/** Some tables may have room for a row in a page that they have already, while others have not. */
+/** After a refused write, each order is rehearsed for this long: one table may still have room when another has none. */
 const DOUBTED_MS = 10 * 60_000;
 
 /** Whether PostgreSQL has disk space, as far as this process has seen. */
@@ -24,23 +24,23 @@ export interface DiskSpace {
  */
 export function watchDiskSpace(database: Knex, metrics: Pick<WorkerMetrics, 'dbDiskFull'>, log: Logger): DiskSpace {
   let refusedMs = Number.NEGATIVE_INFINITY;
-  let told = false;
+  let logged = false;
   const isLacking = () => performance.now() - refusedMs < REMEMBERED_MS;
 
   function queryFailed(error: Error): void {
     if (!isDiskFull(error)) return;
     refusedMs = performance.now();
     metrics.dbDiskFull.set(1);
-    if (!told) log.error({ err: error }, "the database's disk is full: nothing can be stored");
-    told = true;
+    if (!logged) log.error({ err: error }, "the database's disk is full: nothing can be stored");
+    logged = true;
   }
 
   database.on('query-error', queryFailed);
   const sampler = sampleRegularly(function sampleDiskSpace() {
     const lacking = isLacking();
     metrics.dbDiskFull.set(lacking ? 1 : 0);
-    if (told && !lacking) log.info('no write was refused for lack of disk space lately');
-    told = lacking;
+    if (logged && !lacking) log.info('no write was refused for lack of disk space lately');
+    logged = lacking;
   });
 
   return {

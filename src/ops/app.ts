@@ -23,7 +23,7 @@ export function createOpsApp({ registry, status, token, readyWithoutDatabase, lo
   });
 
   /** No page of another site may read or embed these answers, and no browser may guess their type. */
-  async function keepToOwnSite(ctx: Context, next: Next): Promise<void> {
+  async function isolateFromOtherSites(ctx: Context, next: Next): Promise<void> {
     ctx.set({ 'X-Content-Type-Options': 'nosniff', 'Cross-Origin-Resource-Policy': 'same-origin' });
     await next();
   }
@@ -47,6 +47,7 @@ export function createOpsApp({ registry, status, token, readyWithoutDatabase, lo
 
   async function metrics(ctx: Context): Promise<void> {
     const { worker } = ctx.query;
+    // The package takes any word as a place. Here places are numbers: another word is a wrong request, not a missing worker.
     if (worker !== undefined && !isPlaceNumber(worker)) {
       return plain(ctx, 400, 'worker must be a place number, for example ?worker=2.');
     }
@@ -77,7 +78,7 @@ export function createOpsApp({ registry, status, token, readyWithoutDatabase, lo
 
   const app = new Koa();
   app.silent = true;
-  app.use(keepToOwnSite);
+  app.use(isolateFromOtherSites);
   app.use(answerErrors);
   app.use(router.routes());
   app.use(router.allowedMethods());

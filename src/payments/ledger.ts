@@ -77,7 +77,7 @@ export async function endPayment(database: Knex, reference: string, state: 'decl
     .update({ state });
 }
 
-export interface LeftPayment {
+export interface AbandonedPayment {
   readonly reference: string;
   readonly cartId: string;
   readonly amountCents: number;
@@ -86,20 +86,20 @@ export interface LeftPayment {
   readonly fresh: boolean;
 }
 
-export interface LeftPayments {
+export interface AbandonedOptions {
   /** Workers that have died. */
   readonly deadWorkers: readonly string[];
-  /** A payment that was started longer ago has been left, even if its worker lives. */
+  /** A payment that was started longer ago is abandoned, even if its worker lives. */
   readonly abandonedSeconds: number;
   /** Money that was to be given back longer ago is given back again. */
   readonly retrySeconds: number;
   readonly limit: number;
 }
 
-/** Gives up payments that their workers have left, unless the order is being stored at this moment. */
-export async function giveUpLeft(database: Knex, left: LeftPayments): Promise<LeftPayment[]> {
+/** Gives up abandoned payments, unless the order is being stored at this moment. */
+export async function giveUpAbandoned(database: Knex, options: AbandonedOptions): Promise<AbandonedPayment[]> {
   const { rows } = await labelQuery(
-    database.raw<{ rows: LeftPayment[] }>(
+    database.raw<{ rows: AbandonedPayment[] }>(
       `with chosen as (
          select reference, given_up_at is null as fresh from payments
          where state in ('started', 'approved') and case
@@ -112,7 +112,7 @@ export async function giveUpLeft(database: Knex, left: LeftPayments): Promise<Le
        )
        update payments set given_up_at = now() from chosen where payments.reference = chosen.reference
        returning payments.reference, cart_id as "cartId", amount_cents as "amountCents", worker, fresh`,
-      { ...left },
+      { ...options },
     ),
     'update',
     'payments',

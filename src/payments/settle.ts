@@ -3,15 +3,15 @@ import type { Knex } from 'knex';
 import type { Logger } from '../log.ts';
 import { withDeadline } from '../promises.ts';
 import type { PaymentGateway } from './gateway.ts';
-import { endPayment, giveUp, giveUpLeft, type LeftPayment } from './ledger.ts';
+import { type AbandonedPayment, endPayment, giveUp, giveUpAbandoned } from './ledger.ts';
 
 const SECOND = 1000;
 /** Between two attempts of a worker to settle its own payment. */
 const RETRY_MS = 1 * SECOND;
-/** No visitor waits for the provider then; after this it is asked again. */
+/** For one call to the provider during a settlement; then it is called again. No visitor waits for this. */
 const PROVIDER_DEADLINE_MS = 5 * SECOND;
 
-/** The primary looks for left payments this often. */
+/** The primary looks for abandoned payments this often. */
 const SWEEP_MS = 2 * SECOND;
 /**
  * Longer than a checkout takes when each of its waits runs into its deadline, so that a living worker settles its own.
@@ -80,14 +80,14 @@ export async function settle(
   }
 }
 
-export interface LeftPaymentsOptions extends Settling {
+export interface AbandonedPaymentsOptions extends Settling {
   /** An attempt to order has failed, and its worker did not count it before it died. */
   onFailedOrder(): void;
   /** `foreign`: of another instance, whose own primary counts its workers' failures. */
   stateOf(worker: string): 'alive' | 'dead' | 'foreign';
 }
 
-export interface LeftPayments extends SettlementReports {
+export interface AbandonedPayments extends SettlementReports {
   /** Settles the worker's payments from now on, and not only when they are old enough. */
   workerDied(worker: string): void;
   /** Resolves when the statement under way has ended. */
@@ -95,13 +95,13 @@ export interface LeftPayments extends SettlementReports {
 }
 
 /**
- * Settles the payments that workers have left, of this instance and of all others: now, every 2 seconds, and when a
+ * Settles the payments that workers have abandoned, of this instance and of all others: now, every 2 seconds, and when a
  * worker dies. Only the worker had the customer's data, so no order is made: the money is given back. Any number of
  * primaries may do so at once.
  */
-export function settleLeftPayments(options: LeftPaymentsOptions): LeftPayments {
+export function settleAbandonedPayments(options: AbandonedPaymentsOptions): AbandonedPayments {
   const { database, payments, log } = options;
-  /** With the time until which their payments are looked for: their statements may end later than they do. */
+  /** By worker: until when its payments are looked for. A statement that it sent may still commit after its death. */
   const deadWorkers = new Map<string, number>();
   /** References of unsettled payments whose orders are counted already, here or by their workers. */
   const counted = new Set<string>();
@@ -116,7 +116,7 @@ export function settleLeftPayments(options: LeftPaymentsOptions): LeftPayments {
     const now = performance.now();
     for (const [worker, untilMs] of deadWorkers) if (untilMs < now) deadWorkers.delete(worker);
     for (let left = BATCH; left === BATCH && !stopped; ) {
-      const found = await giveUpLeft(database, {
+      const found = await giveUpAbandoned(database, {
         deadWorkers: [...deadWorkers.keys()],
         abandonedSeconds: ABANDONED_SECONDS,
         retrySeconds: RETRY_SECONDS,
@@ -133,21 +133,21 @@ export function settleLeftPayments(options: LeftPaymentsOptions): LeftPayments {
     }
   }
 
-  async function settleOne(payment: LeftPayment): Promise<void> {
+  async function settleOne(payment: AbandonedPayment): Promise<void> {
     const { reference, cartId, amountCents, worker } = payment;
     const about = { cartId, paymentReference: reference, amountCents, paymentWorker: worker };
-    if (payment.fresh) log.warn(about, 'a payment was left without an order by its worker');
+    if (payment.fresh) log.warn(about, 'a worker ended without settling its payment');
     countFailure(payment);
     try {
       const { approved } = await giveBack(database, payments, reference);
       counted.delete(reference);
-      log.info(about, approved ? 'the payment that was left is given back' : 'the payment that was left took no money');
+      log.info(about, approved ? 'the abandoned payment is given back' : 'the abandoned payment had taken no money');
     } catch (error) {
-      log.error({ ...about, err: error }, 'a payment that was left could not be given back; it is tried again');
+      log.error({ ...about, err: error }, 'an abandoned payment could not be given back; it is tried again');
     }
   }
 
-  function countFailure({ reference, worker }: LeftPayment): void {
+  function countFailure({ reference, worker }: AbandonedPayment): void {
     const state = options.stateOf(worker);
     if (state === 'foreign' || counted.has(reference)) return;
     if (state === 'alive') {
@@ -165,7 +165,7 @@ export function settleLeftPayments(options: LeftPaymentsOptions): LeftPayments {
     again = underWay !== null;
     underWay ??= sweep()
       // The sampler of the database logs its outage.
-      .catch((error: unknown) => log.debug({ err: error }, 'the left payments could not be looked up'))
+      .catch((error: unknown) => log.debug({ err: error }, 'the abandoned payments could not be read'))
       .finally(() => {
         underWay = null;
         if (again && !stopped) begin();

@@ -23,7 +23,7 @@ import { refuseCrossSite, refuseMalformedAddress } from './refusals.ts';
 import { logBrokenResponses, logRequests } from './request-log.ts';
 import { createRouter, refuseMethod } from './router.ts';
 import { secureHeaders } from './security-headers.ts';
-import { greetVisitor, sessionCookie } from './session.ts';
+import { ensureSession, sessionCookie } from './session.ts';
 import type { RequestState } from './state.ts';
 import type { Templates } from './templates.ts';
 
@@ -89,7 +89,7 @@ export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestS
     pages,
     plainRouteDeps: { assets, database, metricsEndpoint, ready, readyWithoutDatabase },
     beforeForms: [refuseCrossSite(), limitRate(rateLimiter), parseForm()],
-    beforePages: [shedLoad(load), keepDeadline(deadlineMs, log), greetVisitor(database, deps.sessionKeys)],
+    beforePages: [shedLoad(load), keepDeadline(deadlineMs, log), ensureSession(database, deps.sessionKeys)],
   });
 
   app.use(timeRequests(metrics));

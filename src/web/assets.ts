@@ -14,7 +14,7 @@ const MINUTE_SECONDS = 60;
 export interface Assets {
   /** Address of a file with its version: `/static/shop.css?v=1f0c…`. */
   url(path: string): string;
-  /** Answers with a file: for ever in caches when the version is right, else for a minute. */
+  /** Answers with a file: for a year in caches if the version is right, else for a minute. */
   serve(ctx: WebContext, path: string): void;
 }
 

@@ -27,7 +27,7 @@ export interface LayoutView {
   requestId: string;
   /** Cents as `R$ 1.234,56`. */
   money(cents: number): string;
-  /** Address of a file of `public/` with its version, so that browsers may keep it for ever: `asset('shop.css')`. */
+  /** Address of a file of `public/` with its version, so that browsers may keep it for a year: `asset('shop.css')`. */
   asset(path: string): string;
 }
 
@@ -58,20 +58,20 @@ export interface PagesDeps {
 }
 
 /** The part of the layout that depends on the request. */
-type Asked = Pick<LayoutView, 'cartCount' | 'path' | 'requestId' | 'flash'>;
+type RequestView = Pick<LayoutView, 'cartCount' | 'path' | 'requestId' | 'flash'>;
 
 /** Stands for the request's id in a page that is rendered for many requests. */
-const ANY_REQUEST: Asked = { cartCount: 0, path: '', requestId: 'id-of-any-request', flash: null };
+const ANY_REQUEST: RequestView = { cartCount: 0, path: '', requestId: 'id-of-any-request', flash: null };
 
 export function createPages({ assets, catalogue, templates }: PagesDeps): Pages {
   /** By message, with the categories that they show. */
   const refusals = new Map<string, { html: string; categories: readonly CategoryView[] }>();
 
-  function render(name: string, view: object, asked: Asked, categories: readonly CategoryView[]): string {
+  function render(name: string, view: object, request: RequestView, categories: readonly CategoryView[]): string {
     const template = templates[name];
     if (!template) throw new Error(`there is no template ${name}.pug`);
     const shared: LayoutView = {
-      ...asked,
+      ...request,
       categories: [...categories],
       shippingCents: SHIPPING_CENTS,
       money,
@@ -83,13 +83,13 @@ export function createPages({ assets, catalogue, templates }: PagesDeps): Pages 
   return {
     async render(ctx, { page, view }) {
       const categories = await catalogue.categories();
-      return render(page, view, { ...askedBy(ctx), flash: takeFlash(ctx) }, categories);
+      return render(page, view, { ...requestView(ctx), flash: takeFlash(ctx) }, categories);
     },
     showAgain(ctx, { page, view }) {
-      showHtml(ctx, render(page, view, askedBy(ctx), catalogue.knownCategories()));
+      showHtml(ctx, render(page, view, requestView(ctx), catalogue.knownCategories()));
     },
     showError(ctx, view) {
-      showHtml(ctx, render('error', view, askedBy(ctx), catalogue.knownCategories()));
+      showHtml(ctx, render('error', view, requestView(ctx), catalogue.knownCategories()));
     },
     showRefusal(ctx, view) {
       const categories = catalogue.knownCategories();
@@ -108,7 +108,7 @@ export function showHtml(ctx: WebContext, html: string): void {
   ctx.body = html;
 }
 
-function askedBy(ctx: WebContext): Asked {
+function requestView(ctx: WebContext): RequestView {
   const { visitor, requestId } = ctx.state;
   return { cartCount: visitor?.cartCount ?? 0, path: ctx.path, requestId, flash: null };
 }

@@ -9,8 +9,8 @@ const APPENDED = ['x-forwarded-host', 'x-forwarded-proto'];
 
 /**
  * Keeps one entry of `X-Forwarded-Host` and `-Proto`: that of the outermost trusted proxy. Koa would take the first
- * entry, which a client can write itself. With `proxies` proxies it is the entry that many from the right, or the
- * leftmost where there are fewer: a proxy may hand the header on without appending an entry.
+ * entry, which a client can write itself. It is the entry at position `proxies`, counted from the right, or the
+ * leftmost if there are fewer: a proxy may hand the header on without appending an entry.
  *
  * @param proxies trusted proxies in front; with 0, Koa reads none of these headers
  */

@@ -8,12 +8,12 @@ import { clientOf } from './proxies.ts';
 import type { WebMiddleware } from './state.ts';
 
 const SECOND_MS = 1_000;
-/** Pause after an answer that did not come, so that a failing database does not cost every post the deadline. */
+/** After a count that failed or came too late, the database is not asked for this long, so that it does not delay every post. */
 const SILENCE_MS = 1 * SECOND_MS;
 
 /**
  * Limits how often an address may post. An address that this worker knows to be over the limit is refused at once.
- * Otherwise the database is asked, the form and the visit are read meanwhile, and `greetVisitor` waits for the answer
+ * Otherwise the database is asked, the form and the visit are read meanwhile, and `ensureSession` waits for the answer
  * before the post changes anything.
  *
  * @param limiter null: no limit

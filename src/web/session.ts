@@ -54,9 +54,9 @@ export function sessionCookie(app: Koa<RequestState>, keys: readonly string[]): 
 /**
  * Makes sure that the visitor has a session with a row, and notes that they are here, if they may post (`limitRate`).
  */
-export function greetVisitor(database: Knex, keys: readonly string[]): WebMiddleware {
+export function ensureSession(database: Knex, keys: readonly string[]): WebMiddleware {
   const name = cookieName(keys);
-  return async function greetVisitor(ctx, next) {
+  return async function ensureSession(ctx, next) {
     const isNewToBrowser = chooseCookie(ctx.req, name, keys);
     const session = sessionOf(ctx);
     const known = session.id;

@@ -41,8 +41,9 @@ test('the shop starts with the environment of the compose file, with and without
     }),
   );
   for (const env of [{}, example]) {
-    const config = readConfig(shopEnvironment(env));
-    assert.equal(config.production, true);
+    const environment = shopEnvironment(env);
+    assert.equal(environment.NODE_ENV, 'production');
+    const config = readConfig(environment);
     assert.deepEqual(config.database.connection, {
       host: 'postgres',
       port: 5432,

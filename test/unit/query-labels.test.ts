@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import knex from 'knex';
-import { labelQuery, queryLabels } from '../../src/db/index.ts';
+import { labelQuery, queryLabels } from '../../src/db/query-labels.ts';
 
 const builder = knex({ client: 'pg' });
 

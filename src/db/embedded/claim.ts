@@ -71,7 +71,7 @@ async function findRival(folder: string, own: string, namespace: string, ino: st
     const [, pid, life, theirs, theirFolder = ino] = CLAIM.exec(name) ?? [];
     if (pid === undefined || claim === own) continue;
     const unseen = theirs !== namespace;
-    const alive = async () => (unseen ? beats(claim, own) : (await processLife(Number(pid))) === life);
+    const alive = async () => (unseen ? hasHeartbeat(claim, own) : (await processLife(Number(pid))) === life);
     // A claim that was copied with the folder names a process that uses the original.
     if (theirFolder === ino && (await alive())) return { pid: Number(pid), unseen };
     await rm(claim, { force: true });
@@ -83,7 +83,7 @@ async function findRival(folder: string, own: string, namespace: string, ino: st
  * Both times come from the clock of the folder's file system; a time far ahead of ours is from before the clock was
  * set.
  */
-async function beats(claim: string, own: string): Promise<boolean> {
+async function hasHeartbeat(claim: string, own: string): Promise<boolean> {
   const [theirs, ours] = await Promise.all([stat(claim).catch(() => undefined), stat(own)]);
   return theirs !== undefined && Math.abs(ours.mtimeMs - theirs.mtimeMs) < LAST_HEARTBEAT_MS;
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Knex } from 'knex';
-import { labelQuery } from '../../../src/db/index.ts';
+import { labelQuery } from '../../../src/db/query-labels.ts';
 import { instrumentKnex } from '../../../src/instrument/knex.ts';
 import { openPool, testDatabase } from '../../support/database.ts';
 import { until, whenDone } from '../../support/wait.ts';

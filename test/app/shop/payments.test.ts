@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PaymentRequest } from '../../../src/payments/gateway.ts';
-import { type LeftPaymentsOptions, settleLeftPayments } from '../../../src/payments/settle.ts';
+import { type AbandonedPaymentsOptions, settleAbandonedPayments } from '../../../src/payments/settle.ts';
 import { openPaymentProvider } from '../../../src/payments/simulated.ts';
 import { openPool, testDatabase } from '../../support/database.ts';
 import { silentLog as log } from '../../support/log.ts';
@@ -228,9 +228,13 @@ test('orders are rehearsed while the disk may be full, and a double submit and t
 });
 
 /** Settles payments once, as a primary does. */
-async function settleNow(shop: TestShop, options: Partial<LeftPaymentsOptions>, deadWorker?: string): Promise<number> {
+async function settleNow(
+  shop: TestShop,
+  options: Partial<AbandonedPaymentsOptions>,
+  deadWorker?: string,
+): Promise<number> {
   let failed = 0;
-  const left = settleLeftPayments({
+  const left = settleAbandonedPayments({
     database: shop.knex,
     payments: testProvider(),
     log,
@@ -252,11 +256,11 @@ async function settleNow(shop: TestShop, options: Partial<LeftPaymentsOptions>, 
 for (const [when, settleIt] of [
   [
     'its worker is taken for dead',
-    (shop: TestShop, payments: LeftPaymentsOptions['payments']) => settleNow(shop, { payments }, 'test'),
+    (shop: TestShop, payments: AbandonedPaymentsOptions['payments']) => settleNow(shop, { payments }, 'test'),
   ],
   [
     'it is too old',
-    async (shop: TestShop, payments: LeftPaymentsOptions['payments']) => {
+    async (shop: TestShop, payments: AbandonedPaymentsOptions['payments']) => {
       await shop.knex.raw("update payments set created_at = now() - interval '16 seconds'");
       return settleNow(shop, { payments, stateOf: () => 'alive' });
     },
@@ -296,7 +300,7 @@ test('a payment that is given up while its worker stands still is counted when t
   );
   let state: 'alive' | 'dead' = 'alive';
   let failed = 0;
-  const left = settleLeftPayments({
+  const left = settleAbandonedPayments({
     database: shop.knex,
     payments: testProvider(),
     log,
@@ -332,7 +336,7 @@ test('any number of primaries settle each payment that is left once, and try aga
   );
   let counted = 0;
   const broken = testProvider({ cancel: () => Promise.reject(new Error('provider down')) });
-  const first = settleLeftPayments({
+  const first = settleAbandonedPayments({
     database: shop.knex,
     payments: broken,
     log,

@@ -35,8 +35,8 @@ test('the primary cancels the payment of a worker that was killed between approv
       .output()
       .split('\n')
       .filter((line) => line.includes(reference) && line.includes(message));
-  assert.equal(told('was left without an order').length, 1);
-  await until('the log shows the end', () => told('that was left is given back').length === 1);
+  assert.equal(told('ended without settling its payment').length, 1);
+  await until('the log shows the end', () => told('abandoned payment is given back').length === 1);
   const metrics = await shop.metrics();
   assert.equal(metrics.of('shop_orders_total', { outcome: 'failed' }), 1);
   assert.equal(metrics.of('shop_payments_unsettled'), 0);
@@ -81,7 +81,7 @@ test('a failed order is counted once when its worker counts it and dies before t
   await allSettled(knex);
 
   assert.deepEqual(await assertMoneyAddsUp(knex), { cancelled: 1 });
-  await until('the log shows the end', () => shop.output().includes('that was left is given back'));
+  await until('the log shows the end', () => shop.output().includes('abandoned payment is given back'));
   assert.equal((await shop.metrics()).of('shop_orders_total', { outcome: 'failed' }), 1);
 });
 
