@@ -169,7 +169,7 @@ async function startPrimary(
       directory: stores.path,
       registers: [registry],
       prefix: 'shop_metrics_',
-      onProblem: (problem) => log.error({ problem }, 'some metrics were lost'),
+      onProblem: (problem) => log.error({ problem }, 'a metrics file has a problem; the field problem names it'),
     }),
     (open) => open.close(),
   );
