@@ -51,16 +51,17 @@ test('a shop whose wall clock is set goes on with right numbers', async (t) => {
     });
     const { workers } = await shop.status();
     const before = await shop.metrics();
+    let oldest = 0;
     // Long enough for the primary to find a hanging worker: it checks at least once for each of these scrapes.
     await until('it has watched for a while', async () => {
       const now = await shop.metrics();
       for (const worker of [1, 2]) {
-        const age = now.of('shop_metrics_worker_age_seconds', { worker });
-        assert.ok(age < OLD_SECONDS, `worker ${worker} is ${age} s old at ${hours} h`);
+        oldest = Math.max(oldest, now.of('shop_metrics_worker_age_seconds', { worker }));
       }
       const busiest = now.since(before).of('process_cpu_seconds_total');
       return busiest > 1.5;
     });
+    assert.ok(oldest < OLD_SECONDS, `a worker is ${oldest} s old at ${hours} h`);
     assert.deepEqual((await shop.status()).workers, workers, 'none was taken for hung');
 
     await shopper.post('/add_to_cart/1', { quantity: 1 });
