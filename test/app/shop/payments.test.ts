@@ -6,7 +6,7 @@ import { openPaymentProvider } from '../../../src/payments/simulated.ts';
 import { openPool, testDatabase } from '../../support/database.ts';
 import { silentLog as log } from '../../support/log.ts';
 import { testProvider } from '../../support/payments.ts';
-import { dump, startShop, type TestShop } from '../../support/shop.ts';
+import { dump, PATIENCE, startShop, type TestShop } from '../../support/shop.ts';
 import { PATIENT } from '../../support/test-server.ts';
 import { atCheckout, CUSTOMER, DECLINED_CARD, hiddenFields, type Visitor } from '../../support/visitor.ts';
 import { until, whenDone } from '../../support/wait.ts';
@@ -193,19 +193,20 @@ test('no connection is held while the provider answers, so one serves all, and a
   const payments = testProvider({
     authorize: () => new Promise((resolve) => answers.push(() => resolve({ approved: true }))),
   });
-  const shop = await startShop(t, { database, payments });
+  const shop = await startShop(t, { ...PATIENCE, database, payments });
   const [one, two] = [await atCheckout(shop), await atCheckout(shop)];
   const submits = [one, two, one, one].map(({ shopper, hidden }) =>
     shopper.post('/checkout', { ...CUSTOMER, ...hidden }),
   );
   await until('two payments are asked for', () => answers.length === 2);
-  assert.equal((await shop.visitor().get('/detail/1')).status, 200);
+  // At once: each has its deadline.
   for (const answer of answers) answer();
 
   const [first, other, ...repeated] = (await Promise.all(submits)).map(({ location }) => location);
   assert.match(`${first} ${other}`, /^\/order_confirmation\/\S+ \/order_confirmation\/\S+$/);
   assert.deepEqual(repeated, [first, first]);
   assert.equal(payments.asked.length, 2);
+  assert.equal((await shop.visitor().get('/detail/1')).status, 200);
 });
 
 test('orders are rehearsed while the disk may be full, and a double submit and the last unit end as usual', async (t) => {
@@ -285,7 +286,7 @@ for (const [when, settleIt] of [
   });
 }
 
-test('a payment that is given up while its worker stands still is counted when the worker is dead, unless it was already counted', async (t) => {
+test('a payment that is given up while its worker is paused is counted once the worker is dead, unless it was counted already', async (t) => {
   const shop = await startShop(t);
   const references = ['counted before', 'counted after', 'not counted'];
   await shop.knex('payments').insert(
