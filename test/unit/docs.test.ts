@@ -62,3 +62,22 @@ test('the changelog names only metrics, variables and scripts that exist', () =>
   }
   assert.ok(checked > 10);
 });
+
+test('each test file belongs to exactly one suite', () => {
+  const { scripts } = JSON.parse(read('package.json'));
+  const globs = ['test', 'test:browser', 'test:long', 'test:load'].flatMap((suite) =>
+    (scripts[suite] as string).split(' ').filter((word) => word.endsWith('.test.ts')),
+  );
+  const files = ['test', 'packages/cluster-metrics/test'].flatMap((folder) =>
+    readdirSync(join(projectRoot, folder), { recursive: true, encoding: 'utf8' })
+      .filter((path) => path.endsWith('.test.ts'))
+      .map((path) => join(folder, path)),
+  );
+  assert.ok(files.length > 100);
+  for (const file of files) assert.equal(globs.filter((glob) => matches(file, glob)).length, 1, file);
+});
+
+/** Whether the shell expands the glob, whose only special character is `*`, to this path among others. */
+function matches(path: string, glob: string): boolean {
+  return new RegExp(`^${glob.replaceAll('.', '\\.').replaceAll('*', '[^/]*')}$`).test(path);
+}
