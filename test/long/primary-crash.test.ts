@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import { spawnShop, startCluster } from '../support/cluster.ts';
+import { type RunningCluster, spawnShop, startCluster } from '../support/cluster.ts';
 import { testDatabase } from '../support/database.ts';
 import { isAlive, temporaryFolder } from '../support/system.ts';
 import { until } from '../support/wait.ts';
@@ -14,6 +14,20 @@ function faultOfPrimary(script: string): Record<string, string> {
     import cluster from 'node:cluster';
     if (cluster.isPrimary) process.on('SIGUSR2', () => { ${script} });`;
   return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(preloaded)}` };
+}
+
+interface LogLine {
+  level: number;
+  worker: string;
+  msg: string;
+  err?: { message: string };
+}
+
+function logOf(shop: RunningCluster): LogLine[] {
+  return shop
+    .output()
+    .split('\n')
+    .map((line) => JSON.parse(line));
 }
 
 for (const [what, fault] of [
@@ -30,10 +44,7 @@ for (const [what, fault] of [
       for (const pid of family) if (await isAlive(pid)) return false;
       return true;
     });
-    const lines = shop
-      .output()
-      .split('\n')
-      .map((line) => JSON.parse(line) as { level: number; worker: string; msg: string; err?: { message: string } });
+    const lines = logOf(shop);
     const fatal = lines.filter(({ level }) => level === FATAL);
     assert.deepEqual(
       fatal.map(({ worker, msg, err }) => [worker, msg, err?.message]),
@@ -49,6 +60,17 @@ test('an error while the shop stops does not keep it from stopping and shows in 
     env: faultOfPrimary(`process.kill(process.pid, 'SIGTERM'); setImmediate(() => { throw new Error('the fault'); })`),
   });
   assert.equal((await shop.stop('SIGUSR2')).code, 1);
+});
+
+test('a SIGTERM after an error in the primary starts no worker again', async (t) => {
+  const shop = await startCluster(t, {
+    workers: 2,
+    env: faultOfPrimary(`setImmediate(() => process.kill(process.pid, 'SIGTERM')); throw new Error('the fault');`),
+  });
+  assert.equal((await shop.stop('SIGUSR2')).code, 1);
+  const messages = logOf(shop).map(({ msg }) => msg);
+  assert.ok(!messages.includes('worker exited by itself, without a fault'), shop.output());
+  assert.equal(messages.filter((msg) => msg === 'worker serves').length, 2, shop.output());
 });
 
 test('the reason why the shop does not start or ends is logged at every log level', async (t) => {
