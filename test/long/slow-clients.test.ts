@@ -92,7 +92,7 @@ test('a slow client is cut by a limit, and other clients do not notice', { concu
   const bystanders = startLoad(t, () => shop.shopUrl, '/detail/1', 2);
 
   await Promise.all([
-    ...SLOW.map((slowness) => t.test(`who ${slowness.what}`, (t) => suffer(t, shop, slowness))),
+    ...SLOW.map((slowness) => t.test(`a client that ${slowness.what}`, (t) => suffer(t, shop, slowness))),
     t.test('a client that takes no answer', (t) => takeNothing(t, shop)),
   ]);
 

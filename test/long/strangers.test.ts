@@ -149,7 +149,7 @@ test('the running shop refuses strangers', async (t) => {
     assert.equal((await shop.visitor().post('/add_to_cart/1', { quantity: 1 }, from('10.0.0.6'))).status, 302);
   });
 
-  await t.test('the limit of posts holds while the primary stands still', async () => {
+  await t.test('the limit of posts holds while the primary is paused', async () => {
     process.kill(shop.pid, 'SIGSTOP');
     try {
       const post = () => shop.visitor().post('/add_to_cart/1', { quantity: 1 }, from('10.0.0.7'));
@@ -164,7 +164,7 @@ test('the running shop refuses strangers', async (t) => {
     }
   });
 
-  await t.test('a new session key logs nobody out, and the old key can be removed afterwards', async (t) => {
+  await t.test('visitors stay logged in after a change of keys, and the old key can be removed later', async (t) => {
     await shop.stop();
     const between = await startCluster(t, {
       database: connection,

@@ -6,8 +6,8 @@ import { projectRoot } from '../../src/paths.ts';
 
 const src = join(projectRoot, 'src');
 
-/** From top to bottom: a room imports from the rooms below it. The shop counts its actions, so it is above instrument. */
-const STOREYS = [
+/** From top to bottom: a room imports from lower layers only. The shop counts its actions, so it is above instrument. */
+const LAYERS = [
   ['main'],
   ['cluster'],
   ['web', 'ops'],
@@ -56,13 +56,13 @@ function roomsLoadedBy(file: string, seen = new Set([file])): Set<string> {
 }
 
 test('imports point one way', () => {
-  const storeyOf = (room: string) => STOREYS.findIndex((rooms) => rooms.includes(room));
+  const layerOf = (room: string) => LAYERS.findIndex((rooms) => rooms.includes(room));
   const between = imports
     .map(({ from, to }) => ({ from, to, rooms: [roomOf(from), roomOf(to)] as const }))
-    .filter(({ to, rooms: [above, below] }) => above !== below && !to.startsWith('../'));
+    .filter(({ to, rooms: [importer, imported] }) => importer !== imported && !to.startsWith('../'));
   assert.ok(between.length > 50, `${between.length} imports were found`);
   const wrong = between.filter(
-    ({ rooms: [above, below] }) => storeyOf(above) === -1 || storeyOf(above) >= storeyOf(below),
+    ({ rooms: [importer, imported] }) => layerOf(importer) === -1 || layerOf(importer) >= layerOf(imported),
   );
   assert.deepEqual(wrong, []);
 });

@@ -78,7 +78,7 @@ test('a database that a later release has migrated is used unchanged', async (t)
   assert.equal(await knex('products').where({ id: 24 }).first(), undefined, 'its catalogue is that release’s');
 });
 
-test('a database that no release has made like this is refused', async (t) => {
+test('a database whose list of migrations fits no release is refused', async (t) => {
   const { connection, knex } = await testDatabase(t);
   const name = await knex('knex_migrations').max('name as last').first<{ last: string }>();
   for (const between of ['0001-a-branch', 'garbage']) {

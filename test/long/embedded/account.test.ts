@@ -65,7 +65,7 @@ test('root runs the database as nobody in any folder where user namespaces are f
   assert.equal(await owner(folder), NOBODY, 'files that can be used as they are stay as they are');
 });
 
-test('the files change owner when root needs another way than before', { skip }, async (t) => {
+test('the files change owner when root must run the database as another account than before', { skip }, async (t) => {
   const folder = await temporaryFolder(t);
   const first = await startOwner(t, folder);
   await keep(first.connection);
@@ -80,7 +80,7 @@ test('the files change owner when root needs another way than before', { skip },
   await third.end('SIGTERM');
 });
 
-test('root gets advice where no way works', { skip }, async (t) => {
+test('root gets advice when no account can run the database', { skip }, async (t) => {
   const folder = await temporaryFolder(t);
   await assert.rejects(startOwner(t, folder, { env: await without(t, 'unshare', 'setpriv') }), (error: Error) => {
     assert.match(error.message, /as a normal user, or set DATABASE_URL/);

@@ -23,7 +23,7 @@ test('pages report any database fault in time, and the shop recovers with the da
     t.test(what, (sub) => observeOutage(sub, shop, strike, heal));
 
   await outage('the database is shut down and started again', server.stop, server.start);
-  await outage('the database stands still', server.freeze, server.thaw);
+  await outage('the database is paused', server.freeze, server.thaw);
   await outage('the network swallows all data', proxy.block, proxy.unblock);
   await outage(
     'the database answers slowly',

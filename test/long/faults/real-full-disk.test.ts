@@ -51,7 +51,7 @@ test('a full disk of the database is reported, no payment is asked for, and the 
     const refused = await shopper.post('/checkout', CUSTOMER);
     assert.equal(refused.status, 503);
     assert.match(refused.text, /problema passageiro/);
-    assert.equal((await shopper.get('/cart')).status, 200, 'who only looks is served');
+    assert.equal((await shopper.get('/cart')).status, 200, 'a page that writes nothing is served');
   }
   assert.deepEqual(await knex('simulated_provider_payments'), []);
   assert.deepEqual(await knex('payments'), []);
