@@ -64,6 +64,26 @@ test('a store that is closed before its first scrape is counted', async (t) => {
   assert.deepEqual(readdirSync(directory), []);
 });
 
+test('a registry that is closed shows what it read last, also at a scrape in flight, and opens no file again', async (t) => {
+  const { registry, workers, scrape } = openCluster(t, 1);
+  const [worker] = workers;
+  worker?.counter.inc({ kind: 'a' }, 10);
+  worker?.gauge.set(7);
+  await scrape();
+  const openFiles = countOpenFiles();
+  const inFlight = scrape();
+  registry.close();
+  worker?.counter.inc({ kind: 'a' });
+  worker?.store.flush();
+  registry.fold(process.pid);
+  registry.close();
+  for (const page of [await inFlight, await scrape(), await scrape({ worker: '1' })]) {
+    assert.equal(page.of('acts_total{kind="a"}'), 10);
+    assert.equal(page.of('depth'), 7);
+  }
+  if (process.platform === 'linux') assert.ok(countOpenFiles() < openFiles, `${countOpenFiles()} files are open`);
+});
+
 test('a zombie process is dead', async (t) => {
   const { directory, scrape } = openCluster(t, 0);
   // The shell starts a worker and turns into a program that never waits for it.

@@ -163,7 +163,7 @@ export class ClusterRegistry<
     this.#stores.fold(pid);
   }
 
-  /** Stops listening and closes the files. They stay in the folder. */
+  /** Stops listening and closes the files. They stay in the folder. A later scrape shows what was read last. */
   close(): void {
     clearInterval(this.#tick);
     cluster.off('exit', this.#onExit);

@@ -49,6 +49,7 @@ export class ClusterStores {
   /** Time of the last listing of the folder: a file that is new in the next listing is younger. */
   #listedAtMs = performance.now();
   readonly #own = new Map<Store, OwnStore>();
+  #isClosed = false;
 
   /** @param asBase adds only the further growth of the stores that exist now, not what they have counted so far */
   constructor(directory: string, onProblem: (problem: StoreProblem) => void, asBase: boolean) {
@@ -58,11 +59,12 @@ export class ClusterStores {
   }
 
   /**
-   * Reads the store of every worker, and that of a dead worker for the last time.
+   * Reads the store of every worker, and that of a dead worker for the last time. Does nothing after `close`.
    *
    * @param thorough also recognizes a dead worker whose pid belongs to another process now
    */
   read(thorough: boolean): void {
+    if (this.#isClosed) return;
     this.#scan();
     const gone: [path: string, file: WorkerFile][] = [];
     for (const [path, file] of this.#files) {
@@ -148,13 +150,16 @@ export class ClusterStores {
 
   /** Reads the stores of a dead process for the last time, and removes their files. */
   fold(pid: number): void {
+    if (this.#isClosed) return;
     this.#scan();
     for (const [path, file] of this.#files) if (file.name.pid === pid) this.#fold(path, file);
   }
 
+  /** Closes the files. What was read last is still shown. */
   close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     for (const file of this.#files.values()) file.close();
-    this.#files.clear();
   }
 
   /** Opens the new files in the folder. @param asBase see `WorkerFile.read` */
