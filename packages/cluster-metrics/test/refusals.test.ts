@@ -77,6 +77,33 @@ for (const [what, registers] of Object.entries({
   });
 }
 
+test('a metric in registries of two stores is refused, and is in neither', (t) => {
+  const directory = createStoreDirectory({ name: 'refusals' });
+  const store = openStore({ directory: directory.path, worker: 1 });
+  t.after(() => {
+    store.close();
+    directory.remove();
+  });
+  const [file, memory] = [new WorkerRegistry(store), new WorkerRegistry()];
+  for (const registers of [
+    [file, memory],
+    [memory, file],
+    [memory, new WorkerRegistry()],
+  ]) {
+    for (const kind of ['Counter', 'Gauge', 'Histogram', 'Summary'] as const) {
+      assert.throws(() => new loose[kind]({ ...common, registers }), {
+        name: 'TypeError',
+        message:
+          "All WorkerRegistries in registers must share one store: the values live in the first one's. Name one of them, or make both with new WorkerRegistry(store) of the same store",
+      });
+    }
+    for (const registry of registers) assert.deepEqual(registry.getMetricsAsArray(), []);
+  }
+  const registers = [file, new WorkerRegistry(store), new prom.Registry()];
+  const counter = new loose.Counter({ ...common, registers });
+  for (const registry of registers) assert.deepEqual(registry.getMetricsAsArray(), [counter]);
+});
+
 test('a metric without options is refused as by prom-client', () => {
   for (const options of [undefined, null, 'a']) {
     const theirs = prom as unknown as Loose;

@@ -81,9 +81,15 @@ export function checkAggregator(aggregator: unknown): void {
   throw new Error(`aggregator must be one of ${AGGREGATORS.join(', ')}: ${inspect(aggregator)}`);
 }
 
-/** @throws {TypeError} when the first of the registries has no store */
+/** @throws {TypeError} when the first of the registries has no store, or another one has another store */
 export function checkRegisters(registers: unknown): asserts registers is readonly [StoreRegistry, ...StoreRegistry[]] {
-  if (Array.isArray(registers) && isWorkerRegistry(registers[0])) return;
+  if (Array.isArray(registers) && isWorkerRegistry(registers[0])) {
+    const { store } = registers[0];
+    if (registers.every((each) => !isWorkerRegistry(each) || each.store === store)) return;
+    throw new TypeError(
+      "All WorkerRegistries in registers must share one store: the values live in the first one's. Name one of them, or make both with new WorkerRegistry(store) of the same store",
+    );
+  }
   throw new TypeError(
     'registers must name a WorkerRegistry, since the values live in its store: write registers: [registry], with ' +
       'registry = new WorkerRegistry(openStore({ directory, worker })) in a worker, and registry = new WorkerRegistry() ' +
