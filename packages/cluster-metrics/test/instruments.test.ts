@@ -199,7 +199,7 @@ test('a summary shows its quantiles in its own process', async () => {
   assert.deepEqual([sum, count], [2, 5]);
 });
 
-test('a registry of a store has no way back', () => {
+test("a store's registry refuses reset, clear and removal of a metric", () => {
   const registry = new WorkerRegistry();
   const common = { help: 'help', registers: [registry] };
   for (const metric of [

@@ -79,7 +79,7 @@ test('the middleware for Koa counts an answered request even if its worker is ki
   assert.equal(await counted(), 10);
 });
 
-test('the example is some twenty lines', () => {
+test("the README's first example is short", () => {
   const lines = example
     .replaceAll(/^import [\s\S]*?;$/gm, '')
     .split('\n')

@@ -106,7 +106,7 @@ test('a removed series without a label returns where a default label or a second
   assert.equal(await shown(), 7);
 });
 
-test('what a full store can not mark as removed stays on the page, and is told', async (t) => {
+test('a series stays on the page when the store is too full to mark it as removed, and the problem is reported', async (t) => {
   const told: Error[] = [];
   const { directory, scrape } = openCluster(t, 0);
   const store = openStore({ directory, worker: 1, capacity: 1, onProblem: (problem) => told.push(problem) });

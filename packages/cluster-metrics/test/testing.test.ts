@@ -39,7 +39,7 @@ build_info{version="1.0"} 1
 # EOF
 `;
 
-test('of sums the samples with the given labels, and has and get tell whether there are any', () => {
+test('of() sums the samples with these labels; has() and get() tell whether there are any', () => {
   const page = parseExposition(TEXT);
   assert.equal(page.of('requests_total'), 6);
   assert.equal(page.of('requests_total', { code: 200 }), 5);
