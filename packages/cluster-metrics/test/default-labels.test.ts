@@ -52,6 +52,28 @@ test("default labels are on prom-client's own metrics, and in the registry's own
   }
 });
 
+test("a series with a default label and one with that label of its own are one on the cluster's page", async (t) => {
+  const { directory } = openCluster(t, 0);
+  const registry = labelledRegistry();
+  const cluster = new ClusterRegistry({ directory, registers: [registry] });
+  t.after(() => cluster.close());
+  const acts = new Counter({ name: 'acts_total', help: 'help', labelNames: ['app'], registers: [registry] });
+  acts.inc(10);
+  acts.inc({ app: 'shop' }, 5);
+  const lines = (page: string) => page.split('\n').filter((line) => line.startsWith('acts_total'));
+  assert.deepEqual(lines(await cluster.clusterMetrics()), ['acts_total{app="shop",zone="7"} 15']);
+  assert.equal(lines(await registry.metrics()).length, 2, 'the page of the process itself, as in prom-client');
+});
+
+test('default labels that are no object are refused with what to write', () => {
+  const registry = new WorkerRegistry();
+  for (const labels of [undefined, null, 'app', 7] as unknown as object[]) {
+    assert.throws(() => registry.setDefaultLabels(labels), {
+      message: "setDefaultLabels takes an object: write setDefaultLabels({ app: 'shop' })",
+    });
+  }
+});
+
 test('default labels are refused after the first metric, and where Prometheus would reject them', () => {
   const registry = new WorkerRegistry();
   assert.throws(() => registry.setDefaultLabels({ 'a-b': 1 }), /Invalid label name/);

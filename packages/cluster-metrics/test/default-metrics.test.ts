@@ -24,6 +24,15 @@ test('default metrics have their usual names and are merged as each says', async
   assert.ok(!samples.has('nodejs_active_handles_total'));
 });
 
+test('default metrics without a WorkerRegistry are refused with what to write', () => {
+  for (const registry of [undefined, null, {}, { registry: new WorkerRegistry() }, new prom.Registry()]) {
+    assert.throws(() => collectDefaults(registry as unknown as WorkerRegistry), {
+      name: 'TypeError',
+      message: 'collectDefaults needs a WorkerRegistry: write collectDefaults(registry, { prefix })',
+    });
+  }
+});
+
 test('a percentile of the event loop lag is that of the slowest process', async () => {
   const registry = new WorkerRegistry();
   collectDefaults(registry)();

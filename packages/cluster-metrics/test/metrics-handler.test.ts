@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
 import zlib from 'node:zlib';
-import { createMetricsHandler, type MetricsHandlerOptions } from '../src/index.ts';
+import { createMetricsHandler, type MetricsHandlerOptions, WorkerRegistry } from '../src/index.ts';
 import { openCluster } from './support/stores.ts';
 
 const TEXT = 'text/plain; version=0.0.4; charset=utf-8';
@@ -269,9 +269,9 @@ test('headers that the application has set are kept', async (t) => {
 
 test('wrong options of a handler are refused when it is created', (t) => {
   const { registry } = openCluster(t, 1);
-  assert.throws(() => createMetricsHandler({} as never), {
+  assert.throws(() => createMetricsHandler(new WorkerRegistry() as never), {
     name: 'TypeError',
-    message: 'Write createMetricsHandler(new ClusterRegistry({ directory })), not of {}',
+    message: 'Write createMetricsHandler(new ClusterRegistry({ directory })), not of [WorkerRegistry]',
   });
   assert.throws(() => createMetricsHandler(registry, { compression: 'brotli' as never }), {
     name: 'TypeError',

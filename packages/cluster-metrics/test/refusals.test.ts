@@ -61,6 +61,31 @@ for (const [what, [kind, options, error]] of Object.entries(shapes)) {
   });
 }
 
+test("prom-client's form for an exemplar is refused with what to write", () => {
+  for (const labelNames of [[], ['kind'], ['value']]) {
+    const options = { labelNames, help: 'help', registers: [new WorkerRegistry()] };
+    const counter = new ours.Counter({ ...options, name: 'acts_total' });
+    const histogram = new ours.Histogram({ ...options, name: 'size' });
+    for (const data of [
+      { value: 1, exemplarLabels: { trace: 'a' } },
+      { labels: { kind: 'a' }, value: 1, exemplarLabels: { trace: 'a' } },
+    ]) {
+      assert.throws(() => counter.inc(data), { message: 'Exemplars are not supported: write inc(labels, value)' });
+      const message = 'Exemplars are not supported: write observe(labels, value)';
+      assert.throws(() => histogram.observe(data), { message });
+    }
+  }
+});
+
+test('a label may have the name exemplarLabels', async () => {
+  const options = { help: 'help', labelNames: ['exemplarLabels'], registers: [new WorkerRegistry()] };
+  const counter = new ours.Counter({ ...options, name: 'acts_total' });
+  counter.inc({ exemplarLabels: 'a' });
+  assert.equal((await counter.get()).values[0]?.value, 1);
+  const histogram = new ours.Histogram({ ...options, name: 'size' });
+  assert.throws(() => histogram.observe({ exemplarLabels: 'a' } as never), /Value is not a valid number: undefined/);
+});
+
 for (const [what, registers] of Object.entries({
   none: undefined,
   null: null,
@@ -158,8 +183,8 @@ test('a registry without its arguments is refused with advice', () => {
     for (const registers of [null, new WorkerRegistry(), [undefined], [{}], 'a']) {
       assert.throws(() => new cluster({ directory: directory.path, registers }), /write registers: \[registry\]/);
     }
-    for (const store of [null, prom.Registry.OPENMETRICS_CONTENT_TYPE, {}]) {
-      assert.throws(() => new worker(store), /new WorkerRegistry\(openStore\(/);
+    for (const store of [null, prom.Registry.OPENMETRICS_CONTENT_TYPE, {}, new WorkerRegistry()]) {
+      assert.throws(() => new worker(store), /new WorkerRegistry\(openStore\(.*, not of .{1,80}$/);
     }
   } finally {
     directory.remove();

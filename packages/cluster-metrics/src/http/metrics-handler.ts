@@ -102,7 +102,9 @@ function checked(registry: ClusterRegistry, options: MetricsHandlerOptions) {
     onProblem = (problem: Error) => process.emitWarning(problem),
   } = options;
   if (!(registry instanceof ClusterRegistry)) {
-    throw new TypeError(`Write createMetricsHandler(new ClusterRegistry({ directory })), not of ${inspect(registry)}`);
+    throw new TypeError(
+      `Write createMetricsHandler(new ClusterRegistry({ directory })), not of ${inspect(registry, { depth: -1 })}`,
+    );
   }
   const offered = formats.map((name) => FORMATS.find((format) => format.name === name));
   if (offered.length === 0 || offered.includes(undefined)) {

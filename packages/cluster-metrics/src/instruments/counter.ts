@@ -22,7 +22,7 @@ export class Counter<T extends string = string> extends Instrument<T, number> {
    */
   inc(labels: LabelValues<T>, value?: number): void;
   inc(value?: number): void;
-  /** prom-client's form for exemplars, which the constructor refuses. */
+  /** prom-client's form for exemplars: refused. */
   inc(data: IncreaseDataWithExemplar<T>): void;
   inc(labelsOrValue?: unknown, value?: number | null): void {
     if (isLabels(labelsOrValue)) this.#add(labelsOrValue, value ?? 1);

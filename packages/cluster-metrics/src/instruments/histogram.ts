@@ -3,6 +3,7 @@ import type { LabelTuple } from '../store/description.ts';
 import { addTo } from '../store/sums.ts';
 import { checkBuckets } from './checks.ts';
 import { Instrument, isLabels, type JsonValue, type MetricConfiguration, NO_LABELS, startTimer } from './instrument.ts';
+import { refuseExemplar } from './series-map.ts';
 import type { CollectFunction, LabelValues, ObserveDataWithExemplar } from './types.ts';
 
 export interface HistogramConfiguration<T extends string> extends MetricConfiguration<T> {
@@ -36,7 +37,7 @@ export class Histogram<T extends string = string> extends Instrument<T, number> 
    */
   observe(labels: LabelValues<T>, value: number): void;
   observe(value: number): void;
-  /** prom-client's form for exemplars, which the constructor refuses. */
+  /** prom-client's form for exemplars: refused. */
   observe(data: ObserveDataWithExemplar<T>): void;
   observe(labelsOrValue: unknown, value?: number): void {
     if (isLabels(labelsOrValue)) this.#observe(labelsOrValue, value);
@@ -65,6 +66,7 @@ export class Histogram<T extends string = string> extends Instrument<T, number> 
 
   #observe(labels: LabelValues<string>, value: unknown): void {
     if (typeof value !== 'number' || !Number.isFinite(value)) {
+      refuseExemplar(this.labelNames, labels, 'observe');
       throw new TypeError(`Value is not a valid number: ${format(value)}`);
     }
     const slot = this.seriesAt(labels);

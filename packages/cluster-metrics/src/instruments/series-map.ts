@@ -103,10 +103,21 @@ function newLevel<S>(): Level<S> {
 /** @throws {Error} with prom-client's words, when a label does not belong to the metric */
 export function checkLabels(labelNames: readonly string[], labels: object): void {
   for (const label in labels) {
-    if (!labelNames.includes(label)) {
-      throw new Error(`Added label "${label}" is not included in initial labelset: ${inspect(labelNames)}`);
-    }
+    if (labelNames.includes(label)) continue;
+    // A counter's; a histogram's ends where its value is missing.
+    refuseExemplar(labelNames, labels, 'inc');
+    throw new Error(`Added label "${label}" is not included in initial labelset: ${inspect(labelNames)}`);
   }
+}
+
+/**
+ * For a call that fails anyway.
+ *
+ * @throws {TypeError} when it has prom-client's form for an exemplar, `{ labels, value, exemplarLabels }`
+ */
+export function refuseExemplar(labelNames: readonly string[], data: object, method: 'inc' | 'observe'): void {
+  if (!('exemplarLabels' in data) || labelNames.includes('exemplarLabels')) return;
+  throw new TypeError(`Exemplars are not supported: write ${method}(labels, value)`);
 }
 
 /** The labels that `labels(…)` was called with: one object, or the values in the order of the names. */

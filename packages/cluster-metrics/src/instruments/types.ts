@@ -43,14 +43,14 @@ export interface MetricObjectWithValues<V extends MetricValue<string>> extends M
   values: V[];
 }
 
-/** What `inc` takes for an exemplar. Exemplars are refused where the metric is made. */
+/** What prom-client's `inc` takes for an exemplar. Here it is refused. */
 export interface IncreaseDataWithExemplar<T extends string> {
   value?: number;
   labels?: LabelValues<T>;
   exemplarLabels?: LabelValues<T>;
 }
 
-/** What `observe` takes for an exemplar. Exemplars are refused where the metric is made. */
+/** What prom-client's `observe` takes for an exemplar. Here it is refused. */
 export interface ObserveDataWithExemplar<T extends string> {
   value: number;
   labels?: LabelValues<T>;

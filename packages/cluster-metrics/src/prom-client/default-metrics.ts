@@ -1,4 +1,5 @@
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
+import { isWorkerRegistry } from '../instruments/checks.ts';
 import { Gauge, type GaugeConfiguration } from '../instruments/gauge.ts';
 import type { LabelValues } from '../instruments/types.ts';
 import { type DefaultMetricsOptions, library, type RegistryContentType } from './library.ts';
@@ -61,11 +62,15 @@ const LEFT_OUT = [
  * `WorkerRegistry.sampleRegularly`.
  *
  * @returns a function that stops it
+ * @throws {TypeError} without a WorkerRegistry
  */
 export function collectDefaults(
   registry: WorkerRegistry<RegistryContentType>,
   { onProblem, ...options }: DefaultMetricsOptions & SamplingOptions = {},
 ): () => void {
+  if (!isWorkerRegistry(registry)) {
+    throw new TypeError('collectDefaults needs a WorkerRegistry: write collectDefaults(registry, { prefix })');
+  }
   const { prefix = '', eventLoopMonitoringPrecision = DELAY_RESOLUTION_MS } = options;
   const labels = { ...options.labels } as LabelValues<string>;
   const defaults = new library.Registry();

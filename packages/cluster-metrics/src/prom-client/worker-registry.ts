@@ -51,7 +51,9 @@ export class WorkerRegistry<C extends RegistryContentType = PrometheusContentTyp
   constructor(store: Store = new Store()) {
     super();
     if (!isStore(store)) {
-      throw new TypeError(`Write new WorkerRegistry(openStore({ directory, worker })), not of ${inspect(store)}`);
+      throw new TypeError(
+        `Write new WorkerRegistry(openStore({ directory, worker })), not of ${inspect(store, { depth: -1 })}`,
+      );
     }
     this.store = store;
     this.#mirror = new Mirror(store);
@@ -133,25 +135,31 @@ export class WorkerRegistry<C extends RegistryContentType = PrometheusContentTyp
 
   /** @throws {Error} always: its series would stay in the store and on the page, and be updated no more */
   override removeSingleMetric(name: string): void {
-    throw new Error(`The store keeps what ${name} has counted: a metric stays; a gauge has its own remove()`);
+    throw new Error(`${name} can't be removed from its store: to hide its series, call remove(labels) of the metric`);
   }
 
   /** @throws {Error} always, see `removeSingleMetric` */
   override clear(): void {
-    throw new Error('The store keeps what its metrics have counted: they stay');
+    throw new Error(
+      'clear() would take totals back: in a test, make a new WorkerRegistry(); to hide series, call remove(labels) of the metric',
+    );
   }
 
   /** @throws {Error} always: counters never go back */
   override resetMetrics(): void {
-    throw new Error('The metrics of a store never go back; a gauge has its own reset()');
+    throw new Error('Totals never go back: in a test, make a new WorkerRegistry(); a gauge has its own reset()');
   }
 
   /**
    * Gives each series these labels, unless its metric has a label of that name itself.
    *
+   * @throws {TypeError} when it is no object
    * @throws {Error} when a metric is registered already, or for what Prometheus would reject
    */
   override setDefaultLabels(labels: object): void {
+    if (typeof labels !== 'object' || labels === null) {
+      throw new TypeError("setDefaultLabels takes an object: write setDefaultLabels({ app: 'shop' })");
+    }
     if (this.#metrics.size > 0) {
       throw new Error(
         'Set default labels before the first metric is registered: the store keeps the labels of a series',
