@@ -7,6 +7,9 @@ export {
 export type { LiveWorker } from './cluster/cluster-stores.ts';
 export { createMetricsHandler, type MetricsHandler, type MetricsHandlerOptions } from './http/metrics-handler.ts';
 export type { FormatName } from './http/negotiation.ts';
+/** Every name of this file, types too, for `import client from '@techcommerce/cluster-metrics'`. */
+// biome-ignore lint/performance/noReExportAll: one namespace loads no more than the names themselves
+export * as default from './index.ts';
 export { Counter, type CounterConfiguration } from './instruments/counter.ts';
 export { Gauge, type GaugeConfiguration } from './instruments/gauge.ts';
 export { Histogram, type HistogramConfiguration } from './instruments/histogram.ts';

@@ -1,4 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import * as prom from 'prom-client';
 import { until } from '../../../test/support/wait.ts';
@@ -6,13 +10,18 @@ import * as ours from '../src/index.ts';
 import { openCluster } from './support/stores.ts';
 
 test("every name that prom-client's types have is there", () => {
-  // In the types alone, or of the successor's own cluster registries.
-  const others = ['aggregators', 'ClusterRegistry', 'WorkerRegistry', 'default', 'module.exports'];
+  // In the types alone, of the successor's own cluster registries, or added by Node.js to a CommonJS module.
+  const others = ['aggregators', 'ClusterRegistry', 'WorkerRegistry', 'module.exports'];
   const names = Object.keys(prom).filter((name) => !others.includes(name));
   assert.deepEqual(
     names.filter((name) => !(name in ours)),
     [],
   );
+});
+
+test('the default export has every name', () => {
+  assert.deepEqual(Object.entries(ours.default), Object.entries(ours));
+  assert.equal(ours.default.Counter, ours.Counter);
 });
 
 test("prom-client's helpers are prom-client's", () => {
@@ -32,6 +41,9 @@ test('what the default registry of prom-client would do is refused with what to 
     /no default registry: in the place of register.metrics write registry.m/,
   );
   assert.throws(() => ours.register.contentType, /write registry.contentType, with registry = new WorkerRegistry\(/);
+  assert.throws(() => ours.register.clear(), /clear\(\) would take totals back: in a test, make a new WorkerRegistry/);
+  assert.throws(() => ours.register.resetMetrics(), /Totals never go back: in a test, make a new WorkerRegistry/);
+  assert.throws(() => ours.register.removeSingleMetric('jobs_total'), /to hide its series, call remove\(labels\)/);
   const common = { name: 'a', help: 'help' };
   for (const options of [common, { ...common, registers: [ours.register] }]) {
     assert.throws(() => new ours.Counter(options), /must name a WorkerRegistry/);
@@ -40,6 +52,28 @@ test('what the default registry of prom-client would do is refused with what to 
     assert.throws(() => ours.collectDefaultMetrics(options), /write collectDefaultMetrics\(\{ register: registry \}\)/);
   }
   assert.throws(() => ours.AggregatorRegistry.setRegistries(), /new ClusterRegistry\(\{ directory, registers \}\)/);
+});
+
+test('a push gateway without a registry is refused, and one with a registry pushes its page', async (t) => {
+  const bodies: string[] = [];
+  const server = createServer(async (request, response) => {
+    bodies.push(await text(request));
+    response.end();
+  }).listen(0, '127.0.0.1');
+  t.after(() => server.close());
+  await once(server, 'listening');
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  for (const registry of [undefined, null] as (undefined | never)[]) {
+    assert.throws(() => new ours.Pushgateway(url, {}, registry), {
+      message: 'Pushgateway needs a registry: write new Pushgateway(url, options, registry)',
+    });
+  }
+  const registry = new ours.WorkerRegistry();
+  new ours.Counter({ name: 'jobs_total', help: 'help', registers: [registry] }).inc(3);
+  const gateway = new ours.Pushgateway(url, {}, registry);
+  assert.ok(gateway instanceof prom.Pushgateway);
+  await gateway.push({ jobName: 'nightly' });
+  assert.match(bodies.join(), /^jobs_total 3$/m);
 });
 
 test('an aggregator is refused where the type of the metric has one way to merge', () => {

@@ -130,9 +130,24 @@ function headingsOf(file: string): string[] {
 }
 
 const canRequireModules = (process.features as { require_module?: boolean }).require_module === true;
+const tooOld = !canRequireModules && 'this Node.js is too old';
 
-test('the example in CommonJS prints a page', { skip: !canRequireModules && 'this Node.js is too old' }, () => {
+test('the example in CommonJS prints a page', { skip: tooOld }, () => {
   assert.match(run(folder, process.execPath, [write(commonJsExample, 'cjs')]), /^jobs_total 1$/m);
+});
+
+test('the default import has the names, also in a CommonJS module', { skip: tooOld }, () => {
+  const isSame = "console.log(typeof Counter === 'function' && client.Counter === Counter)";
+  const name = "'@techcommerce/cluster-metrics'";
+  const imported = write(`import client, { Counter } from ${name};\n${isSame};`, 'mjs');
+  assert.equal(run(folder, process.execPath, [imported]).trim(), 'true');
+  // As TypeScript compiles an import of the default: with __esModule, it takes the property, and else the whole.
+  const required = write(
+    `const loaded = require(${name});\nconst { Counter } = loaded;\n` +
+      `const client = loaded.__esModule ? loaded.default : loaded;\n${isSame};`,
+    'cjs',
+  );
+  assert.equal(run(folder, process.execPath, [required]).trim(), 'true');
 });
 
 for (const [name, options] of Object.entries({

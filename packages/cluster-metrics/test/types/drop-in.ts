@@ -1,5 +1,5 @@
 // What a user of prom-client may have written, with the import changed: it has to compile. Never run; see types.test.ts.
-import {
+import client, {
   type Aggregator,
   AggregatorRegistry,
   Counter,
@@ -29,6 +29,10 @@ import {
   type SummaryConfiguration,
   validateMetricName,
 } from '@techcommerce/cluster-metrics';
+
+const byDefault: client.Counter<'kind'> = new client.Counter({ name: 'e', help: 'help', labelNames: ['kind'] });
+const byDefaultOptions: client.GaugeConfiguration<string> = { name: 'f', help: 'help' };
+export const defaults = [byDefault, byDefaultOptions];
 
 const registry = new Registry();
 registry.setDefaultLabels({ app: 'shop' });
