@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
-import { createStoreDirectory, openStore, Summary, WorkerRegistry } from '../src/index.ts';
+import { ClusterRegistry, createStoreDirectory, openStore, Summary, WorkerRegistry } from '../src/index.ts';
 import { Store } from '../src/store/store.ts';
 import { StoreFile } from '../src/store/store-file.ts';
 import { SlidingWindows } from '../src/store/window.ts';
@@ -142,6 +142,33 @@ const MEDIAN = 's{op="a",quantile="0.5"}';
 function labelled(store: Store) {
   const common = { help: 'help', labelNames: ['op'], registers: [new WorkerRegistry(store)] };
   return new Summary({ ...common, name: 's', percentiles: [0.5], maxAgeSeconds: 1 });
+}
+
+for (const shows of ['all', 'from-now'] as const) {
+  test(`observations older than a registry that shows ${shows} are outside of its window, and all younger ones within`, async (t) => {
+    const passes = mockClock(t);
+    const directory = createStoreDirectory({ name: 'window' });
+    const { store, summary } = openWorker(directory.path, 1, { maxAgeSeconds: 3 });
+    summary.observe(7);
+    store.flush();
+    passes(5);
+    const [silent, counting] = [0, 1].map(() => new ClusterRegistry({ directory: directory.path, shows }));
+    t.after(() => {
+      store.close();
+      silent?.close();
+      counting?.close();
+      directory.remove();
+    });
+    const medianOf = async (registry?: ClusterRegistry, worker?: number) =>
+      parseExposition((await registry?.clusterMetrics({ worker })) ?? '').of('took_seconds{quantile="0.5"}');
+    assert.equal(await medianOf(silent), Number.NaN);
+    assert.equal(await medianOf(silent, 1), Number.NaN);
+    summary.observe(5);
+    for (const worker of [undefined, 1]) {
+      const median = await medianOf(counting, worker);
+      assert.ok(Math.abs(median - 5) < 0.05, `${median}, of worker ${worker}`);
+    }
+  });
 }
 
 test('the first observation of a series counts as being as old as the pause between two scrapes', async (t) => {

@@ -36,6 +36,9 @@ const YOUNG_SUFFIX = '.new';
 /** open(2): no room for another open file now, in this process or the machine. Tried again at the next reading. */
 const NO_ROOM = new Set(['EMFILE', 'ENFILE', 'ENOMEM']);
 
+/** There is no folder, and so no file in it. */
+const MISSING = new Set(['ENOENT', 'ENOTDIR']);
+
 /** The store files of one instance. Reads and merges them, and removes those of dead workers. */
 export class ClusterStores {
   readonly #directory: string;
@@ -46,8 +49,12 @@ export class ClusterStores {
   readonly #folded = new Set<string>();
   /** Files that could not be opened yet, with the time of the last listing without them, by `performance.now`. */
   readonly #unopened = new Map<string, number>();
-  /** Time of the last listing of the folder: a file that is new in the next listing is younger. */
-  #listedAtMs = performance.now();
+  /**
+   * Time of the last listing of the folder: a file that is new in the next listing is younger. What the files of the first
+   * listing hold may be of any age.
+   */
+  #listedAtMs = Number.NEGATIVE_INFINITY;
+  readonly #asBase: boolean;
   readonly #own = new Map<Store, OwnStore>();
   #isClosed = false;
 
@@ -55,7 +62,10 @@ export class ClusterStores {
   constructor(directory: string, onProblem: (problem: StoreProblem) => void, asBase: boolean) {
     this.#directory = directory;
     this.#problems = new Problems(onProblem);
-    if (asBase) this.#scan(true);
+    this.#asBase = asBase;
+    this.#scan();
+    // A step of its own: else what is counted from now on would be of unknown age too.
+    this.#slideWindows();
   }
 
   /**
@@ -81,17 +91,13 @@ export class ClusterStores {
 
   /** Merges all that was read, of dead workers too, with the primary's own stores. */
   merge(own: readonly Store[]): View {
-    const nowMs = performance.now();
     const stores = own.map((store) => this.#readOwn(store));
     this.#index.settleShapes();
     this.#index.clearGauges();
     const { values, rests } = this.#index;
-    for (const file of this.#files.values()) {
-      file.mapping.mergeGauges(values, rests, file.values, false);
-      file.mapping.slots.windows.advance(nowMs, file.values);
-    }
+    for (const file of this.#files.values()) file.mapping.mergeGauges(values, rests, file.values, false);
     for (const { mapping, store } of stores) mapping.mergeGauges(values, rests, store.values, true);
-    this.#index.slots.windows.advance(nowMs, values);
+    this.#slideWindows();
     const { before } = this.#index.slots.windows;
     return { families: this.#index.families(), values, before, has: ({ isRemoved }) => !isRemoved };
   }
@@ -162,13 +168,20 @@ export class ClusterStores {
     for (const file of this.#files.values()) file.close();
   }
 
-  /** Opens the new files in the folder. @param asBase see `WorkerFile.read` */
-  #scan(asBase = false): void {
+  /** Lets the windows of the summaries slide: those of each process, and those of all together. */
+  #slideWindows(): void {
+    const nowMs = performance.now();
+    for (const { mapping, values } of this.#files.values()) mapping.slots.windows.advance(nowMs, values);
+    this.#index.slots.windows.advance(nowMs, this.#index.values);
+  }
+
+  /** Opens the new files in the folder. */
+  #scan(): void {
     const sinceMs = this.#listedAtMs;
     const names = this.#list();
     if (names === null) return;
     const listed = new Set(names.map((name) => join(this.#directory, name)));
-    for (const path of listed) if (!this.#files.has(path) && !this.#folded.has(path)) this.#meet(path, sinceMs, asBase);
+    for (const path of listed) if (!this.#files.has(path) && !this.#folded.has(path)) this.#meet(path, sinceMs);
     for (const path of this.#files.keys()) {
       if (!listed.has(path)) {
         this.#problems.report({ kind: 'vanished', file: path, message: 'removed while its worker lives' });
@@ -180,44 +193,46 @@ export class ClusterStores {
     this.#problems.keepOnly((path) => listed.has(path) || this.#files.has(path) || path === this.#directory);
   }
 
-  /** @returns `null` when the folder can't be listed now */
+  /** @returns `null` when the folder can't be listed now, and nothing is known about its files */
   #list(): string[] | null {
     const nowMs = performance.now();
+    let names: string[] = [];
     try {
-      const names = readdirSync(this.#directory);
-      this.#listedAtMs = nowMs;
-      return names;
+      names = readdirSync(this.#directory);
     } catch (error) {
       this.#problems.report({ kind: 'unreadable', file: this.#directory, message: (error as Error).message });
-      return hasNoRoom(error) ? null : [];
+      if (!MISSING.has(codeOf(error))) return null;
     }
+    this.#listedAtMs = nowMs;
+    return names;
   }
 
   /** @param sinceMs time of the last listing without the file */
-  #meet(path: string, sinceMs: number, asBase: boolean): void {
+  #meet(path: string, sinceMs: number): void {
     const fileName = path.slice(this.#directory.length + 1);
     const young = fileName.endsWith(YOUNG_SUFFIX);
     const name = parseStoreFileName(young ? fileName.slice(0, -YOUNG_SUFFIX.length) : fileName);
     if (name === null) {
       this.#problems.report({ kind: 'foreign', file: path, message: 'its name is no name of a store' });
     } else if (!young) {
-      this.#open(path, name, this.#unopened.get(path) ?? sinceMs, asBase);
+      this.#open(path, name, this.#unopened.get(path) ?? sinceMs);
     } else if (!isRunning(name.thread, name.startTime)) {
       this.#remove(path);
     }
   }
 
-  #open(path: string, name: StoreName, sinceMs: number, asBase: boolean): void {
+  #open(path: string, name: StoreName, sinceMs: number): void {
     this.#unopened.set(path, sinceMs);
+    const isBase = this.#asBase && sinceMs === Number.NEGATIVE_INFINITY;
     try {
-      const file = new WorkerFile(path, name, this.#index, this.#reportFor(path), sinceMs);
+      const file = new WorkerFile(path, name, this.#index, this.#reportFor(path), sinceMs, isBase);
       this.#files.set(path, file);
       this.#unopened.delete(path);
       // Read it at once: then its values are known, even if the file is damaged or removed next.
-      file.read(asBase);
+      file.read();
     } catch (error) {
       this.#problems.report({ kind: 'unreadable', file: path, message: (error as Error).message });
-      if (!hasNoRoom(error) && !isRunning(name.thread, name.startTime)) this.#remove(path);
+      if (!NO_ROOM.has(codeOf(error)) && !isRunning(name.thread, name.startTime)) this.#remove(path);
     }
   }
 
@@ -243,7 +258,7 @@ export class ClusterStores {
     try {
       unlinkSync(path);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+      if (codeOf(error) === 'ENOENT') return;
       this.#folded.add(path);
       this.#problems.report({ kind: 'unreadable', file: path, message: (error as Error).message });
     }
@@ -268,6 +283,6 @@ export class ClusterStores {
   }
 }
 
-function hasNoRoom(error: unknown): boolean {
-  return NO_ROOM.has((error as NodeJS.ErrnoException).code ?? '');
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? '';
 }

@@ -34,6 +34,8 @@ export class WorkerFile {
   #failures = 0;
   /** The oldest that growth found at the next reading may be. */
   #sinceMs: number;
+  /** What the next whole reading finds is not added: only later growth is. */
+  #isBase: boolean;
   /** The worker's failures when its directory had last grown. */
   #failuresAtGrowth = 0;
   /** Heartbeat of the first of the present row of readings in which values went back. */
@@ -41,9 +43,10 @@ export class WorkerFile {
 
   /**
    * @param sinceMs a time at which the file was not there yet, by `performance.now`
+   * @param isBase adds only the growth after the first whole reading
    * @throws when the system can't open the file
    */
-  constructor(path: string, name: StoreName, index: SeriesIndex, report: Report, sinceMs: number) {
+  constructor(path: string, name: StoreName, index: SeriesIndex, report: Report, sinceMs: number, isBase: boolean) {
     // open(2): else a pipe in the folder would block, and a link could lead to a file that a worker with fewer rights may
     // not read.
     this.#fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
@@ -52,6 +55,7 @@ export class WorkerFile {
     this.#index = index;
     this.#report = report;
     this.#sinceMs = sinceMs;
+    this.#isBase = isBase;
   }
 
   /** The last good values, by slot. */
@@ -69,14 +73,10 @@ export class WorkerFile {
     return this.heartbeatMs === CLOSED;
   }
 
-  /**
-   * Reads the values and adds their growth to the merged ones. Reports problems, and never throws.
-   *
-   * @param asBase adds nothing now: only later growth is added
-   */
-  read(asBase = false): void {
+  /** Reads the values and adds their growth to the merged ones. Reports problems, and never throws. */
+  read(): void {
     try {
-      this.#read(asBase);
+      this.#read();
     } catch (error) {
       this.#report('unreadable', (error as Error).message);
     }
@@ -86,7 +86,7 @@ export class WorkerFile {
     closeSync(this.#fd);
   }
 
-  #read(asBase: boolean): void {
+  #read(): void {
     const readAtMs = performance.now();
     let wordsRead = this.#readWords();
     if (!this.#headerIsGood(wordsRead)) return;
@@ -101,9 +101,14 @@ export class WorkerFile {
     if (cut) this.#next.set(this.#good.subarray(wordsRead, this.#words), wordsRead);
     const damaged = this.mapping.wentBack(this.#next, this.#good, HEADER_WORDS);
     if (!this.#believes(damaged)) return;
-    if (!asBase) this.mapping.addGrowth(this.#next, this.#good, HEADER_WORDS, damaged);
-    for (const { slots } of [this.#index, this.mapping]) slots.windows.growthFrom(this.#sinceMs);
-    this.#sinceMs = readAtMs;
+    this.mapping.slots.windows.growthFrom(this.#sinceMs);
+    if (!this.#isBase) {
+      this.mapping.addGrowth(this.#next, this.#good, HEADER_WORDS, damaged);
+      this.#index.slots.windows.growthFrom(this.#sinceMs);
+    }
+    const isWhole = !cut && !damaged && this.#directoryRead >= this.#header(HEADER.directoryBytes);
+    if (isWhole) this.#isBase = false;
+    if (!this.#isBase) this.#sinceMs = readAtMs;
     [this.#good, this.#next] = [this.#next, this.#good];
     this.mapping.readRemovals(this.values);
     if (cut) this.#report('torn', 'the values are cut short');
