@@ -84,6 +84,24 @@ test('a registry that is closed shows what it read last, also at a scrape in fli
   if (process.platform === 'linux') assert.ok(countOpenFiles() < openFiles, `${countOpenFiles()} files are open`);
 });
 
+test('the file of a living process is not folded, and that of a dead one is at once', async (t) => {
+  const { directory, registry, scrape } = openCluster(t, 0);
+  const worker = fork(MANY_LIVES, [directory, '1', '1']);
+  t.after(() => worker.kill('SIGKILL'));
+  await once(worker, 'message');
+  const pid = worker.pid as number;
+  const files = readdirSync(directory);
+  registry.fold(pid);
+  assert.deepEqual(readdirSync(directory), files);
+  assert.ok((await scrape()).has('place{worker="1"}'));
+
+  worker.kill('SIGKILL');
+  await once(worker, 'exit');
+  registry.fold(pid);
+  assert.deepEqual(readdirSync(directory), []);
+  assert.equal((await scrape()).of('acts_total'), 1);
+});
+
 test('a zombie process is dead', async (t) => {
   const { directory, scrape } = openCluster(t, 0);
   // The shell starts a worker and turns into a program that never waits for it.

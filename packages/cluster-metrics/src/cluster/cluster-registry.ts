@@ -156,8 +156,8 @@ export class ClusterRegistry<
   }
 
   /**
-   * Reads the store of a dead process a last time and removes its file. Happens by itself for workers of node:cluster, and
-   * for all others at the next scrape.
+   * Reads the store of a dead process a last time and removes its file; does nothing to that of a living one. Happens by
+   * itself for workers of node:cluster, and for all others at the next scrape.
    */
   fold(pid: number): void {
     this.#stores.fold(pid);

@@ -76,8 +76,13 @@ export class ClusterStores {
   read(thorough: boolean): void {
     if (this.#isClosed) return;
     this.#scan();
+    this.#readAll([...this.#files], thorough);
+    for (const { mapping } of this.#files.values()) mapping.settleRemovals();
+  }
+
+  #readAll(files: [path: string, file: WorkerFile][], thorough: boolean): void {
     const gone: [path: string, file: WorkerFile][] = [];
-    for (const [path, file] of this.#files) {
+    for (const [path, file] of files) {
       const { thread, startTime } = file.name;
       // Asked before the last reading, so that it has everything.
       const isDead = thorough ? !isRunning(thread, startTime) : !pidExists(thread);
@@ -86,7 +91,6 @@ export class ClusterStores {
     }
     // Not before all are read: the order in which two of them died is not known, and may decide about a removed series.
     for (const [path, file] of gone) this.#letGo(path, file);
-    for (const { mapping } of this.#files.values()) mapping.settleRemovals();
   }
 
   /** Merges all that was read, of dead workers too, with the primary's own stores. */
@@ -154,11 +158,14 @@ export class ClusterStores {
       .sort((a, b) => byPlace.compare(a.worker, b.worker));
   }
 
-  /** Reads the stores of a dead process for the last time, and removes their files. */
+  /** Reads the stores of a process. When it is dead, this is the last time, and their files are removed. */
   fold(pid: number): void {
     if (this.#isClosed) return;
     this.#scan();
-    for (const [path, file] of this.#files) if (file.name.pid === pid) this.#fold(path, file);
+    this.#readAll(
+      [...this.#files].filter(([, { name }]) => name.pid === pid),
+      true,
+    );
   }
 
   /** Closes the files. What was read last is still shown. */
@@ -239,12 +246,6 @@ export class ClusterStores {
   #reportFor(path: string): Report {
     return (kind, message, metric) =>
       this.#problems.report({ kind, file: path, message, ...(metric !== undefined && { metric }) });
-  }
-
-  /** Reads a file for the last time, which adds its last growth, and removes it. */
-  #fold(path: string, file: WorkerFile): void {
-    file.read();
-    this.#letGo(path, file);
   }
 
   #letGo(path: string, file: WorkerFile): void {
