@@ -3,9 +3,11 @@ import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker as Thread } from 'node:worker_threads';
 import { until } from '../../../test/support/wait.ts';
+import { Counter, openStore, WorkerRegistry } from '../src/index.ts';
 import { countOpenFiles } from './support/memory.ts';
 import { openCluster, openWorker } from './support/stores.ts';
 
@@ -53,6 +55,33 @@ test('a store may be closed twice and used after its end', async (t) => {
   store.close();
   assert.equal((await scrape()).of('acts_total{kind="a"}'), 1);
   assert.deepEqual(readdirSync(directory), []);
+});
+
+test('a count after the close of its store is reported, once, and one in the turn of the close is none', async (t) => {
+  const { directory, scrape } = openCluster(t, 0);
+  const problems: string[] = [];
+  const store = openStore({ directory, worker: 1, onProblem: ({ message }) => problems.push(message) });
+  const registers = [new WorkerRegistry(store)];
+  const [acts, lazy] = [false, true].map(
+    (lazy) => new Counter({ name: lazy ? 'lazy_total' : 'acts_total', help: 'help', lazy, registers }),
+  );
+  acts?.inc();
+  lazy?.inc();
+  store.close();
+  store.close();
+  await setImmediate();
+  store.flush();
+  assert.deepEqual(problems, []);
+  assert.equal((await scrape()).of('acts_total'), 1);
+  assert.equal((await scrape()).of('lazy_total'), 1);
+
+  lazy?.inc();
+  await until('the lazy count is reported', () => problems.length > 0);
+  acts?.inc();
+  await setImmediate();
+  assert.deepEqual(problems, [
+    'The store is closed: what is counted now is not shown. Close it after the last answer; a process that exits writes by itself',
+  ]);
 });
 
 test('a store that is closed before its first scrape is counted', async (t) => {

@@ -36,6 +36,7 @@ export class StoreFile {
   readonly #headerBytes = new Uint8Array(this.#header.buffer);
   #fd: number | null = null;
   #closed = false;
+  #toldClosed = false;
   #failing = false;
   #directory = Buffer.alloc(4096);
   #directoryBytes = 0;
@@ -96,7 +97,10 @@ export class StoreFile {
    * @param slots values in use
    */
   write(values: Uint8Array, spans: readonly Span[], slots: number): void {
-    if (this.#fd === null) return;
+    if (this.#fd === null) {
+      if (this.#closed) this.#tellClosed();
+      return;
+    }
     try {
       for (const span of spans) this.#writeValues(this.#fd, values, span);
       // `rewrite` tries again when growing the file has failed, not every request; old series need no new room.
@@ -120,6 +124,16 @@ export class StoreFile {
     if (this.#fd !== null) closeSync(this.#fd);
     this.#fd = null;
     this.#closed = true;
+  }
+
+  #tellClosed(): void {
+    if (this.#toldClosed) return;
+    this.#toldClosed = true;
+    this.#onProblem(
+      new Error(
+        'The store is closed: what is counted now is not shown. Close it after the last answer; a process that exits writes by itself',
+      ),
+    );
   }
 
   #writeAll(values: Uint8Array, slots: number, heartbeat: number): void {

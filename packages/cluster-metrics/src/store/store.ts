@@ -17,7 +17,8 @@ export interface OpenStoreOptions {
   capacity?: number;
   /**
    * Called once when writing to the file begins to fail; the store goes on in memory and tries again every second. Called
-   * once for each metric that finds no room in a full store. Default: a process warning.
+   * once for each metric that finds no room in a full store, and once when something is counted after `close`. Default: a
+   * process warning.
    */
   onProblem?: (problem: Error) => void;
 }
@@ -323,7 +324,11 @@ export class Store {
   close(): void {
     clearInterval(this.#tick);
     clearTimeout(this.#lazyFlush);
+    this.#lazyFlush = undefined;
     this.#file?.close(this.#bytes, this.#slots);
+    // They are in the file: a flush that is queued finds nothing.
+    this.#takeChanged();
+    this.#directoryChanged = false;
     if (openStores.delete(this) && openStores.size === 0) process.off('exit', writeAtExit);
   }
 
