@@ -24,6 +24,17 @@ test('default metrics have their usual names and are merged as each says', async
   assert.ok(!samples.has('nodejs_active_handles_total'));
 });
 
+test("the library's own default metrics can be registered too, but for a summary", () => {
+  const registry = new WorkerRegistry();
+  const plain = new prom.Registry();
+  prom.collectDefaultMetrics({ register: plain });
+  for (const metric of plain.getMetricsAsArray() as unknown as prom.Metric[]) {
+    if (!(metric instanceof prom.Summary)) registry.registerMetric(metric);
+  }
+  assert.ok(registry.getSingleMetric('nodejs_active_handles_total'));
+  assert.ok(registry.getSingleMetric('nodejs_active_handles'));
+});
+
 test('default metrics without a WorkerRegistry are refused with what to write', () => {
   for (const registry of [undefined, null, {}, { registry: new WorkerRegistry() }, new prom.Registry()]) {
     assert.throws(() => collectDefaults(registry as unknown as WorkerRegistry), {

@@ -45,7 +45,7 @@ test('a lazy change is written with the next change that is not lazy', async (t)
 
 test('a lazy change is written at the close', async (t) => {
   const { store, registers, shows } = openWorker(t);
-  new Counter({ name: 'lazy_total', help: 'help', lazy: true, registers }).inc(5);
+  new Counter({ name: 'acts_total', help: 'help', lazy: true, registers }).inc(5);
   store.close();
-  assert.ok(await shows('lazy_total 5'));
+  assert.ok(await shows('acts_total 5'));
 });

@@ -61,6 +61,70 @@ for (const [what, [kind, options, error]] of Object.entries(shapes)) {
   });
 }
 
+/** Pairs of metrics that share the name of a family or of a sample, in Prometheus' format or in OpenMetrics. */
+const collisions: [first: [keyof Loose, string], second: [keyof Loose, string], shared: string][] = [
+  [['Counter', 'hits'], ['Counter', 'hits_total'], 'hits(_total)?'],
+  [['Counter', 'hits'], ['Gauge', 'hits_total'], 'hits_total'],
+  [['Counter', 'hits_total'], ['Gauge', 'hits'], 'hits'],
+  [['Histogram', 'lat'], ['Counter', 'lat_count'], 'lat_count'],
+  [['Histogram', 'lat'], ['Counter', 'lat_count_total'], 'lat_count'],
+  [['Histogram', 'lat'], ['Gauge', 'lat_bucket'], 'lat_bucket'],
+  [['Histogram', 'lat'], ['Histogram', 'lat_sum'], 'lat_sum'],
+  [['Summary', 'lat'], ['Gauge', 'lat_sum'], 'lat_sum'],
+];
+
+test('a metric that would share a name on the page with another one is refused', () => {
+  const theirs = prom as unknown as Loose;
+  for (const [first, second, shared] of collisions) {
+    for (const [[kind, name], [otherKind, other]] of [
+      [first, second],
+      [second, first],
+    ] as const) {
+      for (const [library, otherLibrary] of [
+        [loose, loose],
+        [theirs, loose],
+        [loose, theirs],
+        [theirs, theirs],
+      ] as const) {
+        if ((library === theirs && kind === 'Summary') || (otherLibrary === theirs && otherKind === 'Summary'))
+          continue;
+        const registers = [new WorkerRegistry()];
+        new library[kind]({ name, help: 'help', registers });
+        const error = new RegExp(
+          `^Error: ${other} collides with ${name}: .* shown as ${shared}\\. Give one of them another`,
+        );
+        assert.throws(() => new otherLibrary[otherKind]({ name: other, help: 'help', registers }), error);
+        assert.deepEqual(
+          registers[0]?.getMetricsAsArray().map((metric) => metric.name),
+          [name],
+        );
+      }
+    }
+  }
+});
+
+test('an object with nothing but get() is registered, as in prom-client', async () => {
+  const registry = new WorkerRegistry();
+  registry.registerMetric({
+    get: async () => ({ name: 'rooms', help: 'help', type: 'gauge', values: [{ value: 3 }] }),
+  });
+  assert.match(await registry.metrics(), /^rooms 3$/m);
+});
+
+test('metrics with similar names that share none on the page are accepted', async () => {
+  for (const library of [loose, prom as unknown as Loose]) {
+    const registry = new WorkerRegistry();
+    const common = { help: 'help', registers: [registry] };
+    new library.Gauge({ ...common, name: 'jobs' });
+    new library.Gauge({ ...common, name: 'jobs_total' });
+    new library.Gauge({ ...common, name: 'jobs_count' });
+    new library.Counter({ ...common, name: 'jobs_started_total' });
+    new library.Histogram({ ...common, name: 'jobs_seconds' });
+    new library.Counter({ ...common, name: 'jobs_seconds_max' });
+    assert.equal(registry.getMetricsAsArray().length, 6);
+  }
+});
+
 test("prom-client's form for an exemplar is refused with what to write", () => {
   for (const labelNames of [[], ['kind'], ['value']]) {
     const options = { labelNames, help: 'help', registers: [new WorkerRegistry()] };

@@ -147,6 +147,31 @@ export function checkForeign(metric: object): void {
   checkBuckets(buckets.at(-1) === Number.POSITIVE_INFINITY ? buckets.slice(0, -1) : buckets);
 }
 
+/** A metric as its registration sees it: prom-client's metrics get their `type` later. */
+interface NamedMetric {
+  /** An object of the application's own may have no more than `get()`, as in prom-client. */
+  readonly name?: string;
+  readonly type?: unknown;
+  readonly buckets?: unknown;
+}
+
+/**
+ * Every name that a metric has on the page, as a family or as a sample, in Prometheus' format or in OpenMetrics. Two
+ * metrics that share one would give a family or a series twice.
+ */
+export function namesOnPage(metric: NamedMetric): string[] {
+  const { name } = metric;
+  if (name === undefined) return [];
+  const type = metric.type ?? (metric.buckets !== undefined ? 'histogram' : 'dec' in metric ? 'gauge' : 'counter');
+  if (type === 'counter') {
+    // In OpenMetrics, the family has no `_total`, and its samples have it.
+    const family = name.replace(/_total$/, '');
+    return [name, family, `${family}_total`];
+  }
+  if (type === 'histogram') return [name, `${name}_bucket`, `${name}_sum`, `${name}_count`];
+  return type === 'summary' ? [name, `${name}_sum`, `${name}_count`] : [name];
+}
+
 function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
 }

@@ -4,6 +4,7 @@ import {
   checkLabelNames,
   isInstrument,
   isStore,
+  namesOnPage,
   type StoredMetric,
   type StoreRegistry,
 } from '../instruments/checks.ts';
@@ -41,6 +42,8 @@ export class WorkerRegistry<C extends RegistryContentType = PrometheusContentTyp
   readonly #mirror: Mirror;
   /** Used instead of the library's own collection: in prom-client's, no metric may have the name `constructor`. */
   readonly #metrics = new Map<string, SampledMetric>();
+  /** Each name of a family or sample, with the name of its metric. */
+  readonly #namesOnPage = new Map<string, string>();
   #defaultLabels: ReadonlyMap<string, string> = new Map();
   #samplers = 0;
 
@@ -61,16 +64,24 @@ export class WorkerRegistry<C extends RegistryContentType = PrometheusContentTyp
 
   /**
    * @throws {TypeError} for prom-client's Summary: quantiles that were computed already can't be merged truthfully
-   * @throws {Error} when the name is taken, or for what Prometheus would reject
+   * @throws {Error} when the name is taken, also by a sample of another metric, or for what Prometheus would reject
    */
   override registerMetric(metric: AnyMetric): void {
     const registered = metric as SampledMetric & { readonly name: string };
+    const { name } = registered;
     if (!isInstrument(metric)) checkForeign(metric);
-    const known = this.#metrics.get(registered.name);
-    if (known !== undefined && known !== registered) {
-      throw new Error(`A metric with the name ${registered.name} has already been registered.`);
+    const known = this.#metrics.get(name);
+    if (known === registered) return;
+    if (known !== undefined) throw new Error(`A metric with the name ${name} has already been registered.`);
+    const names = namesOnPage(registered);
+    const shared = names.find((each) => this.#namesOnPage.has(each));
+    if (shared !== undefined) {
+      throw new Error(
+        `${name} collides with ${this.#namesOnPage.get(shared)}: in Prometheus' format or in OpenMetrics, both would be shown as ${shared}. Give one of them another name`,
+      );
     }
-    this.#metrics.set(registered.name, registered);
+    this.#metrics.set(name, registered);
+    for (const each of names) this.#namesOnPage.set(each, name);
   }
 
   /** @param aggregator lists only the metrics with this aggregator. Default: all */
