@@ -104,7 +104,7 @@ function newLevel<S>(): Level<S> {
 export function checkLabels(labelNames: readonly string[], labels: object): void {
   for (const label in labels) {
     if (labelNames.includes(label)) continue;
-    // A counter's; a histogram's ends where its value is missing.
+    // A counter's call with an exemplar ends here. A histogram's has ended before, since its value is missing.
     refuseExemplar(labelNames, labels, 'inc');
     throw new Error(`Added label "${label}" is not included in initial labelset: ${inspect(labelNames)}`);
   }
