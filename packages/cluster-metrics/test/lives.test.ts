@@ -170,6 +170,27 @@ test('the end of a worker thread is a death, although its process lives on', asy
   assert.deepEqual(readdirSync(directory), []);
 });
 
+test('one place shows the process that started last, with all of its threads and stores', async (t) => {
+  const { directory, scrape } = openCluster(t, 0);
+  await startThread(t, directory, '1');
+  await startThread(t, directory, '1');
+  assert.equal((await scrape({ worker: '1' })).of('acts_total'), 2);
+
+  const successor = fork(MANY_LIVES, [directory, '10', '1']);
+  t.after(() => successor.kill('SIGKILL'));
+  await once(successor, 'message');
+  // The thread is younger than the successor, but its process is older.
+  await startThread(t, directory, '1');
+  const alone = await scrape({ worker: '1' });
+  assert.equal(alone.of('acts_total'), 10);
+  assert.equal(alone.of('place{worker="1"}'), 10);
+  assert.equal((await scrape()).of('acts_total'), 13);
+
+  successor.kill('SIGKILL');
+  await once(successor, 'exit');
+  assert.equal((await scrape({ worker: '1' })).of('acts_total'), 3);
+});
+
 test("a worker's age does not follow the wall clock", async (t) => {
   const { directory, scrape } = openCluster(t, 0);
   const worker = fork(MANY_LIVES, [directory, '1', '1']);

@@ -87,6 +87,10 @@ test('former shapes are shown until no worker has them after a reload, and the n
 
   // The order of a reload: one place after the other, each successor before its predecessor exits.
   const newFirst = await start(1, latter, 3);
+  const alone = await scrape(1);
+  assert.equal(alone.of('took_seconds_bucket{le="3"}'), 3, 'in its own shape, beside its predecessor');
+  assert.ok(!alone.has('took_seconds_bucket{le="2"}'));
+  assert.equal(alone.of('same_total'), 3);
   await stop(first);
   const between = await scrape();
   assert.deepEqual(between.decreases(before), []);

@@ -2,7 +2,7 @@ import { readdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseStoreFileName, type StoreName } from '../store/layout.ts';
 import { Problems, type Report, type StoreProblem } from '../store/problems.ts';
-import { isRunning, pidExists, sharedClockMs } from '../store/process-identity.ts';
+import { isRunning, pidExists, sharedClockMs, startTimeOf } from '../store/process-identity.ts';
 import type { Store } from '../store/store.ts';
 import { giveFolder, type Owner } from '../store/store-directory.ts';
 import type { View } from './exposition.ts';
@@ -115,12 +115,12 @@ export class ClusterStores {
   }
 
   /**
-   * The living process at one place, without its predecessors.
+   * The living process at one place, without its predecessors. Its threads and further stores at the place add up.
    *
    * @returns `null` when there is none
    */
   alone(worker: string): View | null {
-    const files = [...this.#files.values()].filter((file) => file.name.worker === worker);
+    const files = this.#youngestAt(worker);
     if (files.length === 0) return null;
     const values = new Float64Array(this.#index.values.length);
     const rests = new Float64Array(this.#index.values.length);
@@ -133,6 +133,19 @@ export class ClusterStores {
     const has = (series: Parameters<View['has']>[0]) => files.some(({ mapping }) => mapping.holds(series));
     const families = this.#index.families((family) => files.some(({ mapping }) => mapping.has(family)));
     return { families, values, before, has };
+  }
+
+  /** The files of the process at this place that started last: while it takes over, its predecessor may still live. */
+  #youngestAt(worker: string): WorkerFile[] {
+    const files = [...this.#files.values()].filter(({ name, isKnown }) => isKnown && name.worker === worker);
+    let youngest: number | undefined;
+    let latest = 0;
+    for (const { name } of files) {
+      const startTime = processStartOf(name);
+      if (startTime < latest) continue;
+      [youngest, latest] = [name.pid, startTime];
+    }
+    return files.filter(({ name }) => name.pid === youngest);
   }
 
   /** Lets workers that run as another user write into the folder. */
@@ -149,7 +162,7 @@ export class ClusterStores {
   workers(): LiveWorker[] {
     const now = sharedClockMs();
     return [...this.#files.values()]
-      .filter((file) => file.heartbeatMs > 0)
+      .filter((file) => file.isKnown)
       .map(({ name, heartbeatMs }) => ({
         worker: name.worker,
         pid: name.pid,
@@ -282,6 +295,11 @@ export class ClusterStores {
     own.last = now;
     return own;
   }
+}
+
+/** @returns 0 when it is unknown, or the process of a thread is dead */
+function processStartOf({ pid, thread, startTime }: StoreName): number {
+  return thread === pid ? startTime : startTimeOf(pid);
 }
 
 function codeOf(error: unknown): string {

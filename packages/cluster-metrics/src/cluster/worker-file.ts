@@ -68,6 +68,11 @@ export class WorkerFile {
     return this.#good[HEADER.heartbeat] as number;
   }
 
+  /** Whether the worker has the store open and its values could be read. */
+  get isKnown(): boolean {
+    return this.heartbeatMs > 0;
+  }
+
   /** Whether the worker has closed it: nothing will change any more. */
   get isClosed(): boolean {
     return this.heartbeatMs === CLOSED;
