@@ -233,10 +233,8 @@ test("prom-client's default metrics of the primary and ours of the workers are b
   const { scrape, start, problems } = openReloadable(t, [own]);
   await scrape();
   await start(1, [{ type: 'Defaults' }], 0);
-  await until('the lag of the worker', async () => {
-    const help = /# HELP nodejs_eventloop_lag_p99_seconds .*over the last 30 to 60 seconds/;
-    return help.test((await scrape()).text);
-  });
+  await until("the worker's first sample", async () => (await scrape(1)).has('process_resident_memory_bytes'));
+  assert.match((await scrape()).text, /# HELP nodejs_eventloop_lag_p99_seconds .*over the last 30 to 60 seconds/);
   // In this order, because the first garbage collection may happen in between.
   const alone = await scrape(1);
   const all = await scrape();
