@@ -30,7 +30,7 @@ const uses: Record<string, (library: Shared, registers: WorkerRegistry[]) => voi
     counter.labels({ x: 'b' }).inc(2);
     counter.labels('never', 'counted');
   },
-  'a metric that nobody touched': ({ Counter, Gauge, Histogram }, registers) => {
+  'a metric without any calls': ({ Counter, Gauge, Histogram }, registers) => {
     new Counter({ name: 'a_total', help: 'help', registers });
     new Gauge({ name: 'b', help: 'help', registers });
     new Histogram({ name: 'c', help: 'help', registers });
