@@ -214,7 +214,7 @@ test('a primary without file descriptors removes no unread file and takes no liv
   t.after(() => directory.remove());
   const support = (name: string) => fileURLToPath(new URL(`support/${name}`, import.meta.url));
   const live = async (lives: number) => {
-    const child = fork(support('many-lives.mjs'), [directory.path, String(lives), String(lives)]);
+    const child = fork(support('many-lives.mjs'), [directory.path, String(lives), String(lives)], { execArgv: [] });
     t.after(() => child.kill('SIGKILL'));
     await once(child, 'message');
     return child;
@@ -285,7 +285,9 @@ test('a worker without a folder counts on, and creates its file when the folder 
 
 test('the files of a child process that is no cluster worker are folded too', async (t) => {
   const cluster = openCluster(t, 0);
-  const child = fork(fileURLToPath(new URL('support/many-lives.mjs', import.meta.url)), [cluster.directory, '3', '3']);
+  const child = fork(fileURLToPath(new URL('support/many-lives.mjs', import.meta.url)), [cluster.directory, '3', '3'], {
+    execArgv: [],
+  });
   await once(child, 'message');
   child.kill('SIGKILL');
   await once(child, 'exit');
@@ -298,7 +300,7 @@ test('a reader beside a writer that never pauses sees whole numbers that never d
   // Every bit of the number changes with each step, so that half a number would not be a multiple.
   const step = 123_456_789.5;
   const script = fileURLToPath(new URL('support/busy-writer.mjs', import.meta.url));
-  const writer = fork(script, [cluster.directory, '2000', String(step)]);
+  const writer = fork(script, [cluster.directory, '2000', String(step)], { execArgv: [] });
   t.after(() => writer.kill('SIGKILL'));
   await once(writer, 'message');
   let before = parseExposition('');
@@ -318,7 +320,7 @@ test('a reader beside a store that grows all the time misses none of its series'
   const cluster = openCluster(t, 0);
   const series = 20_000;
   const script = fileURLToPath(new URL('support/growing-writer.mjs', import.meta.url));
-  const writer = fork(script, [cluster.directory, String(series)]);
+  const writer = fork(script, [cluster.directory, String(series)], { execArgv: [] });
   t.after(() => writer.kill('SIGKILL'));
   let growing = true;
   writer.once('message', () => {

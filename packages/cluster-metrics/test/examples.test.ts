@@ -84,9 +84,9 @@ test('worker-threads: threads that end leave their counts and nothing else', asy
   const { scrape, request, pids } = await startExample(t, join(examples, 'worker-threads/main.mjs'));
   await until('an answer', request);
   const first = await scrape();
-  for (let i = 1; i < 30; i++) assert.equal(await request(), '500000500000\n');
+  for (let i = 1; i < 10; i++) assert.equal(await request(), '500000500000\n');
   const last = await scrape();
-  assert.equal(last.of('sums_total'), 30);
+  assert.equal(last.of('sums_total'), 10);
   assert.deepEqual(
     last.samples.map(({ series }) => series),
     first.samples.map(({ series }) => series),

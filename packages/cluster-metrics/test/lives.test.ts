@@ -115,7 +115,7 @@ test('a registry that is closed shows what it read last, also at a scrape in fli
 
 test('the file of a living process is not folded, and that of a dead one is at once', async (t) => {
   const { directory, registry, scrape } = openCluster(t, 0);
-  const worker = fork(MANY_LIVES, [directory, '1', '1']);
+  const worker = fork(MANY_LIVES, [directory, '1', '1'], { execArgv: [] });
   t.after(() => worker.kill('SIGKILL'));
   await once(worker, 'message');
   const pid = worker.pid as number;
@@ -176,7 +176,7 @@ test('one place shows the process that started last, with all of its threads and
   await startThread(t, directory, '1');
   assert.equal((await scrape({ worker: '1' })).of('acts_total'), 2);
 
-  const successor = fork(MANY_LIVES, [directory, '10', '1']);
+  const successor = fork(MANY_LIVES, [directory, '10', '1'], { execArgv: [] });
   t.after(() => successor.kill('SIGKILL'));
   await once(successor, 'message');
   // The thread is younger than the successor, but its process is older.
@@ -193,7 +193,7 @@ test('one place shows the process that started last, with all of its threads and
 
 test("a worker's age does not follow the wall clock", async (t) => {
   const { directory, scrape } = openCluster(t, 0);
-  const worker = fork(MANY_LIVES, [directory, '1', '1']);
+  const worker = fork(MANY_LIVES, [directory, '1', '1'], { execArgv: [] });
   t.after(() => worker.kill('SIGKILL'));
   await once(worker, 'message');
   const HOUR_MS = 3_600_000;

@@ -50,7 +50,7 @@ function openReloadable(t: TestContext, registers: prom.Registry[] = []) {
   const alive = new Set<Worker>();
   t.after(() => Promise.all(Array.from(alive, stop)));
   async function start(place: number, code: Code, count: number): Promise<Worker> {
-    cluster.setupPrimary({ exec: SHAPED_WORKER });
+    cluster.setupPrimary({ exec: SHAPED_WORKER, execArgv: [] });
     const worker = cluster.fork({ STORES: opened.directory, PLACE: place, CODE: JSON.stringify(code), COUNT: count });
     alive.add(worker);
     await once(worker, 'message');

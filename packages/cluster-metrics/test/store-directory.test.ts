@@ -39,7 +39,7 @@ test('two instances never read each other', async (t) => {
 
 test('the folder of a killed primary is removed by the next one, and those of living primaries stay', async (t) => {
   const parent = temporaryFolder(t);
-  const owner = fork(fileURLToPath(new URL('support/owner.mjs', import.meta.url)), [parent]);
+  const owner = fork(fileURLToPath(new URL('support/owner.mjs', import.meta.url)), [parent], { execArgv: [] });
   const [path] = await once(owner, 'message');
   writeFileSync(join(path, '1-1-1-abc.store'), 'left behind');
   const mine = createStoreDirectory({ name: 'shop', parents: [parent] });

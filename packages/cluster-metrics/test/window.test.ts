@@ -75,7 +75,9 @@ test('regular scrapes show all observations within the window', () => {
 test('a primary that was stopped for longer than the window shows nothing older than the window', async (t) => {
   const directory = createStoreDirectory({ name: 'window' });
   const { store, summary } = openWorker(directory.path, 1, { maxAgeSeconds: 1 });
-  const primary = fork(fileURLToPath(new URL('support/primary.mjs', import.meta.url)), [directory.path]);
+  const primary = fork(fileURLToPath(new URL('support/primary.mjs', import.meta.url)), [directory.path], {
+    execArgv: [],
+  });
   t.after(() => {
     primary.kill('SIGKILL');
     store.close();

@@ -17,7 +17,7 @@ test('a thousand lives leave no series, no file and no memory', { timeout: 60_00
   const cluster = openCluster(t, 0);
 
   async function liveAndDie(): Promise<void> {
-    const child = fork(MANY_LIVES, [cluster.directory, String(LIVES), String(PLACES)]);
+    const child = fork(MANY_LIVES, [cluster.directory, String(LIVES), String(PLACES)], { execArgv: [] });
     await once(child, 'message');
     assert.equal((await cluster.scrape()).of('place{worker="1"}') >= 1, true, 'they are seen alive');
     child.kill('SIGKILL');
