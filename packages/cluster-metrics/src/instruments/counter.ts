@@ -1,7 +1,6 @@
 import { format } from 'node:util';
-import type { LabelTuple } from '../store/description.ts';
 import { addTo } from '../store/sums.ts';
-import { Instrument, isLabels, type JsonValue, type MetricConfiguration, NO_LABELS } from './instrument.ts';
+import { isLabels, type JsonValue, type MetricConfiguration, NO_LABELS, SlotInstrument } from './instrument.ts';
 import type { CollectFunction, IncreaseDataWithExemplar, LabelValues } from './types.ts';
 
 export interface CounterConfiguration<T extends string> extends MetricConfiguration<T> {
@@ -9,7 +8,7 @@ export interface CounterConfiguration<T extends string> extends MetricConfigurat
 }
 
 /** prom-client's Counter without `reset`: a total that only grows, over all workers that ever lived. */
-export class Counter<T extends string = string> extends Instrument<T, number> {
+export class Counter<T extends string = string> extends SlotInstrument<T> {
   constructor(options: CounterConfiguration<T>) {
     super(options, { type: 'counter', aggregator: 'sum' });
     this.declareUnlabelled();
@@ -48,14 +47,6 @@ export class Counter<T extends string = string> extends Instrument<T, number> {
     if (total - before === value && total - value === before && rests[slot] === 0) values[slot] = total;
     else addTo(values, rests, slot, value);
     this.touch(slot);
-  }
-
-  protected createSeries(labels: LabelTuple): number {
-    return this.store.addSeries(this.metric, labels);
-  }
-
-  protected slotOf(slot: number): number {
-    return slot;
   }
 
   protected valuesOf(slot: number, labels: Record<string, string>): JsonValue[] {

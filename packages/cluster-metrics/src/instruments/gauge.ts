@@ -1,6 +1,13 @@
 import { format } from 'node:util';
-import type { Aggregator, LabelTuple } from '../store/description.ts';
-import { Instrument, isLabels, type JsonValue, type MetricConfiguration, NO_LABELS, startTimer } from './instrument.ts';
+import type { Aggregator } from '../store/description.ts';
+import {
+  isLabels,
+  type JsonValue,
+  type MetricConfiguration,
+  NO_LABELS,
+  SlotInstrument,
+  startTimer,
+} from './instrument.ts';
 import type { CollectFunction, LabelValues } from './types.ts';
 
 export interface GaugeConfiguration<T extends string> extends MetricConfiguration<T> {
@@ -13,7 +20,7 @@ export interface GaugeConfiguration<T extends string> extends MetricConfiguratio
 }
 
 /** prom-client's Gauge: a value that goes up and down. The value of a dead worker is gone with it. */
-export class Gauge<T extends string = string> extends Instrument<T, number> {
+export class Gauge<T extends string = string> extends SlotInstrument<T> {
   constructor(options: GaugeConfiguration<T>) {
     super(options, { type: 'gauge', aggregator: options?.aggregator ?? 'sum' });
     this.declareUnlabelled();
@@ -106,14 +113,6 @@ export class Gauge<T extends string = string> extends Instrument<T, number> {
     this.store.values[slot + 1] = 0;
     this.touch(slot);
     this.touch(slot + 1);
-  }
-
-  protected createSeries(labels: LabelTuple): number {
-    return this.store.addSeries(this.metric, labels);
-  }
-
-  protected slotOf(slot: number): number {
-    return slot;
   }
 
   protected valuesOf(slot: number, labels: Record<string, string>): JsonValue[] {

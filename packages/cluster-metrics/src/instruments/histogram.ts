@@ -1,8 +1,14 @@
 import { format } from 'node:util';
-import type { LabelTuple } from '../store/description.ts';
 import { addTo } from '../store/sums.ts';
 import { checkBuckets } from './checks.ts';
-import { Instrument, isLabels, type JsonValue, type MetricConfiguration, NO_LABELS, startTimer } from './instrument.ts';
+import {
+  isLabels,
+  type JsonValue,
+  type MetricConfiguration,
+  NO_LABELS,
+  SlotInstrument,
+  startTimer,
+} from './instrument.ts';
 import { refuseExemplar } from './series-map.ts';
 import type { CollectFunction, LabelValues, ObserveDataWithExemplar } from './types.ts';
 
@@ -15,7 +21,7 @@ export interface HistogramConfiguration<T extends string> extends MetricConfigur
 const DEFAULT_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 /** prom-client's Histogram without `reset`: counts observations in buckets, over all workers that ever lived. */
-export class Histogram<T extends string = string> extends Instrument<T, number> {
+export class Histogram<T extends string = string> extends SlotInstrument<T> {
   readonly buckets: readonly number[];
 
   /** @throws {Error} when `le` is a label name, or the buckets are not finite and ascending */
@@ -82,14 +88,6 @@ export class Histogram<T extends string = string> extends Instrument<T, number> 
     let index = 0;
     while (index < this.buckets.length && value > (this.buckets[index] as number)) index++;
     return index;
-  }
-
-  protected createSeries(labels: LabelTuple): number {
-    return this.store.addSeries(this.metric, labels);
-  }
-
-  protected slotOf(slot: number): number {
-    return slot;
   }
 
   protected valuesOf(slot: number, labels: Record<string, string>): JsonValue[] {

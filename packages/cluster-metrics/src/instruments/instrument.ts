@@ -180,6 +180,17 @@ export abstract class Instrument<T extends string, S> {
   protected abstract valuesOf(series: S, labels: Record<string, string>): JsonValue[];
 }
 
+/** The base of the metrics whose series are known by their first slot alone: all but Summary. */
+export abstract class SlotInstrument<T extends string> extends Instrument<T, number> {
+  protected createSeries(labels: LabelTuple): number {
+    return this.store.addSeries(this.metric, labels);
+  }
+
+  protected slotOf(slot: number): number {
+    return slot;
+  }
+}
+
 /** Tells prom-client's signature `(labels, value)` from `(value)`. */
 export function isLabels(argument: unknown): argument is LabelValues<string> {
   return argument !== null && typeof argument === 'object';
