@@ -15,7 +15,7 @@ import { connect, prepareDatabase, startEmbeddedPostgres } from '../src/db/index
 import * as sessionCounts from '../src/db/migrations/0004-session-counts.ts';
 import { foldAndReadShop, readSessions } from '../src/instrument/database-sampler.ts';
 import { addToCart } from '../src/shop/cart/queries.ts';
-import { visit } from '../src/shop/sessions/queries.ts';
+import { noteVisits } from '../src/shop/sessions/queries.ts';
 
 const SESSIONS = 1_000_000;
 const CARTS = 250_000;
@@ -66,7 +66,7 @@ async function measure(knex: Knex): Promise<void> {
   const counting = () => knex.raw(COUNTED_ONE_BY_ONE);
   const [kept, whole, one] = await medians(READINGS, [
     () => readSessions(knex),
-    () => knex.transaction(foldAndReadShop),
+    () => knex.transaction((transaction) => foldAndReadShop(transaction, null, null)),
     counting,
   ]);
   const [shown, truth] = [await readSessions(knex), (await counting()).rows[0]];
@@ -125,7 +125,7 @@ async function addsSideBySide(knex: Knex): Promise<[withTriggers: number, withou
         times[mode].push(
           await milliseconds(async () => {
             for (const product of [1, 2]) {
-              await visit(knex, id);
+              await noteVisits(knex, [id]);
               await addToCart(knex, id, product, 1);
             }
           }),

@@ -1,6 +1,7 @@
 'use strict';
-const { spawnSync } = require('node:child_process');
+const { spawn, spawnSync } = require('node:child_process');
 const { createHash } = require('node:crypto');
+const { once } = require('node:events');
 const fs = require('node:fs');
 const { join, relative } = require('node:path');
 
@@ -23,6 +24,7 @@ const SOURCES = [
   'seeds',
   'templates',
   'scripts',
+  'docs/operations.md',
   'knexfile.ts',
   'tsconfig.json',
   'tsconfig.build.json',
@@ -31,6 +33,8 @@ const SOURCES = [
 const registry = join(root, 'packages/cluster-metrics');
 /** The registry's package in a build. Each build has its own, which the shop's code imports by name. */
 const BUILT_REGISTRY = 'node_modules/@techcommerce/cluster-metrics';
+/** Runs in browsers, so it is compiled by itself, against the types of the DOM. */
+const LIVE_CLIENT = 'src/ops/live/client';
 
 const project = JSON.parse(fs.readFileSync(join(root, 'package.json'), 'utf8'));
 
@@ -39,14 +43,14 @@ const project = JSON.parse(fs.readFileSync(join(root, 'package.json'), 'utf8'));
  *
  * @param {boolean} forTests whether the development packages must be installed too
  */
-function build(forTests) {
+async function build(forTests) {
   const missing = findMissing(project.dependencies) ?? (forTests ? findMissing(project.devDependencies) : undefined);
   const devToo = forTests && process.env.NODE_ENV === 'production' ? ' --include=dev' : '';
   if (missing) fail(`The packages in node_modules are not complete (${missing}): run "npm ci${devToo}" first.`);
 
   const wanted = join(builds, fingerprint());
   try {
-    if (!fs.existsSync(wanted)) compile(wanted);
+    if (!fs.existsSync(wanted)) await compile(wanted);
     recordRevision(wanted);
     if (linkTarget() !== wanted) putInPlace(wanted);
   } catch (error) {
@@ -70,7 +74,9 @@ function findMissing(packages) {
 
 function installedVersion(name) {
   try {
-    return JSON.parse(fs.readFileSync(join(root, 'node_modules', name, 'package.json'), 'utf8')).version;
+    const { version } = JSON.parse(fs.readFileSync(join(root, 'node_modules', name, 'package.json'), 'utf8'));
+    // npm takes `v1.2.3` for `1.2.3`, and Grafana's SDK is published so.
+    return version.replace(/^v/, '');
   } catch {
     return undefined;
   }
@@ -97,7 +103,7 @@ function filesBelow(path) {
 }
 
 /** Compiles into a draft folder and renames it when complete, so that each build in the folder is whole. */
-function compile(target) {
+async function compile(target) {
   if (installedVersion('typescript') === undefined) {
     fail(
       'The shop is not built yet, and the compiler is missing, as "npm ci" leaves it out in production: run "npm ci --include=dev" and start again.',
@@ -107,12 +113,16 @@ function compile(target) {
   const draft = `${target}.${process.pid}`;
   fs.mkdirSync(draft, { recursive: true });
   try {
-    const tsc = join(root, 'node_modules/typescript/bin/tsc');
-    const builtRegistry = join(draft, BUILT_REGISTRY);
-    run(tsc, '-p', join(registry, 'tsconfig.build.json'), '--outDir', join(builtRegistry, 'dist'), '--sourceMap');
-    fs.copyFileSync(join(registry, 'package.json'), join(builtRegistry, 'package.json'));
-    run(tsc, '-p', shopConfig(draft, join(builtRegistry, 'dist/index.d.ts')));
-    run(join(draft, 'src/web/build-templates.js'));
+    // All are awaited before one fails the build: they write into the draft folder.
+    const results = await Promise.allSettled([
+      compileSources(draft),
+      compileLiveClient(draft),
+      run(join(__dirname, 'templates.cjs'), join(root, 'templates'), join(draft, 'src/web/templates.cjs')),
+      run(join(__dirname, 'templates.cjs'), join(root, 'templates/ops'), join(draft, 'src/ops/live/templates.cjs')),
+      run(join(__dirname, 'runbook.mjs'), join(draft, 'src/ops/live/runbook.html')),
+    ]);
+    const failed = results.find(({ status }) => status === 'rejected');
+    if (failed) throw failed.reason;
     fs.renameSync(draft, target);
   } catch (error) {
     // Another process has finished the same build.
@@ -120,6 +130,22 @@ function compile(target) {
   } finally {
     fs.rmSync(draft, { recursive: true, force: true });
   }
+}
+
+async function compileSources(draft) {
+  const tsc = join(root, 'node_modules/typescript/bin/tsc');
+  const builtRegistry = join(draft, BUILT_REGISTRY);
+  await run(tsc, '-p', join(registry, 'tsconfig.build.json'), '--outDir', join(builtRegistry, 'dist'), '--sourceMap');
+  fs.copyFileSync(join(registry, 'package.json'), join(builtRegistry, 'package.json'));
+  await run(tsc, '-p', shopConfig(draft, join(builtRegistry, 'dist/index.d.ts')));
+}
+
+/** The browser's part of the primary's live page. */
+async function compileLiveClient(draft) {
+  const built = join(draft, LIVE_CLIENT);
+  fs.mkdirSync(built, { recursive: true });
+  for (const file of ['live.css', 'favicon.svg']) fs.copyFileSync(join(root, LIVE_CLIENT, file), join(built, file));
+  await run(join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, LIVE_CLIENT), '--outDir', draft);
 }
 
 /**
@@ -165,8 +191,8 @@ function shopConfig(draft, registryTypes) {
   return path;
 }
 
-function run(program, ...args) {
-  const { status } = spawnSync(process.execPath, [program, ...args], { stdio: 'inherit' });
+async function run(program, ...args) {
+  const [status] = await once(spawn(process.execPath, [program, ...args], { stdio: 'inherit' }), 'exit');
   if (status !== 0) throw Object.assign(new Error('The build failed: the lines above say where.'), { code: FAILED });
 }
 

@@ -24,6 +24,8 @@ export interface SeedProduct {
   summary: string;
   /** Two or three paragraphs, separated by blank lines. */
   description: string;
+  /** One fact a line, as `Peso: 780 g`. */
+  facts: string;
   /** Path below `public/`. */
   picture: string;
 }
@@ -52,6 +54,15 @@ export const products: SeedProduct[] = [
       'São 22 litros bem divididos: compartimento suspenso para notebook de até 15,6", bolso frontal com organizador, bolso escondido nas costas para documentos e duas laterais elásticas para garrafa e guarda-chuva. Mede 44 × 30 × 16 cm e pesa 780 g.',
       'Para limpar, use pano úmido e sabão neutro; não lave na máquina. Na caixa: a mochila e um chaveiro de couro com mosquetão. Garantia de dois anos para costuras e zíperes.',
     ),
+    facts: lines(
+      'Capacidade: 22 litros',
+      'Material: lona de algodão resinada',
+      'Notebook: até 15,6"',
+      'Medidas: 44 × 30 × 16 cm',
+      'Peso: 780 g',
+      'Na caixa: mochila e chaveiro de couro com mosquetão',
+      'Garantia: 2 anos para costuras e zíperes',
+    ),
     picture: 'products/mochila-urbana.svg',
   },
   {
@@ -66,6 +77,14 @@ export const products: SeedProduct[] = [
       'O Aura silencia o escritório, o avião e a obra do vizinho. Quatro microfones medem o ruído ao redor e o cancelam antes que chegue ao ouvido; com um toque, o modo ambiente deixa entrar a voz de quem fala com você.',
       'Os alto-falantes de 40 mm têm graves firmes e vozes nítidas. A bateria dura até 40 horas com cancelamento ligado, e dez minutos na tomada rendem mais cinco. Conecta-se a dois aparelhos ao mesmo tempo por Bluetooth 5.3 e funciona também com cabo.',
       'Pesa 248 g, com arco de aço revestido e almofadas de espuma com memória que podem ser trocadas. Na caixa: fone, estojo rígido, cabo USB-C e cabo P2 de 1,2 m.',
+    ),
+    facts: lines(
+      'Tipo: sobre a orelha, com cancelamento de ruído',
+      'Alto-falantes: 40 mm',
+      'Bateria: até 40 horas com o cancelamento ligado',
+      'Conexão: Bluetooth 5.3, dois aparelhos ao mesmo tempo, ou cabo P2',
+      'Peso: 248 g',
+      'Na caixa: fone, estojo rígido, cabo USB-C e cabo P2 de 1,2 m',
     ),
     picture: 'products/fone-sem-fio-aura.svg',
   },
@@ -82,6 +101,14 @@ export const products: SeedProduct[] = [
       'Rende 300 ml, seis xícaras pequenas. Mede 20 cm de altura e 10 cm de base, cabe na menor boca do fogão e funciona a gás, em placa elétrica e em fogareiro de camping. Para fogão por indução é preciso usar um disco adaptador, vendido à parte.',
       'Lave só com água morna e deixe secar aberta; detergente e lava-louças tiram o brilho do alumínio. Na caixa: cafeteira, um anel de vedação extra e uma colher dosadora.',
     ),
+    facts: lines(
+      'Capacidade: 300 ml, seis xícaras pequenas',
+      'Material: alumínio polido, cabo de baquelite',
+      'Fogões: a gás, elétrico e de camping; por indução, só com disco adaptador',
+      'Medidas: 20 cm de altura, 10 cm de base',
+      'Limpeza: água morna, sem detergente nem lava-louças',
+      'Na caixa: cafeteira, anel de vedação extra e colher dosadora',
+    ),
     picture: 'products/cafeteira-italiana.svg',
   },
   {
@@ -96,6 +123,15 @@ export const products: SeedProduct[] = [
       'Inspirada nas luminárias de prancheta, a Ofício tem dois braços de aço com molas à vista e uma cúpula que gira para todos os lados. Um dedo basta para levá-la do livro ao teclado, e ela fica onde você deixar.',
       'A lâmpada LED de 9 W já vem instalada, com 806 lúmens, luz quente de 3000 K e cores fiéis (IRC 90). A base pesada, de 19 cm de diâmetro, dispensa parafusos; o braço alcança 72 cm. Soquete E27, bivolt, cabo de tecido de 1,8 m com interruptor.',
       'Pintura eletrostática amarela, fácil de limpar com pano seco. Na caixa: base, braço montado, cúpula, lâmpada e chave de ajuste.',
+    ),
+    facts: lines(
+      'Lâmpada: LED de 9 W, 806 lúmens, 3000 K, IRC 90, já instalada',
+      'Soquete: E27',
+      'Tensão: bivolt',
+      'Alcance do braço: 72 cm',
+      'Base: 19 cm de diâmetro',
+      'Cabo: 1,8 m, com interruptor',
+      'Na caixa: base, braço montado, cúpula, lâmpada e chave de ajuste',
     ),
     picture: 'products/luminaria-articulada.svg',
   },
@@ -112,6 +148,15 @@ export const products: SeedProduct[] = [
       'O tecido é um linho misto verde-oliva, encorpado e agradável no calor, com tratamento que repele líquidos. Mede 78 cm de largura, 82 de profundidade e 88 de altura, com assento a 43 cm do chão; suporta até 130 kg.',
       'Aspire com o bocal macio e limpe manchas com pano úmido, sem esfregar. A almofada terracota acompanha. Vai em uma única caixa: basta rosquear os quatro pés de madeira, sem ferramentas, em cinco minutos.',
     ),
+    facts: lines(
+      'Estrutura: eucalipto de reflorestamento',
+      'Tecido: linho misto com tratamento que repele líquidos',
+      'Espuma: densidade 33',
+      'Medidas: 78 × 82 × 88 cm, assento a 43 cm do chão',
+      'Suporta: até 130 kg',
+      'Montagem: quatro pés de rosca, sem ferramentas',
+      'Na caixa: poltrona, quatro pés e almofada terracota',
+    ),
     picture: 'products/poltrona-varanda.svg',
   },
   {
@@ -126,6 +171,17 @@ export const products: SeedProduct[] = [
       'A Esquina resolve o trecho entre a estação e o escritório. Duas travas de aço soltam o quadro e o guidão, e em quinze segundos a bicicleta vira um volume de 80 × 60 × 35 cm, que entra no porta-malas, no elevador e no vagão.',
       'Quadro de alumínio 6061, câmbio de sete marchas com troca no punho, freios V-brake e pneus com faixa refletiva e proteção contra furos. O selim e o guidão ajustam-se sem ferramentas e servem a quem tem de 1,50 m a 1,90 m. Pesa 12,4 kg e leva até 110 kg.',
       'Chega montada e regulada: desdobre, encha os pneus e pedale. Na caixa: bicicleta, bomba de mão, campainha e jogo de chaves. A primeira revisão, com trinta dias, é por nossa conta.',
+    ),
+    facts: lines(
+      'Quadro: alumínio 6061',
+      'Marchas: 7, com troca no punho',
+      'Aro: 20',
+      'Freios: V-brake',
+      'Dobrada: 80 × 60 × 35 cm',
+      'Peso: 12,4 kg',
+      'Altura do ciclista: de 1,50 m a 1,90 m',
+      'Suporta: até 110 kg',
+      'Na caixa: bicicleta montada, bomba de mão, campainha e jogo de chaves',
     ),
     picture: 'products/bicicleta-dobravel.svg',
   },
@@ -142,6 +198,14 @@ export const products: SeedProduct[] = [
       'As lentes polarizadas, de categoria 3, cortam o reflexo do mar e do asfalto e bloqueiam 100% dos raios UVA e UVB. Lente de 49 mm, ponte de 21 mm, hastes de 145 mm; pesa só 28 g.',
       'Lave com água e sabão neutro antes de secar com a flanela, para não riscar. Na caixa: óculos, estojo rígido e flanela de microfibra.',
     ),
+    facts: lines(
+      'Armação: acetato tartaruga',
+      'Lentes: polarizadas, categoria 3',
+      'Proteção: 100% dos raios UVA e UVB',
+      'Medidas: lente de 49 mm, ponte de 21 mm, hastes de 145 mm',
+      'Peso: 28 g',
+      'Na caixa: óculos, estojo rígido e flanela de microfibra',
+    ),
     picture: 'products/oculos-de-sol.svg',
   },
   {
@@ -156,6 +220,15 @@ export const products: SeedProduct[] = [
       'Pequena na mochila e grande no quintal. Um alto-falante de graves e dois radiadores passivos entregam 20 W de som que se espalha para todos os lados, sem distorcer no volume máximo.',
       'Certificação IP67: pode cair na areia e passar meia hora debaixo de um metro de água. A bateria dura até 14 horas, e duas Brisas tocam juntas em estéreo. Bluetooth 5.3, microfone para chamadas e recarga por USB-C em duas horas e meia.',
       'Tecido coral resistente, alça de silicone e base antiderrapante. Mede 18 × 8 × 8 cm e pesa 560 g. Na caixa: caixa de som, cabo USB-C e mosquetão.',
+    ),
+    facts: lines(
+      'Potência: 20 W',
+      'Bateria: até 14 horas, recarga em duas horas e meia',
+      'Resistência: IP67, meia hora a um metro de profundidade',
+      'Conexão: Bluetooth 5.3, duas caixas em estéreo',
+      'Medidas: 18 × 8 × 8 cm',
+      'Peso: 560 g',
+      'Na caixa: caixa de som, cabo USB-C e mosquetão',
     ),
     picture: 'products/caixa-de-som-portatil.svg',
   },
@@ -172,6 +245,14 @@ export const products: SeedProduct[] = [
       'Vem pré-curada com óleo vegetal, sem revestimento sintético, pronta para usar. Tem 26 cm de diâmetro, 5 cm de altura, dois bicos para escorrer e alça de apoio; pesa 2,4 kg.',
       'Lave com água quente e escova, seque no fogo e passe um fio de óleo: a cura natural fica mais antiaderente com o tempo. Na caixa: frigideira, luva de silicone para o cabo e guia de cura.',
     ),
+    facts: lines(
+      'Diâmetro: 26 cm',
+      'Altura: 5 cm',
+      'Peso: 2,4 kg',
+      'Material: ferro fundido pré-curado com óleo vegetal',
+      'Fogões: gás, indução, forno, churrasqueira e brasa',
+      'Na caixa: frigideira, luva de silicone para o cabo e guia de cura',
+    ),
     picture: 'products/frigideira-de-ferro.svg',
   },
   {
@@ -186,6 +267,15 @@ export const products: SeedProduct[] = [
       'O Tecla 68 tira o bloco numérico e devolve espaço à mesa, sem abrir mão das setas nem do padrão ABNT2 com Ç. Os interruptores lineares lubrificados, montados sobre espuma, dão um toque macio que não acorda a casa.',
       'As teclas de PBT têm legenda por sublimação, que não apaga. Os interruptores se trocam sem solda, e a conexão é tripla: cabo USB-C, receptor de 2,4 GHz ou Bluetooth com até três aparelhos. A bateria dura cerca de dois meses com a luz apagada.',
       'Mede 32 × 11 × 4 cm e pesa 690 g. Na caixa: teclado, cabo trançado de 1,6 m, receptor, sacador de teclas e quatro interruptores de reserva.',
+    ),
+    facts: lines(
+      'Teclas: 68, padrão ABNT2, de PBT',
+      'Interruptores: lineares, trocáveis sem solda',
+      'Conexão: USB-C, receptor de 2,4 GHz ou Bluetooth com até três aparelhos',
+      'Bateria: cerca de dois meses com a luz apagada',
+      'Medidas: 32 × 11 × 4 cm',
+      'Peso: 690 g',
+      'Na caixa: teclado, cabo trançado de 1,6 m, receptor, sacador de teclas e quatro interruptores de reserva',
     ),
     picture: 'products/teclado-mecanico.svg',
   },
@@ -202,6 +292,13 @@ export const products: SeedProduct[] = [
       'Recebe vasos de até 20 cm de diâmetro. Mede 22 cm de diâmetro e 20 de altura, 34 com o suporte de madeira de pínus tratada, que se encaixa sem parafusos. É impermeabilizado por dentro e não tem furo, então não molha o piso.',
       'Limpe com pano úmido e evite choques de temperatura. Na caixa: cachepô, suporte de madeira e feltros para os pés. A planta não acompanha.',
     ),
+    facts: lines(
+      'Material: cerâmica torneada à mão, suporte de pínus tratado',
+      'Recebe: vasos de até 20 cm de diâmetro',
+      'Medidas: 22 cm de diâmetro, 20 cm de altura; 34 cm com o suporte',
+      'Furo: não tem, e é impermeabilizado por dentro',
+      'Na caixa: cachepô, suporte de madeira e feltros para os pés; a planta não acompanha',
+    ),
     picture: 'products/cachepo-de-ceramica.svg',
   },
   {
@@ -216,6 +313,15 @@ export const products: SeedProduct[] = [
       'Parede dupla a vácuo em aço inoxidável 304: o gelo amanhece gelo, e por fora a garrafa não sua nem esquenta a mão. A boca larga aceita cubos inteiros e uma escova de limpeza.',
       'A tampa de rosca veda por completo e tem alça para pendurar na mochila. São 750 ml em 26,5 cm de altura e 7,3 cm de diâmetro, na medida dos porta-copos e das bicicletas; pesa 360 g. Livre de BPA.',
       'A pintura a pó verde-água não escorrega e resiste a riscos. Lave à mão, com a tampa desmontada. Na caixa: garrafa e anel de vedação extra.',
+    ),
+    facts: lines(
+      'Capacidade: 750 ml',
+      'Material: aço inoxidável 304 de parede dupla a vácuo',
+      'Temperatura: fria por 24 horas, quente por 12',
+      'Medidas: 26,5 cm de altura, 7,3 cm de diâmetro',
+      'Peso: 360 g',
+      'Limpeza: à mão, com a tampa desmontada',
+      'Na caixa: garrafa e anel de vedação extra',
     ),
     picture: 'products/garrafa-termica.svg',
   },
@@ -232,6 +338,15 @@ export const products: SeedProduct[] = [
       'Movimento a quartzo com bateria de três anos, vidro de safira antirreflexo e resistência à água de 5 ATM, que aguenta a chuva e a pia, mas não o mergulho. A pulseira de couro caramelo, de 20 mm, solta-se com um toque.',
       'Limpe a caixa com pano macio e mantenha o couro seco. Na caixa: relógio, estojo de feltro e manual. Garantia de dois anos.',
     ),
+    facts: lines(
+      'Caixa: aço inoxidável escovado, 38 mm de diâmetro e 8 mm de espessura',
+      'Movimento: quartzo, bateria de três anos',
+      'Vidro: safira antirreflexo',
+      'Pulseira: couro caramelo de 20 mm',
+      'Resistência à água: 5 ATM',
+      'Na caixa: relógio, estojo de feltro e manual',
+      'Garantia: 2 anos',
+    ),
     picture: 'products/relogio-de-pulso.svg',
   },
   {
@@ -246,6 +361,14 @@ export const products: SeedProduct[] = [
       'Pequenos o bastante para esquecer que estão no ouvido. O Pingo tem haste curta sensível ao toque, três tamanhos de ponteira e resistência a suor e chuva (IPX4), para a corrida e para o caminho de casa.',
       'São sete horas por carga e mais três recargas no estojo, que volta a cheio em uma hora por USB-C ou sobre uma base sem fio. Dois microfones por lado separam a voz do vento nas chamadas. Bluetooth 5.3 com conexão automática ao abrir a tampa.',
       'O estojo mede 6,2 × 4,6 × 2,4 cm e pesa 42 g com os fones. Na caixa: fones, estojo de recarga, ponteiras P, M e G e cabo USB-C.',
+    ),
+    facts: lines(
+      'Bateria: 7 horas por carga, 28 horas com o estojo',
+      'Resistência: suor e chuva (IPX4)',
+      'Conexão: Bluetooth 5.3',
+      'Estojo: 6,2 × 4,6 × 2,4 cm',
+      'Peso: 4 g por fone, 42 g com o estojo',
+      'Na caixa: fones, estojo de recarga, ponteiras P, M e G e cabo USB-C',
     ),
     picture: 'products/fones-intra-auriculares.svg',
   },
@@ -262,6 +385,14 @@ export const products: SeedProduct[] = [
       'Cada caneca leva 320 ml, mede 9 cm de altura e 8,5 de diâmetro e pesa 340 g. O esmalte, livre de chumbo, escorre de um jeito em cada peça: pequenas variações de cor são do feitio.',
       'Vão ao micro-ondas e à lava-louças. Na caixa, de papelão reciclado e pronta para presente: uma caneca azul e uma cor de areia.',
     ),
+    facts: lines(
+      'Capacidade: 320 ml cada',
+      'Material: cerâmica com esmalte livre de chumbo',
+      'Medidas: 9 cm de altura, 8,5 cm de diâmetro',
+      'Peso: 340 g cada',
+      'Pode ir: ao micro-ondas e à lava-louças',
+      'Na caixa: uma caneca azul e uma cor de areia',
+    ),
     picture: 'products/par-de-canecas.svg',
   },
   {
@@ -276,6 +407,17 @@ export const products: SeedProduct[] = [
       'Inclinado a 57 graus, o Punho mantém o antebraço em posição neutra e tira a pressão do túnel do carpo. O apoio emborrachado para o polegar e a base larga evitam arrastar a mão na mesa.',
       'Sensor óptico de 800 a 2400 dpi, seis botões silenciosos e roda de rolagem com passo suave. Liga-se por receptor de 2,4 GHz ou Bluetooth e alterna entre dois computadores com um botão. A bateria dura cerca de 60 dias.',
       'Para mão direita, de tamanho médio a grande; mede 12 × 7 × 6,5 cm e pesa 118 g. Na caixa: mouse, receptor USB e cabo USB-C para recarga.',
+    ),
+    facts: lines(
+      'Inclinação: 57 graus',
+      'Mão: direita, de tamanho médio a grande',
+      'Sensor: óptico, de 800 a 2400 dpi',
+      'Botões: seis, silenciosos',
+      'Conexão: receptor de 2,4 GHz ou Bluetooth',
+      'Bateria: cerca de 60 dias',
+      'Medidas: 12 × 7 × 6,5 cm',
+      'Peso: 118 g',
+      'Na caixa: mouse, receptor USB e cabo USB-C',
     ),
     picture: 'products/mouse-vertical.svg',
   },
@@ -292,6 +434,13 @@ export const products: SeedProduct[] = [
       'Listras cor de mostarda e barro sobre cru, com franjas torcidas nas duas pontas. Mede 180 × 130 cm, sem contar as franjas de 10 cm, e pesa 900 g. Cobre um sofá de três lugares ou os pés de uma cama de casal.',
       'Lave à máquina em ciclo delicado, com água fria, e seque na horizontal. Vem dobrada em um saco do mesmo algodão, que serve depois para guardá-la.',
     ),
+    facts: lines(
+      'Material: algodão reciclado, tecido em tear manual',
+      'Medidas: 180 × 130 cm, mais franjas de 10 cm',
+      'Peso: 900 g',
+      'Limpeza: à máquina em ciclo delicado, com água fria',
+      'Na caixa: manta e saco de algodão',
+    ),
     picture: 'products/manta-de-algodao.svg',
   },
   {
@@ -306,6 +455,14 @@ export const products: SeedProduct[] = [
       'Seis milímetros de espuma de borracha natural protegem os joelhos sem afundar o pé nas posturas de equilíbrio. A textura de cima agarra a mão; a de baixo, o piso, seja taco, cerâmica ou grama.',
       'Mede 183 × 61 cm e pesa 1,6 kg, com linhas discretas de alinhamento. Não leva PVC nem látex sintético; o cheiro suave da borracha some em poucos dias ao ar livre.',
       'Limpe com pano úmido e vinagre diluído, seque à sombra e guarde enrolado com a face lilás para fora. Na caixa: tapete e alça de algodão ajustável.',
+    ),
+    facts: lines(
+      'Material: borracha natural, sem PVC nem látex sintético',
+      'Espessura: 6 mm',
+      'Medidas: 183 × 61 cm',
+      'Peso: 1,6 kg',
+      'Limpeza: pano úmido e vinagre diluído',
+      'Na caixa: tapete e alça de algodão ajustável',
     ),
     picture: 'products/tapete-de-ioga.svg',
   },
@@ -322,6 +479,16 @@ export const products: SeedProduct[] = [
       'Por dentro, 37 litros em dois lados: um com tiras de compressão, outro com divisória de zíper e bolso para roupa suja. Mede 55 × 35 × 23 cm com as rodas, dentro do limite usual das companhias aéreas brasileiras, e pesa 2,6 kg. Fecho com segredo de três dígitos.',
       'O forro, de garrafas PET recicladas, sai para lavar. Na caixa: mala, capa de algodão e dois organizadores. Garantia de cinco anos para casco, rodas e puxador.',
     ),
+    facts: lines(
+      'Capacidade: 37 litros',
+      'Material: policarbonato, puxador de alumínio',
+      'Medidas: 55 × 35 × 23 cm com as rodas',
+      'Peso: 2,6 kg',
+      'Rodas: quatro, duplas, giram 360 graus',
+      'Fecho: segredo de três dígitos',
+      'Na caixa: mala, capa de algodão e dois organizadores',
+      'Garantia: 5 anos para casco, rodas e puxador',
+    ),
     picture: 'products/mala-de-bordo.svg',
   },
   {
@@ -336,6 +503,16 @@ export const products: SeedProduct[] = [
       'O Domingo traz o ritual do vinil sem a complicação. O prato de alumínio gira por correia, isolado do motor, e o braço balanceado já vem ajustado para a cápsula magnética instalada de fábrica.',
       'Toca discos de 33 e 45 rotações, com parada automática no fim do lado. O pré-amplificador embutido liga direto a caixas ativas e pode ser desligado para usar o seu; a saída é RCA. A base de MDF com folha de nogueira pousa sobre pés que absorvem vibração.',
       'Mede 42 × 35 × 13 cm com a tampa de acrílico e pesa 5,2 kg. Bivolt. Na caixa: toca-discos, tapete de feltro, adaptador de 45 rotações, cabo RCA e escova antiestática.',
+    ),
+    facts: lines(
+      'Tração: por correia',
+      'Rotações: 33 e 45, com parada automática',
+      'Cápsula: magnética, já instalada',
+      'Saída: RCA, com pré-amplificador que pode ser desligado',
+      'Tensão: bivolt',
+      'Medidas: 42 × 35 × 13 cm com a tampa',
+      'Peso: 5,2 kg',
+      'Na caixa: toca-discos, tapete de feltro, adaptador de 45 rotações, cabo RCA e escova antiestática',
     ),
     picture: 'products/toca-discos.svg',
   },
@@ -352,6 +529,14 @@ export const products: SeedProduct[] = [
       'Leva 900 ml e ferve em quatro minutos, com 1200 W. O interior é todo de aço inoxidável, sem plástico em contato com a água, e a pegada de madeira de faia não esquenta. Desliga sozinha se for ligada vazia. Modelo de 127 V.',
       'Acabamento preto fosco: limpe com pano úmido e, uma vez por mês, ferva água com vinagre para tirar o calcário. Na caixa: chaleira, base com cabo de 80 cm e manual.',
     ),
+    facts: lines(
+      'Capacidade: 900 ml',
+      'Temperatura: de 40 a 100 °C, grau a grau',
+      'Potência: 1200 W, ferve em quatro minutos',
+      'Tensão: 127 V',
+      'Material: aço inoxidável, pegada de madeira de faia',
+      'Na caixa: chaleira, base com cabo de 80 cm e manual',
+    ),
     picture: 'products/chaleira-bico-fino.svg',
   },
   {
@@ -366,6 +551,14 @@ export const products: SeedProduct[] = [
       'Quinze centímetros fazem diferença: com a tela na altura dos olhos, os ombros abrem e o pescoço descansa. O Mirante é uma chapa de alumínio de 4 mm dobrada em curva, sem dobradiças que balançam enquanto você digita.',
       'Recebe notebooks de 11 a 16 polegadas e até 6 kg. A abertura sob a máquina deixa o ar circular e passar os cabos, e as faixas de silicone não riscam nem escorregam. Mede 25 × 23 × 15 cm e pesa 1,1 kg.',
       'Sem montagem: é tirar da caixa e usar. Combine com teclado e mouse à parte. Limpe com pano úmido. Na caixa: suporte e quatro apoios de silicone de reserva. O notebook não acompanha.',
+    ),
+    facts: lines(
+      'Material: alumínio de 4 mm',
+      'Notebooks: de 11 a 16 polegadas, até 6 kg',
+      'Medidas: 25 × 23 × 15 cm',
+      'Peso: 1,1 kg',
+      'Montagem: nenhuma',
+      'Na caixa: suporte e quatro apoios de silicone de reserva; o notebook não acompanha',
     ),
     picture: 'products/suporte-para-notebook.svg',
   },
@@ -382,6 +575,14 @@ export const products: SeedProduct[] = [
       'Aro de madeira de freijó, com acabamento em óleo natural, e tampa de vidro. Mede 30 cm de diâmetro e 4,5 de espessura e pesa 850 g. Funciona com uma pilha AA, que dura cerca de um ano.',
       'Tire o pó com pano seco. Na caixa: relógio, bucha, parafuso e gabarito de papel para marcar o furo. A pilha não acompanha.',
     ),
+    facts: lines(
+      'Aro: madeira de freijó com óleo natural',
+      'Movimento: contínuo, silencioso',
+      'Medidas: 30 cm de diâmetro, 4,5 cm de espessura',
+      'Peso: 850 g',
+      'Alimentação: uma pilha AA, não incluída',
+      'Na caixa: relógio, bucha, parafuso e gabarito de papel',
+    ),
     picture: 'products/relogio-de-parede.svg',
   },
   {
@@ -397,10 +598,23 @@ export const products: SeedProduct[] = [
       'O sobreteto de poliéster tem costuras seladas e coluna d’água de 3.000 mm; o piso, de 5.000 mm. Há um avanço coberto para as botas e as mochilas. Por dentro, mede 210 × 135 cm, com 105 cm de altura; fechada, 42 × 15 cm e 2,3 kg.',
       'Seque bem antes de guardar, para não mofar, e limpe só com água. Na caixa: quarto, sobreteto, varetas, doze espeques, quatro cordins refletivos, kit de reparo e saco de transporte.',
     ),
+    facts: lines(
+      'Pessoas: 2',
+      'Sobreteto: poliéster com costuras seladas, coluna d’água de 3.000 mm',
+      'Piso: coluna d’água de 5.000 mm',
+      'Medidas internas: 210 × 135 cm, 105 cm de altura',
+      'Fechada: 42 × 15 cm',
+      'Peso: 2,3 kg',
+      'Na caixa: quarto, sobreteto, varetas, doze espeques, quatro cordins refletivos, kit de reparo e saco de transporte',
+    ),
     picture: 'products/barraca-para-dois.svg',
   },
 ];
 
 function paragraphs(...texts: string[]): string {
   return texts.join('\n\n');
+}
+
+function lines(...texts: string[]): string {
+  return texts.join('\n');
 }

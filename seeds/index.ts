@@ -2,8 +2,8 @@ import type { Knex } from 'knex';
 import { categories, products } from './catalogue.ts';
 
 /**
- * Inserts the missing categories and products. Existing rows stay as they are, stock and prices included, so it can
- * run at every start.
+ * Inserts the missing categories and products. Existing rows stay as they are, stock and prices included, but for
+ * facts that they never had. So it can run at every start.
  */
 export async function seed(knex: Knex): Promise<void> {
   await knex.transaction(async (trx) => {
@@ -22,6 +22,7 @@ export async function seed(knex: Knex): Promise<void> {
           name: product.name,
           summary: product.summary,
           description: product.description,
+          facts: product.facts,
           price_cents: product.priceCents,
           stock: product.stock,
           picture: product.picture,
@@ -31,6 +32,13 @@ export async function seed(knex: Knex): Promise<void> {
       )
       .onConflict()
       .ignore();
+    // Rows of a release that knew no facts. A product that is to show none has the empty text.
+    await trx.raw(
+      `update products set facts = given.facts
+       from jsonb_to_recordset(:given) as given(slug text, facts text)
+       where products.slug = given.slug and products.facts is null`,
+      { given: JSON.stringify(products.map(({ slug, facts }) => ({ slug, facts }))) },
+    );
     // Explicit ids do not advance the sequence; without this, the next inserted product would get id 1.
     await trx.raw(
       `select setval('products_id_seq', greatest((select max(id) from products), (select last_value from products_id_seq)))`,

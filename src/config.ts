@@ -12,12 +12,16 @@ export interface Config {
   readonly workers: number;
   /** A worker that has been silent for so many seconds hangs, and is replaced. */
   readonly hangSeconds: number;
-  /** After SIGTERM the shop is not ready for so many seconds, but serves on, before it drains. */
+  /** After SIGTERM the shop is not ready for so many seconds, but serves on, before it drains. The primary gives 2 at least. */
   readonly drainDelaySeconds: number;
+  /** After the drain the primary stays for one more scrape, so many seconds at most. */
+  readonly lastScrapeSeconds: number;
   /** Both servers keep an idle connection this long. */
   readonly keepAliveSeconds: number;
   /** Readiness leaves the database out, so that a balancer lets the shop's own page of an outage through. */
   readonly readyWithoutDatabase: boolean;
+  /** Rehearsed faults may be switched on; never in production. */
+  readonly faults: boolean;
   /** Absolute folder of the embedded database and of generated keys. */
   readonly dataDir: string;
   readonly shop: {
@@ -30,6 +34,8 @@ export interface Config {
      * believed.
      */
     readonly trustProxy: number;
+    /** The origin by which visitors reach the shop, such as `https://shop.example`; `null`: unknown. */
+    readonly publicUrl: string | null;
     /** Form posts a minute from one address, over all instances; `null` when off. */
     readonly rateLimit: number | null;
     /** Newest first. `null`: generate them and keep them in `dataDir`. */
@@ -155,6 +161,18 @@ function isDecodable(text: string): boolean {
   }
 }
 
+/** @returns the origin: scheme, host, and port unless it is the scheme's own */
+function readPublicUrl(given: string, context: z.RefinementCtx): string {
+  const url = URL.canParse(given) ? new URL(given) : null;
+  // Nothing but an origin: the same URL as its origin alone, with or without the slash.
+  if (url?.href === `${url?.origin}/` && /^https?:\/\/[\w.:[\]-]+$/.test(url.origin)) return url.origin;
+  context.addIssue({
+    code: 'custom',
+    message: 'must be the origin of the shop, such as https://shop.example, without a path or an account',
+  });
+  return z.NEVER;
+}
+
 const RATE_LIMIT = 'off, or the form posts a minute that one address may send';
 
 const PROXIES = 'true (one proxy), false, or how many proxies are in front';
@@ -181,9 +199,11 @@ const environmentSchema = z.object({
       error: `must be ${PROXIES}, a whole number from 0 to 32`,
     })
     .default(0),
+  PUBLIC_URL: z.string().transform(readPublicUrl).optional(),
   WORKERS: wholeNumber('the number of worker processes', 1, 512).optional(),
   WORKER_HANG_SECONDS: wholeNumber('the seconds after which a silent worker is replaced', 2, 3600).default(10),
   DRAIN_DELAY_SECONDS: wholeNumber('the seconds that balancers need to look elsewhere', 0, 600).default(0),
+  LAST_SCRAPE_SECONDS: wholeNumber('the seconds that one more scrape is awaited', 0, 600).default(20),
   KEEP_ALIVE_SECONDS: wholeNumber('the seconds that an idle connection is kept', 1, 3600).default(75),
   READY_WITHOUT_DATABASE: yesOrNo('false'),
   DATABASE_URL: z.string().transform(readDatabaseUrl).optional(),
@@ -210,6 +230,7 @@ const environmentSchema = z.object({
       error: `must be ${RATE_LIMIT}, a whole number from 1 to 1000000`,
     })
     .default(120),
+  FAULTS: yesOrNo('false'),
   LOG_LEVEL: z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(', ')}` }).default('info'),
 });
 
@@ -234,6 +255,11 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
       '  SESSION_KEYS must be set in production with an external database, so that every instance reads the same sessions',
     );
   }
+  if (given.NODE_ENV === 'production' && given.FAULTS === 'true') {
+    problems.push(
+      '  FAULTS must not be true when NODE_ENV=production: rehearsed faults harm every visitor, so rehearse on a shop without customers',
+    );
+  }
   const workers = parsed.data?.WORKERS ?? availableParallelism();
   const embeddedConnections = (workers + 1) * (parsed.data?.DB_POOL_MAX ?? 0) + SPARE_CONNECTIONS;
   if (!externalDatabase && embeddedConnections > MOST_CONNECTIONS) {
@@ -250,14 +276,17 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     workers,
     hangSeconds: env.WORKER_HANG_SECONDS,
     drainDelaySeconds: env.DRAIN_DELAY_SECONDS,
+    lastScrapeSeconds: env.LAST_SCRAPE_SECONDS,
     keepAliveSeconds: env.KEEP_ALIVE_SECONDS,
     readyWithoutDatabase: env.READY_WITHOUT_DATABASE,
+    faults: env.FAULTS,
     dataDir: resolve(env.DATA_DIR),
     shop: {
       host: env.HOST,
       port: env.PORT,
       metricsOnShopPort: env.METRICS_ON_SHOP_PORT,
       trustProxy: env.TRUST_PROXY,
+      publicUrl: env.PUBLIC_URL ?? null,
       rateLimit: env.RATE_LIMIT,
       sessionKeys: env.SESSION_KEYS ?? null,
     },

@@ -18,7 +18,7 @@ const CHECKOUT_SHARES = {
   reserve: 0.04,
   /** For the payment provider. */
   payment: 0.53,
-  /** For the transaction that stores the order. */
+  /** For the statement that stores the order. */
   commit: 0.08,
 };
 
@@ -34,13 +34,17 @@ export const CHECKOUT_MS = {
 } satisfies Record<keyof typeof CHECKOUT_SHARES, number>;
 
 /**
- * Part of `commit`. Orders hold the lock of a product for less than this. A longer wait means that a transaction of another
- * kind holds it.
+ * For each lock that storing an order takes, one after the other: of the cart, the payment and each product. Orders hold
+ * a lock for less than this. A longer wait means that a transaction of another kind holds it; then the order is stored
+ * without a limit for locks. Several waits can take longer together than `commit`.
  */
 export const SHORT_LOCK_WAIT_MS = 100;
 
-/** For the count of all instances' form posts; it is asked for while the form and the session are read. */
+/** For the count of all instances' form posts; it is asked for while the form is read. */
 export const RATE_LIMIT_MS = 0.5 * SECOND;
+
+/** For the count of the cart, which a page can do without. */
+export const CART_COUNT_MS = 0.2 * SECOND;
 
 /** In a drain, a worker gives requests in flight this long to finish. */
 export const DRAIN_MS = 7 * SECOND;

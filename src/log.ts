@@ -1,9 +1,12 @@
+import { writeSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { type Logger, pino } from 'pino';
-import pretty from 'pino-pretty';
 import type { Config } from './config.ts';
 import { describeError } from './describe-error.ts';
 
 export type { Logger } from 'pino';
+
+const require = createRequire(import.meta.url);
 
 /** How a line shows an error, in its fields `err` and `cause`. */
 export const serializers = { err: describeError, cause: describeError };
@@ -21,19 +24,46 @@ const TERMINAL_ID = 8;
 export function createLog(config: Pick<Config, 'logLevel'>, worker: string): Logger {
   const options = { level: config.logLevel, base: { worker, pid: process.pid }, serializers };
   // Synchronous in both forms: the last line before an exit is the one that matters.
-  return process.stdout.isTTY
-    ? pino(
-        options,
-        pretty({
-          sync: true,
-          singleLine: true,
-          ignore: SHORTENED.join(),
-          errorLikeObjectKeys: Object.keys(serializers),
-          messageFormat: (line) => `${line.worker}: ${isRequest(line) ? requestMessage(line) : line.msg}`,
-          translateTime: 'SYS:HH:MM:ss',
-        }),
-      )
-    : pino(options, pino.destination({ fd: 1, sync: true }));
+  if (!process.stdout.isTTY) return pino(options, { write: writeLine });
+  // Loaded here, because no other process needs it.
+  const pretty = require('pino-pretty') as typeof import('pino-pretty');
+  return pino(
+    options,
+    pretty({
+      sync: true,
+      singleLine: true,
+      ignore: SHORTENED.join(),
+      errorLikeObjectKeys: Object.keys(serializers),
+      messageFormat: (line) => `${line.worker}: ${isRequest(line) ? requestMessage(line) : line.msg}`,
+      translateTime: 'SYS:HH:MM:ss',
+    }),
+  );
+}
+
+const STDOUT = 1;
+/** Between two attempts to write to a pipe that is full. */
+const PIPE_RETRY_MS = 10;
+const NEVER = new Int32Array(new SharedArrayBuffer(4));
+
+/**
+ * Writes a line to standard output, all of it before it returns. pino's own destination does the same with a queue, which
+ * costs as much as the write.
+ *
+ * Waits for a reader that is behind. A line for which the disk has no room, or that nobody reads any more, is lost: that
+ * must not hurt the shop.
+ */
+function writeLine(line: string): void {
+  const bytes = Buffer.from(line);
+  let written = 0;
+  while (written < bytes.length) {
+    try {
+      written += writeSync(STDOUT, bytes, written);
+    } catch (error) {
+      // The pipe does not block where a process that shares it has said so.
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return;
+      Atomics.wait(NEVER, 0, 0, PIPE_RETRY_MS);
+    }
+  }
 }
 
 /**
@@ -45,6 +75,35 @@ export function logFatal(log: Logger, message: string, error?: unknown): void {
   log.fatal({ err: error }, message);
   if (log.isLevelEnabled('fatal')) return;
   process.stderr.write(error === undefined ? `${message}\n` : `${message}: ${describeError(error).stack}\n`);
+}
+
+const WARN_INTERVAL_MS = 60_000;
+
+/** Tells in the log when a task that repeats begins to fail, and when it works again. */
+export interface OutageLog {
+  /** Warns of an outage once, and of another one after a minute at the earliest. */
+  failed(error: unknown, message: string): void;
+  /** Tells the end of an outage that the log has told. */
+  worked(message: string): void;
+}
+
+/** A database that comes and goes would flood the log with a warning for each second and worker. */
+export function createOutageLog(log: Logger): OutageLog {
+  let isTold = false;
+  let warnedMs = Number.NEGATIVE_INFINITY;
+  return {
+    failed(error, message) {
+      const nowMs = performance.now();
+      if (isTold || nowMs - warnedMs < WARN_INTERVAL_MS) return;
+      log.warn({ err: error }, message);
+      isTold = true;
+      warnedMs = nowMs;
+    },
+    worked(message) {
+      if (isTold) log.info(message);
+      isTold = false;
+    },
+  };
 }
 
 /** A line of `logRequests`. */

@@ -1,3 +1,5 @@
+import type { FaultsLeft } from '../faults/names.ts';
+
 /** Messages of a worker to the primary. */
 export type WorkerMessage =
   | { type: 'serving'; port: number }
@@ -18,7 +20,9 @@ export type PrimaryMessage =
   /** Say that you are not ready any more, so that balancers choose others, but serve on. */
   | { type: 'unready' }
   /** Finish the requests in flight, accept no more, exit. */
-  | { type: 'drain' };
+  | { type: 'drain' }
+  /** These rehearsed faults are on, and no others; only where `FAULTS` allows them. */
+  | { type: 'faults'; left: FaultsLeft };
 
 /** Data for a worker at its fork, beside the configuration in the environment. */
 export interface Assignment {

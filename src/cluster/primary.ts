@@ -8,6 +8,7 @@ import { type Config, type DatabaseConnection, databaseEnvironment, hostInUrl, r
 import {
   applicationName,
   connect,
+  type EmbeddedPostgres,
   FolderInUseError,
   PRIMARY,
   prepareDatabase,
@@ -15,11 +16,17 @@ import {
   startEmbeddedPostgres,
 } from '../db/index.ts';
 import { DRAIN_KILL_MS, SAMPLE_DATABASE } from '../deadlines.ts';
+import type { Answer } from '../debug/questions.ts';
+import type { ActorsOptions } from '../faults/actors.ts';
+import type { Faults, FaultsOptions } from '../faults/primary.ts';
 import { listen } from '../http/server.ts';
 import { createPrimaryMetrics } from '../instrument/primary-metrics.ts';
 import { keepDefaultMetrics } from '../instrument/process.ts';
 import { createLog, type Logger, logFatal } from '../log.ts';
 import { createOpsApp } from '../ops/app.ts';
+import { type LastScrape, watchScrapes } from '../ops/last-scrape.ts';
+import { createLive, type Live } from '../ops/live/live.ts';
+import type { Status } from '../ops/status.ts';
 import { settleAbandonedPayments } from '../payments/settle.ts';
 import { openPaymentProvider, PROVIDER_POOL_MAX } from '../payments/simulated.ts';
 import { withProgress } from '../promises.ts';
@@ -31,11 +38,17 @@ import { type ReleaseStack, releaseStack } from './release.ts';
 import { keptSessionKeys } from './session-keys.ts';
 import { handleSignals } from './signals.ts';
 import { createPlaces, createSupervisor, type Supervisor, statusOf } from './supervisor.ts';
+import { WORKER_STDIO, workerExecArgv } from './worker-process.ts';
 
 const SECOND = 1000;
 
 /** After an uncaught error everything is stopped by then, unless the error prevents it. */
 const CRASH_DEADLINE_MS = 20 * SECOND;
+/**
+ * A balancer needs notice before the workers stop listening: a connection that arrives in that moment is reset, and no
+ * balancer may send a form a second time. The shipped HAProxy looks elsewhere after 0.6 s; the rest is for a busy machine.
+ */
+const LEAST_NOTICE_MS = 2 * SECOND;
 const OPS_DRAIN_DEADLINE_MS = 1 * SECOND;
 /** The database sampler uses two at a time. The others are for the cleanup, the list of instances and the settlement of payments. */
 const PRIMARY_POOL_MAX = 4;
@@ -52,6 +65,8 @@ export async function runPrimary(environment: NodeJS.ProcessEnv): Promise<void> 
   const resources = releaseStack((error) => log.error({ err: error }, 'a resource failed to close'));
   /** Null until the workers are started. */
   let supervisor: Supervisor | null = null;
+  let lastScrape: LastScrape | null = null;
+  let live: Live | null = null;
   let stopping = false;
   let crashed = false;
 
@@ -89,7 +104,11 @@ export async function runPrimary(environment: NodeJS.ProcessEnv): Promise<void> 
       else log.info({ signal }, 'stopping before the shop is ready');
       supervisor?.unready();
       // No delay for Ctrl-C: a person pressed it. None during the start either: no balancer sends requests yet.
-      if (supervisor && signal !== 'SIGINT') await delay(config.drainDelaySeconds * SECOND);
+      if (supervisor && signal !== 'SIGINT') {
+        await delay(Math.max(config.drainDelaySeconds * SECOND, LEAST_NOTICE_MS));
+        await supervisor.stop();
+        await lastScrape?.wait();
+      }
       await stop(0);
     },
     abandon() {
@@ -99,6 +118,7 @@ export async function runPrimary(environment: NodeJS.ProcessEnv): Promise<void> 
     reload() {
       if (!supervisor || stopping) return;
       log.info('reloading: the workers are replaced one after the other');
+      live?.mark('reload', '');
       supervisor.reload().then(
         () => log.info('reloaded'),
         (error: unknown) => log.error({ err: error }, 'the reload ended early'),
@@ -110,6 +130,8 @@ export async function runPrimary(environment: NodeJS.ProcessEnv): Promise<void> 
     const primary = await startPrimary(config, log, resources);
     if (stopping) return;
     supervisor = primary.supervisor;
+    lastScrape = primary.lastScrape;
+    live = primary.live;
     const port = await withProgress(log, 'the workers to serve', supervisor.start());
     announce(primary.opsUrl, urlOf(config.shop.host, port, 'localhost'), log);
   } catch (error) {
@@ -126,7 +148,7 @@ async function startPrimary(
   config: Config,
   log: Logger,
   resources: ReleaseStack,
-): Promise<{ supervisor: Supervisor; opsUrl: string }> {
+): Promise<{ supervisor: Supervisor; lastScrape: LastScrape; live: Live; opsUrl: string }> {
   const startedAt = new Date().toISOString();
   const build = readBuildInfo();
   const instance = randomUUID();
@@ -195,29 +217,56 @@ async function startPrimary(
   cluster.on('message', onWorkerMessage);
   resources.add(onWorkerMessage, () => cluster.off('message', onWorkerMessage));
 
+  const status = (): Status => ({
+    primary: { pid: process.pid, startedAt, version: build.version },
+    workers: workers(),
+    database: { embedded: embedded !== null, up: metrics.databaseUp() },
+  });
+  let supervisor: Supervisor | null = null;
+  const faults = config.faults
+    ? await allowFaults({ connection, embedded, log }, resources, {
+        tell: (left) => supervisor?.rehearse(left),
+        mark: (kind, name) => live.mark(kind, name),
+      })
+    : null;
+  const live = createLive({
+    registry: clusterRegistry,
+    database,
+    status,
+    faults,
+    log,
+    shopUrl: () => urlOf(config.shop.host, supervisor?.port ?? config.shop.port, 'localhost'),
+  });
+  const lastScrape = watchScrapes(config.lastScrapeSeconds, log);
   const ops = createOpsApp({
     log,
     token: config.metrics.token,
     readyWithoutDatabase: config.readyWithoutDatabase,
     registry: clusterRegistry,
-    status: () => ({
-      primary: { pid: process.pid, startedAt, version: build.version },
-      workers: workers(),
-      database: { embedded, up: metrics.databaseUp() },
-    }),
+    lastScrape,
+    live,
+    status,
+    faults,
+    ask: async (place, question) => supervisor?.ask(place, question) ?? NOT_STARTED,
   });
   const { keepAliveSeconds } = config;
   const opsServer = resources.add(
     await listen(ops.callback(), { ...config.metrics, keepAliveSeconds, refuseForeignHosts: true }),
     (server) => server.drain(OPS_DRAIN_DEADLINE_MS),
   );
+  // Released before the server, whose drain would wait for the streams.
+  resources.add(live, (open) => open.close());
   const opsUrl = urlOf(config.metrics.host, opsServer.port, 'localhost');
   const metricsUrl = `${urlOf(config.metrics.host, opsServer.port, '127.0.0.1')}/metrics`;
 
   // Workers accept connections themselves. A connection that the primary hands to a dying worker would never be answered
   // nor closed; and when many come at once, they would wait twice as long in the primary's queue.
   cluster.schedulingPolicy = cluster.SCHED_NONE;
-  const supervisor = createSupervisor(places, {
+  cluster.setupPrimary({
+    execArgv: workerExecArgv(process.execArgv, process.env.NODE_OPTIONS),
+    stdio: [...WORKER_STDIO],
+  });
+  supervisor = createSupervisor(places, {
     hangSeconds: config.hangSeconds,
     drainDeadlineMs: DRAIN_KILL_MS,
     log,
@@ -226,12 +275,33 @@ async function startPrimary(
       ...databaseEnvironment(connection),
       SESSION_KEYS: sessionKeys.join(','),
     }),
-    onRestart: metrics.workerRestarted,
+    onServing: () => faults?.tellWorkers(),
+    onRestart(reason, place) {
+      metrics.workerRestarted(reason);
+      // A reload replaces all workers, and has a mark of its own.
+      if (reason !== 'reload') live.mark('restart', `${place}, ${reason}`);
+    },
     onCrash: metrics.workerCrashed,
     onEnd: (pid) => abandonedPayments.workerDied(workerName(instance, pid)),
   });
-  return { supervisor: resources.add(supervisor, (running) => running.stop()), opsUrl };
+  return { supervisor: resources.add(supervisor, (running) => running.stop()), lastScrape, live, opsUrl };
 }
+
+/** Rehearsed faults. Their code is loaded only where the environment allows them. */
+async function allowFaults(
+  options: ActorsOptions,
+  resources: ReleaseStack,
+  shop: Pick<FaultsOptions, 'tell' | 'mark'>,
+): Promise<Faults> {
+  options.log.warn('FAULTS=true: anyone who reaches the live page can harm this shop, with rehearsed faults');
+  const { createFaults } = await import('../faults/primary.ts');
+  const { createActors } = await import('../faults/actors.ts');
+  return resources.add(createFaults({ actors: createActors(options), log: options.log, ...shop }), (faults) =>
+    faults.stop(),
+  );
+}
+
+const NOT_STARTED: Answer = { ok: false, why: 'gone', reason: 'the workers are not started yet' };
 
 /**
  * The database that the environment names, or our own.
@@ -243,10 +313,10 @@ async function provideDatabase(
   log: Logger,
   resources: ReleaseStack,
   beginStart: () => Promise<void>,
-): Promise<{ connection: DatabaseConnection; embedded: boolean }> {
+): Promise<{ connection: DatabaseConnection; embedded: EmbeddedPostgres | null }> {
   if (config.database.connection) {
     await beginStart();
-    return { connection: config.database.connection, embedded: false };
+    return { connection: config.database.connection, embedded: null };
   }
   const ofProvider = (config.workers + 1) * PROVIDER_POOL_MAX;
   const max_connections = String(config.database.embeddedConnections + ofProvider);
@@ -258,7 +328,7 @@ async function provideDatabase(
   });
   try {
     const embedded = resources.add(await withProgress(log, 'the embedded PostgreSQL', starting), (open) => open.stop());
-    return { connection: embedded.connection, embedded: true };
+    return { connection: embedded.connection, embedded };
   } catch (error) {
     if (!(error instanceof FolderInUseError)) throw error;
     const folder = relative('', `${config.dataDir}2`);
@@ -276,15 +346,19 @@ function announce(opsUrl: string, shopUrl: string, log: Logger): void {
   if (process.stdout.isTTY) {
     process.stdout.write(`
   Fake Shop is ready.
-    the shop      ${shopUrl}
-    its metrics   ${opsUrl}/metrics
-    to stop it    Ctrl-C
+    the shop        ${shopUrl}
+    the live page   ${opsUrl}
+    its metrics     ${opsUrl}/metrics
+    to stop it      Ctrl-C
 
 `);
   } else {
     // At every LOG_LEVEL: the program that starts the shop waits for this line.
     const loud = log.child({}, { level: 'info' });
-    loud.info({ shopUrl, opsUrl }, `Fake Shop is ready: ${shopUrl}, metrics at ${opsUrl}/metrics, SIGTERM stops it`);
+    loud.info(
+      { shopUrl, opsUrl },
+      `Fake Shop is ready: ${shopUrl}, live page at ${opsUrl}, metrics at ${opsUrl}/metrics, SIGTERM stops it`,
+    );
   }
 }
 

@@ -1,4 +1,6 @@
-import type { RestartReason } from '../instrument/primary-metrics.ts';
+import type { Answer, Question } from '../debug/questions.ts';
+import type { FaultsLeft } from '../faults/names.ts';
+import type { RestartReason } from '../instrument/label-values.ts';
 import type { Logger } from '../log.ts';
 import type { WorkerStatus } from '../ops/status.ts';
 import { deferred } from '../promises.ts';
@@ -48,8 +50,10 @@ export interface SupervisorOptions {
   log: Logger;
   /** Environment of the worker that takes a place. */
   environment(place: number): NodeJS.ProcessEnv;
+  /** Called when a worker takes requests. */
+  onServing(): void;
   /** Called once for each worker that held a place, has ended and will be replaced; not during shutdown. */
-  onRestart(reason: RestartReason): void;
+  onRestart(reason: RestartReason, place: number): void;
   /** Called when a worker has ended by a fault, also one that never came to hold a place; not during shutdown. */
   onCrash(): void;
   /** Called when a worker has ended, in any way. */
@@ -57,6 +61,8 @@ export interface SupervisorOptions {
 }
 
 export interface Supervisor {
+  /** That the workers listen on; null until the first one serves. */
+  readonly port: number | null;
   /**
    * Fills every place. Resolves when all workers serve, or when each remaining place has failed three times: the log
    * then says which, and they are still tried.
@@ -74,6 +80,10 @@ export interface Supervisor {
   reload(): Promise<void>;
   /** Makes every worker say that it is not ready. All serve on, and a worker that dies is still replaced. */
   unready(): void;
+  /** Tells every worker which rehearsed faults are on. */
+  rehearse(left: FaultsLeft): void;
+  /** Asks the worker in a place about its main thread. */
+  ask(place: number, question: Question): Promise<Answer>;
   /** Drains all workers; kills the rest at the deadline. */
   stop(): Promise<void>;
   /** Kills all workers at once. */
@@ -101,6 +111,7 @@ export function createSupervisor(places: readonly Place[], options: SupervisorOp
       onServing(itsPort) {
         port = itsPort;
         log.info({ place: place.number, workerPid: process.pid }, 'worker serves');
+        options.onServing();
         settleStart();
       },
       onExit({ code, signal }) {
@@ -119,7 +130,7 @@ export function createSupervisor(places: readonly Place[], options: SupervisorOp
     const reason = dead.reasonFor(end.code, end.signal);
     if (holders.has(dead)) {
       place.restarts += 1;
-      options.onRestart(reason);
+      options.onRestart(reason, place.number);
     }
     if (isCrash(reason)) options.onCrash();
     if (reason === 'reload') return;
@@ -195,6 +206,9 @@ export function createSupervisor(places: readonly Place[], options: SupervisorOp
   }, TICK_MS);
 
   return {
+    get port() {
+      return port;
+    },
     start() {
       for (const place of places) fill(place);
       return started.promise;
@@ -210,6 +224,13 @@ export function createSupervisor(places: readonly Place[], options: SupervisorOp
       phase = 'leaving';
       for (const process of alive) process.unready();
     },
+    rehearse(left) {
+      for (const process of alive) process.rehearse(left);
+    },
+    async ask(number, question) {
+      const process = places.find((place) => place.number === number)?.current;
+      return process ? process.ask(question) : NO_PROCESS;
+    },
     async stop() {
       phase = 'stopping';
       clearInterval(ticking);
@@ -223,6 +244,8 @@ export function createSupervisor(places: readonly Place[], options: SupervisorOp
     },
   };
 }
+
+const NO_PROCESS: Answer = { ok: false, why: 'gone', reason: 'it has no process now' };
 
 /** The first death is followed at once; each further young one doubles the wait. */
 function refillDelay(youngDeaths: number): number {

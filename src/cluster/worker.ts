@@ -1,9 +1,9 @@
 import { Worker as Thread } from 'node:worker_threads';
 import { openStore, WorkerRegistry } from '@techcommerce/cluster-metrics';
-import type { Knex } from 'knex';
 import { type Config, readConfig } from '../config.ts';
-import { applicationName, connect, isDatabaseFailure } from '../db/index.ts';
+import { applicationName, connect } from '../db/index.ts';
 import { DRAIN_MS } from '../deadlines.ts';
+import type { WorkerFaults } from '../faults/worker.ts';
 import { listen } from '../http/server.ts';
 import { watchDiskSpace } from '../instrument/disk-space.ts';
 import { instrumentKnex } from '../instrument/knex.ts';
@@ -11,6 +11,10 @@ import { keepDefaultMetrics, sampleProcess } from '../instrument/process.ts';
 import { createWorkerMetrics } from '../instrument/worker-metrics.ts';
 import { createLog, type Logger, logFatal } from '../log.ts';
 import { openPaymentProvider } from '../payments/simulated.ts';
+import { watchCatalogue } from '../shop/catalogue/watch.ts';
+import { watchPix } from '../shop/checkout/pix.ts';
+import { businessRoutes } from '../shop/routes.ts';
+import { createVisits } from '../shop/sessions/visits.ts';
 import { StartError } from '../start-error.ts';
 import { createApp, createRateLimiter, loadTemplates, shopRoutes } from '../web/index.ts';
 import { type Assignment, type PrimaryMessage, readAssignment, type WorkerMessage, workerName } from './messages.ts';
@@ -20,6 +24,8 @@ const HEARTBEAT_MS = 1_000;
 
 /** A worker's whole life: serves the shop until it is told to go. It ends by itself when the primary has ended. */
 export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
+  // First: when the primary has ended, the system gives this process another parent.
+  const parent = process.ppid;
   const config = readConfig(environment);
   const assignment = readAssignment(environment);
   const log = createLog(config, String(assignment.place));
@@ -49,11 +55,10 @@ export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
     if (message?.type === 'drain') void stop();
   });
 
-  endWithParent();
   setInterval(tell, HEARTBEAT_MS, { type: 'alive' }).unref();
 
   try {
-    tell({ type: 'serving', port: await startWorker(config, assignment, log, resources, () => ready) });
+    tell({ type: 'serving', port: await startWorker(config, assignment, parent, log, resources, () => ready) });
   } catch (error) {
     // The primary logs it once for all workers.
     const final = error instanceof StartError;
@@ -68,6 +73,7 @@ export async function runWorker(environment: NodeJS.ProcessEnv): Promise<void> {
 async function startWorker(
   config: Config,
   assignment: Assignment,
+  parent: number,
   log: Logger,
   resources: ReleaseStack,
   ready: () => boolean,
@@ -87,40 +93,60 @@ async function startWorker(
   const database = resources.add(
     connect(config.database.connection, {
       poolMax,
-      applicationName: applicationName(`worker ${worker}`, process.ppid),
+      applicationName: applicationName(`worker ${worker}`, parent),
       log,
     }),
     (knex) => knex.destroy(),
   );
-  const payments = resources.add(openPaymentProvider(config.database.connection, log), (open) => open.close());
-  const products = await findProducts(database, log);
+  const provider = resources.add(openPaymentProvider(config.database.connection, log), (open) => open.close());
+  const faults = config.faults ? await takeFaults(assignment.place, resources) : null;
+  const payments = faults?.wrapPayments(provider) ?? provider;
 
   const registry = new WorkerRegistry(store);
   resources.add(keepDefaultMetrics(registry, log), (stopCollecting) => stopCollecting());
-  const metrics = createWorkerMetrics(registry, { worker, products, routes: shopRoutes, poolMax });
+  const metrics = createWorkerMetrics(registry, { worker, routes: shopRoutes, poolMax });
   resources.add(sampleProcess(metrics.cpuUsage, worker), (sampler) => sampler.stop());
   resources.add(instrumentKnex(database, metrics), (stopInstrumenting) => stopInstrumenting());
+  const catalogue = resources.add(watchCatalogue(database, metrics, log), (watch) => watch.stop());
   const diskSpace = resources.add(watchDiskSpace(database, metrics, log), (watch) => watch.stop());
+  // Here, because the thread needs 50 ms of processor time to start, and this one waits for the database.
+  startThread(parent);
+  // A worker takes its place without a database too, to answer that the shop is coming back.
+  await catalogue.first;
+
+  const visits = resources.add(createVisits(database, log), (open) => open.stop());
+
+  const checkout = {
+    database,
+    metrics,
+    log,
+    payments,
+    worker: workerName(assignment.instance, process.pid),
+    reports: {
+      orderCounted: (reference: string) => tell({ type: 'order_counted', reference }),
+      paymentSettled: (reference: string) => tell({ type: 'payment_settled', reference }),
+    },
+  };
+  resources.add(watchPix(checkout), (stopWatching) => stopWatching());
 
   const app = createApp(
     {
-      database,
-      metrics,
-      log,
-      worker: workerName(assignment.instance, process.pid),
-      payments,
-      reports: {
-        orderCounted: (reference) => tell({ type: 'order_counted', reference }),
-        paymentSettled: (reference) => tell({ type: 'payment_settled', reference }),
-      },
+      ...checkout,
+      catalogue,
       diskSpace,
       templates: loadTemplates(),
       sessionKeys: config.shop.sessionKeys,
+      visits,
       rateLimiter: rateLimit === null ? null : createRateLimiter({ database, posts: rateLimit, log }),
       metricsEndpoint: config.shop.metricsOnShopPort ? new URL(assignment.metricsUrl) : null,
       ready,
     },
-    { trustProxy: config.shop.trustProxy, readyWithoutDatabase: config.readyWithoutDatabase },
+    {
+      trustProxy: config.shop.trustProxy,
+      publicUrl: config.shop.publicUrl,
+      readyWithoutDatabase: config.readyWithoutDatabase,
+      ...(faults && { routes: faults.wrapRoutes(businessRoutes) }),
+    },
   );
   const { keepAliveSeconds } = config;
   const server = resources.add(
@@ -130,18 +156,14 @@ async function startWorker(
   return server.port;
 }
 
-/**
- * Slugs of the catalogue; none while the database is away. A worker takes its place then too, to answer that the shop
- * is coming back, and its predecessors have declared the series.
- */
-async function findProducts(database: Knex, log: Logger): Promise<string[]> {
-  try {
-    return await database('products').orderBy('id').pluck<string[]>('slug');
-  } catch (error) {
-    if (!isDatabaseFailure(error)) throw error;
-    log.warn({ err: error }, 'the database does not answer: this worker serves without it');
-    return [];
-  }
+/** Rehearsed faults, which the primary switches on and off. Their code is loaded only where the environment allows them. */
+async function takeFaults(place: number, resources: ReleaseStack): Promise<WorkerFaults> {
+  const { createWorkerFaults } = await import('../faults/worker.ts');
+  const faults = resources.add(createWorkerFaults(place), (running) => running.stop());
+  process.on('message', (message: PrimaryMessage | null) => {
+    if (message?.type === 'faults') faults.take(message.left);
+  });
+  return faults;
 }
 
 /** @param sent called when the message is on its way; without the primary this process ends anyway */
@@ -149,25 +171,18 @@ function tell(message: WorkerMessage, sent?: () => void): void {
   if (process.connected) process.send?.(message, undefined, undefined, sent);
 }
 
-const PARENT_CHECK_MS = 500;
-
-/** Runs in a thread of its own, because the main thread may be in an endless loop. */
-const PARENT_WATCH = `
-  const parent = process.ppid;
-  setInterval(() => {
-    if (process.ppid !== parent) process.kill(process.pid, 'SIGKILL');
-  }, ${PARENT_CHECK_MS});
-`;
-
 /**
- * Ends this process when its parent has ended. Node.js does so too, when it sees the channel to the primary close, but
- * a worker in an endless loop sees nothing.
+ * Starts the second thread. It ends this process when its parent has ended: Node.js does so too, when it sees the channel to
+ * the primary close, but a worker in an endless loop sees nothing. And it answers the primary's questions about this one.
  */
-function endWithParent(): void {
-  new Thread(PARENT_WATCH, {
-    eval: true,
+function startThread(parent: number): void {
+  const thread = new Thread(new URL('../debug/thread.js', import.meta.url), {
+    workerData: parent,
     execArgv: [],
     stdout: false,
     resourceLimits: { maxYoungGenerationSizeMb: 2 },
-  }).unref();
+  });
+  thread.unref();
+  // Node.js would wait for the end of a profile.
+  process.once('exit', () => thread.postMessage('exit'));
 }

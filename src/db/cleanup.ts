@@ -4,14 +4,15 @@ import { labelQuery } from './query-labels.ts';
 
 const MINUTE_MS = 60_000;
 const SESSIONS_INTERVAL_MS = 10 * MINUTE_MS;
+const PIX_INTERVAL_MS = 10 * MINUTE_MS;
 /** Often, because clients' addresses must not be kept for longer than they are needed. */
 const RATE_LIMITS_INTERVAL_MS = 1 * MINUTE_MS;
 /** Rows of one statement: few enough to be done in time on any disk, unnoticed by visitors. */
 const BATCH = 500;
 
 /**
- * Removes rows that are no longer needed, now and regularly: old sessions every 10 minutes, ended windows of the rate
- * limit every minute. Several instances may do so at once.
+ * Removes rows that are no longer needed, now and regularly: old sessions and charges by Pix every 10 minutes, ended
+ * windows of the rate limit every minute. Several instances may do so at once.
  *
  * @returns stops it; resolves when the statement under way has ended
  */
@@ -23,6 +24,7 @@ export function startCleanup(database: Knex, log: Logger): () => Promise<void> {
       const removed = await removeOldSessions(database, options);
       if (removed > 0) log.info({ removed }, 'removed old sessions');
     }),
+    repeat(PIX_INTERVAL_MS, () => removeOldPix(database, options)),
     repeat(RATE_LIMITS_INTERVAL_MS, () => removeEndedRateLimits(database, options)),
   ];
 
@@ -67,9 +69,8 @@ const DUE = {
 } as const;
 
 /**
- * Removes abandoned sessions. A session without a cart is removed a day after its last visit: every client without
- * cookies leaves one per page. A session with a cart is removed with it when the cookie has expired. A session with an
- * order stays.
+ * Removes abandoned sessions. A session without a cart is removed a day after its last visit. A session with
+ * a cart is removed with it when the cookie has expired. A session with an order stays.
  *
  * Each statement handles one batch. A session that stays is marked with the time of its next check (`kept_until`; never
  * for one with an order), so that later rounds skip it. After a batch that fails the others go on, and they are
@@ -156,18 +157,29 @@ async function removeOrKeep(database: Knex, seen: readonly DueSession[]): Promis
 }
 
 /** Removes the counts of clients whose window has ended. */
-export async function removeEndedRateLimits(
+export function removeEndedRateLimits(database: Knex, options: BatchOptions): Promise<void> {
+  return removeWhere(database, 'rate_limits', 'address', 'window_ends_at < now()', options);
+}
+
+/**
+ * Removes charges by Pix a day after their expiry: until then, their page says how they ended. The customer's data was
+ * removed at the end itself.
+ */
+export function removeOldPix(database: Knex, options: BatchOptions): Promise<void> {
+  const where = "new_order is null and expires_at < now() - interval '1 day'";
+  return removeWhere(database, 'pix_charges', 'reference', where, options);
+}
+
+async function removeWhere(
   database: Knex,
+  table: string,
+  key: string,
+  where: string,
   { batch, isStopped = () => false }: BatchOptions,
 ): Promise<void> {
   let removed = batch;
   while (removed === batch && !isStopped()) {
-    const ended = database('rate_limits')
-      .whereRaw('window_ends_at < now()')
-      .limit(batch)
-      .forUpdate()
-      .skipLocked()
-      .select('address');
-    removed = await database('rate_limits').whereIn('address', ended).delete();
+    const due = database(table).whereRaw(where).limit(batch).forUpdate().skipLocked().select(key);
+    removed = await database(table).whereIn(key, due).delete();
   }
 }

@@ -119,7 +119,7 @@ function typeParser(oid: number, format?: string): unknown {
 }
 
 /** @throws {RangeError} above 2^53, where a number would silently be another one */
-function safeInteger(value: string): number {
+export function safeInteger(value: string | number): number {
   const parsed = Number(value);
   if (!Number.isSafeInteger(parsed)) throw new RangeError(`${value} is too large for a number`);
   return parsed;

@@ -1,6 +1,6 @@
 export { applicationName, PRIMARY } from './application-name.ts';
 export { startCleanup } from './cleanup.ts';
-export { type ConnectOptions, connect } from './connect.ts';
+export { type ConnectOptions, connect, safeInteger } from './connect.ts';
 export { FolderInUseError } from './embedded/claim.ts';
 export { type EmbeddedPostgres, findRunningPostgres, startEmbeddedPostgres } from './embedded/index.ts';
 export { isDatabaseFailure, isDiskFull, isEndOfPool, isLockTimeout, isUnanswered } from './failures.ts';

@@ -5,6 +5,10 @@ import * as shop from './migrations/0001-shop.ts';
 import * as payments from './migrations/0002-payments.ts';
 import * as fleet from './migrations/0003-fleet.ts';
 import * as sessionCounts from './migrations/0004-session-counts.ts';
+import * as storeOrder from './migrations/0005-store-order.ts';
+import * as installments from './migrations/0006-installments.ts';
+import * as pix from './migrations/0007-pix.ts';
+import * as productFacts from './migrations/0008-product-facts.ts';
 
 /**
  * Key of the advisory lock that every change of the shop's schema takes: any number that no other program uses. A
@@ -27,6 +31,10 @@ const migrations: NamedMigration[] = [
   { file: '0002-payments', migration: payments },
   { file: '0003-fleet', migration: fleet },
   { file: '0004-session-counts', migration: sessionCounts },
+  { file: '0005-store-order', migration: storeOrder },
+  { file: '0006-installments', migration: installments },
+  { file: '0007-pix', migration: pix },
+  { file: '0008-product-facts', migration: productFacts },
 ];
 
 /** Begins the name of every release's migrations. */

@@ -1,4 +1,4 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import net, { type Socket } from 'node:net';
 
 const SECOND = 1000;
@@ -17,15 +17,16 @@ const LINGER_BYTES = 1024 * 1024;
  */
 const KEEP_ALIVE_GRACE_MS = 5 * SECOND;
 
+/** To be called when a response was sent: Node.js would read the rest of the request's body until `requestTimeout`. */
+export function lingerIfUnread(request: IncomingMessage): void {
+  if (!request.complete) linger(request);
+}
+
 /**
  * Lets the client read the whole response to a request whose body it is still sending, before the connection is closed.
  */
-export function endGently(request: IncomingMessage, response: ServerResponse): void {
+export function endGently(request: IncomingMessage): void {
   const { socket } = request;
-  response.once('finish', () => {
-    // Node.js would read the rest of the body until `requestTimeout`.
-    if (!request.complete) linger(request);
-  });
   // Node.js calls this to end a connection after a response with `Connection: close`. Of several requests on one
   // connection, only the last may still have a body on its way.
   socket.destroySoon = function destroySoon() {
@@ -56,31 +57,30 @@ function linger(request: IncomingMessage): void {
  * @returns to be called when a connection has sent an answer
  */
 export function closeIdleConnections(server: Server, beginningMs: number): (socket: Socket) => void {
-  /** How much a connection had read when it became idle. */
-  const idle = new WeakMap<Socket, { bytesRead: number; inGrace: boolean }>();
+  /** How much an idle connection had read when its grace began. */
+  const graces = new WeakMap<Socket, number>();
 
   // With a listener here, Node.js leaves the closing to it.
   server.on('timeout', function closeIdle(socket: Socket) {
-    const state = idle.get(socket);
-    if (!state) return;
-    if (!state.inGrace) {
-      state.inGrace = true;
+    const readBefore = graces.get(socket);
+    if (readBefore === undefined) {
+      graces.set(socket, socket.bytesRead);
       socket.setTimeout(KEEP_ALIVE_GRACE_MS);
       return;
     }
     // A turn later, so that what has arrived meanwhile is read first.
     setImmediate(() => {
-      if (state.bytesRead === socket.bytesRead) {
+      if (readBefore === socket.bytesRead) {
         socket.destroy();
-      } else {
+      } else if (graces.has(socket)) {
         // A request has begun. If its headers do not end, `headersTimeout` answers; other bytes end here next time.
-        state.bytesRead = socket.bytesRead;
+        graces.set(socket, socket.bytesRead);
         socket.setTimeout(beginningMs);
       }
     });
   });
 
-  return function noteIdle(socket) {
-    idle.set(socket, { bytesRead: socket.bytesRead, inGrace: false });
+  return function endGrace(socket) {
+    graces.delete(socket);
   };
 }

@@ -1,8 +1,8 @@
 import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
-import net, { type AddressInfo } from 'node:net';
+import net, { type AddressInfo, type Socket } from 'node:net';
 import { StartError } from '../start-error.ts';
 import { takeTurnsAccepting } from './accept-turns.ts';
-import { closeIdleConnections, endGently } from './closing.ts';
+import { closeIdleConnections, endGently, lingerIfUnread } from './closing.ts';
 import { isLoopback, type Refusal, refusalOf } from './request-host.ts';
 
 const SECOND = 1000;
@@ -17,10 +17,12 @@ const LIMITS = {
   maxHeaderSize: 16 * 1024,
 };
 /**
- * Then the connection is closed, and the client opens another, which goes to a worker that has time. Otherwise a worker
- * that took most of the connections in a busy moment would keep their load for as long as they last.
+ * Where processes share an address, a connection is then closed, and the client opens another, which goes to a worker that
+ * has time. Otherwise a worker that took most of the connections in a busy moment would keep their load for as long as
+ * they last. nginx has the same number. Node.js' own `maxRequestsPerSocket` would answer 503 to a client that overlooks
+ * the notice.
  */
-const REQUESTS_PER_CONNECTION = 100;
+const REQUESTS_PER_CONNECTION = 1000;
 /** A client that has not taken the whole answer by then is cut; Node.js itself would wait without limit. */
 const ANSWER_TIMEOUT_MS = 30 * SECOND;
 const ANSWER_CHECK_MS = 1 * SECOND;
@@ -55,6 +57,17 @@ export interface HttpServer {
   drain(deadlineMs: number): Promise<void>;
 }
 
+/** Answers without a time limit: streams of events. */
+const keptOpen = new WeakSet<ServerResponse>();
+
+/**
+ * Exempts an answer from the limit of 30 seconds: a stream of events. Who sends it has to end it before a drain, and to
+ * limit what waits for a client that does not read.
+ */
+export function keepOpen(response: ServerResponse): void {
+  keptOpen.add(response);
+}
+
 /**
  * Listens, with limits; the server drains without failing a request.
  *
@@ -64,21 +77,36 @@ export async function listen(handler: RequestListener, options: ListenOptions): 
   const { keepAliveSeconds = KEEP_ALIVE_SECONDS } = options;
   /** With the time of the request; oldest first. */
   const answering = new Map<ServerResponse, number>();
+  /** How many a connection has brought. */
+  const requests = new WeakMap<Socket, { count: number }>();
   let draining = false;
   let loopbackHost: string | null = null;
   const limits = { ...LIMITS, keepAliveTimeout: keepAliveSeconds * SECOND };
   const server = createServer(limits, function track(request, response) {
     answering.set(response, performance.now());
-    response.once('close', () => answering.delete(response));
-    response.once('finish', () => noteIdle(request.socket));
-    endGently(request, response);
-    if (draining) response.shouldKeepAlive = false;
+    response.on('close', noteClosed);
+    endGently(request);
+    if (draining || (options.shared && isLastOf(request.socket))) response.shouldKeepAlive = false;
     const refusal = refusalOf(request, loopbackHost);
     if (refusal) refuse(response, refusal);
     else handler(request, response);
   });
-  server.maxRequestsPerSocket = REQUESTS_PER_CONNECTION;
-  const noteIdle = closeIdleConnections(server, LIMITS.headersTimeout + LIMITS.connectionsCheckingInterval);
+  function isLastOf(socket: Socket): boolean {
+    let brought = requests.get(socket);
+    if (!brought) {
+      brought = { count: 0 };
+      requests.set(socket, brought);
+    }
+    brought.count += 1;
+    return brought.count >= REQUESTS_PER_CONNECTION;
+  }
+  function noteClosed(this: ServerResponse): void {
+    answering.delete(this);
+    if (!this.writableFinished) return;
+    endGrace(this.req.socket);
+    lingerIfUnread(this.req);
+  }
+  const endGrace = closeIdleConnections(server, LIMITS.headersTimeout + LIMITS.connectionsCheckingInterval);
   if (options.shared) takeTurnsAccepting(server);
   await listening(server, options);
   const { port, address } = server.address() as AddressInfo;
@@ -88,7 +116,7 @@ export async function listen(handler: RequestListener, options: ListenOptions): 
     const before = performance.now() - ANSWER_TIMEOUT_MS;
     for (const [response, since] of answering) {
       if (since > before) return;
-      response.destroy();
+      if (!keptOpen.has(response)) response.destroy();
     }
   }, ANSWER_CHECK_MS).unref();
 

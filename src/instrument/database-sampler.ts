@@ -4,7 +4,15 @@ import { askWritable, isDiskFull } from '../db/index.ts';
 import { labelQuery, NO_TABLE } from '../db/query-labels.ts';
 import type { Logger } from '../log.ts';
 import { withDeadline } from '../promises.ts';
-import { findReading, isFresh, type SharedReading, takeReading } from './shared-reading.ts';
+import {
+  readServerActivity,
+  readServerCounts,
+  type ServerActivity,
+  type ServerCounts,
+  showServerCounts,
+  watchDatabaseSize,
+} from './database-statistics.ts';
+import { findReading, isFresh, type ReadingKind, type SharedReading, takeReading } from './shared-reading.ts';
 
 const SECOND_MS = 1000;
 /** With the interval between two samples, a gauge of a database that falls silent becomes unknown within a second. */
@@ -21,12 +29,12 @@ export interface ShopReading {
   readonly connectionsMax: number;
   readonly sessions: Sessions;
   readonly unsettledPayments: number;
+  readonly activity: ServerActivity;
+  readonly server: ServerCounts;
 }
 
-/**
- * To be raised whenever {@link ShopReading} changes: instances of two versions then do not take each other's readings.
- */
-const READING = 'shop gauges, version 2';
+/** To be raised whenever {@link ShopReading} changes. Every instance looks for it twice a second. */
+const READING: ReadingKind = { name: 'shop gauges, version 3', freshMs: 400 };
 
 /**
  * Label `state` of `shop_db_server_connections`. PostgreSQL has more states, and hides those of other users; they are
@@ -35,10 +43,9 @@ const READING = 'shop gauges, version 2';
 const SERVER_STATES = ['active', 'idle', 'idle_in_transaction', 'idle_in_transaction_aborted', 'other'] as const;
 type ServerState = (typeof SERVER_STATES)[number];
 
-const WHOLE_SHOP =
-  'shop-wide value, the same on every instance: across instances take max, never sum; NaN while the database does not answer';
-/** `visit` in shop/sessions writes a visit down only when the last one that it wrote is this old. */
-const ROUGHLY = ', as noted every 15 seconds';
+const SAME_EVERYWHERE = 'shop-wide value, the same on every instance: across instances take max, never sum';
+const GAUGE_NOTE = `${SAME_EVERYWHERE}; NaN while the database does not answer`;
+const COUNTER_NOTE = `pg_stat_database, kept when PostgreSQL starts to count anew; ${SAME_EVERYWHERE}`;
 
 interface ReadGauge {
   readonly name: string;
@@ -48,19 +55,20 @@ interface ReadGauge {
 
 interface ReadSeries {
   readonly labels: { readonly state?: ServerState };
-  valueIn(reading: ShopReading): number;
+  /** @param sizeBytes of the database, NaN while it is not known */
+  valueIn(reading: ShopReading, sizeBytes: number): number;
 }
 
 /** The gauges that are read from the database. To add one, define it here and read its value in {@link readShop}. */
 const GAUGES: readonly ReadGauge[] = [
   {
     name: 'shop_active_sessions',
-    help: `Sessions seen in the last 5 minutes${ROUGHLY}`,
+    help: "Visitors of the last 5 minutes: browsers that sent the shop's cookie back or added to a cart; each is noted every 15 to 25 seconds",
     series: [{ labels: {}, valueIn: ({ sessions }) => sessions.active }],
   },
   {
     name: 'shop_active_cart_sessions',
-    help: `Sessions with an open, non-empty cart seen in the last 30 minutes${ROUGHLY}`,
+    help: 'Visitors of the last 30 minutes with an open, non-empty cart; each is noted every 15 to 25 seconds',
     series: [{ labels: {}, valueIn: ({ sessions }) => sessions.withCart }],
   },
   {
@@ -70,13 +78,28 @@ const GAUGES: readonly ReadGauge[] = [
   },
   {
     name: 'shop_payments_unsettled',
-    help: 'Payments that were started more than 10 seconds ago and are neither ordered nor declined nor cancelled',
+    help: 'Payments that were started more than 10 seconds ago, may have taken money, and have no order; a Pix that waits to be paid is none of them',
     series: [{ labels: {}, valueIn: ({ unsettledPayments }) => unsettledPayments }],
   },
   {
     name: 'shop_db_server_connections_max',
     help: 'Connections that PostgreSQL grants to all of its databases together (max_connections)',
     series: [{ labels: {}, valueIn: ({ connectionsMax }) => connectionsMax }],
+  },
+  {
+    name: 'shop_db_server_waiting_locks',
+    help: "Sessions in the shop's database that wait for a lock, of every role (pg_locks)",
+    series: [{ labels: {}, valueIn: ({ activity }) => activity.waitingLocks }],
+  },
+  {
+    name: 'shop_db_server_longest_transaction_seconds',
+    help: "Age of the oldest open transaction in the shop's database (pg_stat_activity), 0 without one; those of other roles are seen only if the shop's role has pg_read_all_stats",
+    series: [{ labels: {}, valueIn: ({ activity }) => activity.longestTransactionSeconds }],
+  },
+  {
+    name: 'shop_db_server_size_bytes',
+    help: "Size of the shop's database on disk (pg_database_size), up to a minute old",
+    series: [{ labels: {}, valueIn: (_reading, sizeBytes) => sizeBytes }],
   },
 ];
 
@@ -100,9 +123,14 @@ export function sampleDatabase(registry: WorkerRegistry, database: Knex, log: Lo
     help: 'Whether the database answers and takes writes: 1 or 0',
     registers: [registry],
   });
-  const show = createGauges(registry);
+  const showGauges = createGauges(registry);
+  const showCounts = showServerCounts(registry, COUNTER_NOTE);
   let up: boolean | undefined;
   let reads = true;
+  /** What the gauges show; null while they are NaN. */
+  let shown: ShopReading | null = null;
+  /** The last counts that were shown. */
+  let counts: ServerCounts | null = null;
 
   function noteUp(isUp: boolean, error?: unknown): void {
     if (!isUp && up !== false) log.error({ err: error }, 'the database does not answer, or takes no writes');
@@ -118,9 +146,11 @@ export function sampleDatabase(registry: WorkerRegistry, database: Knex, log: Lo
 
   /** The latest reading, or a new one where that is due and comes in time. */
   async function newestReading(latest: SharedReading<ShopReading> | null): Promise<SharedReading<ShopReading> | null> {
-    if (latest && isFresh(latest)) return latest;
+    if (latest && isFresh(latest, READING)) return latest;
     const startedMs = performance.now();
-    const taken = takeReading(database, READING, foldAndReadShop).catch(withoutWriting);
+    const taken = takeReading<ShopReading>(database, READING, (transaction, before) =>
+      foldAndReadShop(transaction, before?.server ?? null, counts),
+    ).catch((error) => withoutWriting(error, latest));
     underWay.push(taken);
     try {
       const reading = await inTime(taken, GAUGE_DEADLINE_MS);
@@ -133,9 +163,20 @@ export function sampleDatabase(registry: WorkerRegistry, database: Knex, log: Lo
   }
 
   /** On a full disk, no reading can be stored for the other instances, so each reads for itself. */
-  async function withoutWriting(error: unknown): Promise<SharedReading<ShopReading>> {
+  async function withoutWriting(
+    error: unknown,
+    latest: SharedReading<ShopReading> | null,
+  ): Promise<SharedReading<ShopReading>> {
     if (!isDiskFull(error)) throw error;
-    return { reading: await readShop(database), ageMs: 0 };
+    return { reading: await readShop(database, latest?.reading.server ?? null, counts), ageMs: 0 };
+  }
+
+  function show(reading: ShopReading | null): void {
+    shown = reading;
+    showGauges(shown, size.bytes());
+    if (!shown) return;
+    counts = shown.server;
+    showCounts(counts);
   }
 
   async function sampleGauges(found: Promise<SharedReading<ShopReading> | null>): Promise<void> {
@@ -156,6 +197,7 @@ export function sampleDatabase(registry: WorkerRegistry, database: Knex, log: Lo
     }
   }
 
+  const size = watchDatabaseSize(database, log, () => show(shown));
   let underWay: Promise<unknown>[] = [];
   const sampler = sampleRegularly(async function takeSample() {
     const writable = askWritable(database);
@@ -166,26 +208,34 @@ export function sampleDatabase(registry: WorkerRegistry, database: Knex, log: Lo
     await Promise.allSettled(underWay);
   });
 
-  return { up: () => up === true, first: sampler.first, stop: sampler.stop };
+  const first = Promise.all([sampler.first, inTime(size.first, GAUGE_DEADLINE_MS).catch(() => {})]);
+  return {
+    up: () => up === true,
+    first: first.then(() => {}),
+    async stop() {
+      await Promise.all([sampler.stop(), size.stop()]);
+    },
+  };
 }
 
 /** @returns shows a reading; null makes the gauges NaN */
-function createGauges(registry: WorkerRegistry): (reading: ShopReading | null) => void {
+function createGauges(registry: WorkerRegistry): (reading: ShopReading | null, sizeBytes: number) => void {
   const shows = GAUGES.flatMap(({ name, help, series }) => {
     const gauge = new Gauge({
       name,
-      help: `${help}; ${WHOLE_SHOP}`,
+      help: `${help}; ${GAUGE_NOTE}`,
       labelNames: [...new Set(series.flatMap(({ labels }) => Object.keys(labels)))],
       aggregator: 'max',
       registers: [registry],
     });
     return series.map(({ labels, valueIn }) => {
       gauge.zero(labels);
-      return (reading: ShopReading | null) => gauge.set(labels, reading ? valueIn(reading) : Number.NaN);
+      return (reading: ShopReading | null, sizeBytes: number) =>
+        gauge.set(labels, reading ? valueIn(reading, sizeBytes) : Number.NaN);
     });
   });
-  return function show(reading) {
-    for (const showSeries of shows) showSeries(reading);
+  return function show(reading, sizeBytes) {
+    for (const showSeries of shows) showSeries(reading, sizeBytes);
   };
 }
 
@@ -194,19 +244,31 @@ function inTime<T>(work: Promise<T>, deadlineMs: number): Promise<T> {
 }
 
 /** Reads it all, one query after the other. Writes nothing. */
-async function readShop(database: Knex): Promise<ShopReading> {
+async function readShop(
+  database: Knex,
+  ...known: [before: ServerCounts | null, own: ServerCounts | null]
+): Promise<ShopReading> {
   return {
     connections: await readServerConnections(database),
     connectionsMax: await readConnectionsMax(database),
     sessions: await readSessions(database),
     unsettledPayments: await readUnsettledPayments(database),
+    activity: await readServerActivity(database),
+    server: await readServerCounts(database, ...known),
   };
 }
 
-/** Makes room for the next changes, and reads it all; in the transaction of a shared reading. */
-export async function foldAndReadShop(transaction: Knex.Transaction): Promise<ShopReading> {
+/**
+ * Makes room for the next changes, and reads it all; in the transaction of a shared reading.
+ *
+ * @param known see {@link readServerCounts}
+ */
+export async function foldAndReadShop(
+  transaction: Knex.Transaction,
+  ...known: [before: ServerCounts | null, own: ServerCounts | null]
+): Promise<ShopReading> {
   await foldSessionChanges(transaction);
-  return readShop(transaction);
+  return readShop(transaction, ...known);
 }
 
 /** https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-ACTIVITY-VIEW */
@@ -217,13 +279,16 @@ const STATES: Record<string, ServerState> = {
   'idle in transaction (aborted)': 'idle_in_transaction_aborted',
 };
 
-/** Counts the connections to this database, this reader's own included. */
+/**
+ * Counts the connections to this database, this reader's own included. Of other roles' sessions, a role without
+ * `pg_read_all_stats` sees the user alone.
+ */
 async function readServerConnections(database: Knex): Promise<ShopReading['connections']> {
   const rows: { state: string | null; connections: number }[] = await database('pg_stat_activity')
     .select('state')
     .count({ connections: '*' })
     .where('datname', database.raw('current_database()'))
-    .where('backend_type', 'client backend')
+    .whereRaw("(backend_type = 'client backend' or (backend_type is null and usesysid is not null))")
     .groupBy('state');
   const counts = { active: 0, idle: 0, idle_in_transaction: 0, idle_in_transaction_aborted: 0, other: 0 };
   for (const { state, connections } of rows) counts[STATES[state ?? ''] ?? 'other'] += connections;

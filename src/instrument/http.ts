@@ -1,16 +1,20 @@
 import { Readable } from 'node:stream';
+import type { Counter, Histogram } from '@techcommerce/cluster-metrics';
 import type { Context, DefaultContext, Middleware } from 'koa';
-import { RequestClock, SPENT, withRequestClock } from './request-clock.ts';
+import { RequestClock, withRequestClock } from './request-clock.ts';
 import { UNMATCHED, type WorkerMetrics } from './worker-metrics.ts';
 
 type HttpMetrics = Pick<
   WorkerMetrics,
-  'httpRequestDuration' | 'httpResponseSize' | 'httpRequestsInFlight' | 'requestTime' | 'flush'
+  'httpRequestDuration' | 'httpResponseSize' | 'inFlight' | 'requestTime' | 'flush'
 >;
 
-const KNOWN_METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'CONNECT', 'TRACE']);
 /** As OpenTelemetry's HTTP conventions name a method that they don't know. */
 const OTHER_METHOD = '_OTHER';
+const METHOD_LABELS = new Set([
+  ...['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'CONNECT', 'TRACE'],
+  OTHER_METHOD,
+]);
 
 /** nginx logs this status for a client that hung up before it got its answer. */
 const CLIENT_CLOSED_REQUEST = 499;
@@ -21,31 +25,54 @@ const EMPTY_STATUSES = new Set([204, 205, 304]);
 /**
  * Measures every request: duration, response size, how many are in flight, and what their time was spent on.
  *
- * Runs first, so that its time covers all other middleware; observes before Koa sends the response, so that a response
- * that a client has received is counted even if the worker dies right after (law 2). The size of a body that is
- * streamed, as a compressed page is, is observed at its last byte.
+ * Runs first, so that its time covers all other middleware. Counts and writes before Koa sends the response, so that a
+ * response that a client has received is counted even if the worker dies right after (law 2). The size of a body that
+ * is streamed is observed at its last byte.
+ *
+ * The time of a query belongs to its request where `followQueries` is around it.
  */
 export function timeRequests(metrics: HttpMetrics): Middleware {
+  const { inFlight } = metrics;
+  const series = new RequestSeries(metrics);
   return async function timeRequests(ctx, next) {
     const clock = new RequestClock();
-    metrics.httpRequestsInFlight.inc();
+    ctx.requestClock = clock;
+    inFlight.requests += 1;
     let thrown: number | undefined;
     try {
-      await withRequestClock(clock, next);
+      await next();
     } catch (error) {
       thrown = errorStatus(error);
       throw error;
     } finally {
       clock.stop();
-      metrics.httpRequestsInFlight.dec();
-      const route = routeOf(ctx);
-      const labels = { method: knownMethod(ctx.method), route, status_code: String(statusOf(ctx, thrown)) };
-      metrics.httpRequestDuration.observe(labels, clock.totalSeconds);
-      const { split } = clock;
-      for (const spent of SPENT) metrics.requestTime.inc({ route, spent }, split[spent]);
-      if (thrown === undefined && !hungUp(ctx)) observeResponseSize(ctx, metrics, labels);
+      inFlight.requests -= 1;
+      const route = series.ofRoute(routeOf(ctx));
+      const answer = route.ofAnswer(ctx.req.method ?? OTHER_METHOD, statusOf(ctx, thrown));
+      answer.duration.observe(clock.totalSeconds);
+      const { app, db, db_wait, payment } = clock.split;
+      route.app.inc(app);
+      if (db > 0) route.db.inc(db);
+      if (db_wait > 0) route.dbWait.inc(db_wait);
+      if (payment > 0) route.payment.inc(payment);
+      if (thrown === undefined && !hungUp(ctx)) observeResponseSize(ctx, answer.size, metrics.flush);
+      metrics.flush();
     }
   };
+}
+
+/**
+ * Runs the part of a request's work that may query the database or pay, and charges the request with the time of it.
+ * Only such requests need it, and it makes all promises of the process slower while it runs.
+ */
+export function followQueries<T>(ctx: DefaultContext, work: () => Promise<T>): Promise<T> {
+  const { requestClock } = ctx;
+  return requestClock instanceof RequestClock ? withRequestClock(requestClock, work) : work();
+}
+
+interface AnswerSeries {
+  readonly duration: Histogram.Internal<string>;
+  readonly size: Histogram.Internal<string>;
 }
 
 /** Label `route` of a request: the matched template as @koa/router leaves it, never the path itself. */
@@ -59,7 +86,7 @@ export function routeOf(ctx: DefaultContext): string {
  *
  * @param prepared the status of the response; default: as it stands
  */
-export function statusOf(ctx: Pick<Context, 'status' | 'res'>, prepared = ctx.status): number {
+export function statusOf(ctx: Pick<Context, 'res'>, prepared = ctx.res.statusCode): number {
   return hungUp(ctx) ? CLIENT_CLOSED_REQUEST : prepared;
 }
 
@@ -68,8 +95,62 @@ export function hungUp(ctx: Pick<Context, 'res'>): boolean {
   return ctx.res.destroyed && !ctx.res.writableEnded;
 }
 
-function knownMethod(method: string): string {
-  return KNOWN_METHODS.has(method) ? method : OTHER_METHOD;
+/**
+ * The series that requests count in, each looked up by its labels once. As many as there are series on the page: the
+ * labels come from the code.
+ */
+class RequestSeries {
+  readonly #metrics: HttpMetrics;
+  readonly #routes = new Map<string, RouteSeries>();
+
+  constructor(metrics: HttpMetrics) {
+    this.#metrics = metrics;
+  }
+
+  ofRoute(route: string): RouteSeries {
+    let series = this.#routes.get(route);
+    if (series === undefined) {
+      series = new RouteSeries(this.#metrics, route);
+      this.#routes.set(route, series);
+    }
+    return series;
+  }
+}
+
+class RouteSeries {
+  readonly app: Counter.Internal;
+  readonly db: Counter.Internal;
+  readonly dbWait: Counter.Internal;
+  readonly payment: Counter.Internal;
+  readonly #metrics: HttpMetrics;
+  readonly #route: string;
+  readonly #byMethod = new Map<string, Map<number, AnswerSeries>>();
+
+  constructor(metrics: HttpMetrics, route: string) {
+    const { requestTime } = metrics;
+    this.app = requestTime.labels({ route, spent: 'app' });
+    this.db = requestTime.labels({ route, spent: 'db' });
+    this.dbWait = requestTime.labels({ route, spent: 'db_wait' });
+    this.payment = requestTime.labels({ route, spent: 'payment' });
+    this.#metrics = metrics;
+    this.#route = route;
+  }
+
+  ofAnswer(method: string, status: number): AnswerSeries {
+    return this.#byMethod.get(method)?.get(status) ?? this.#addAnswer(method, status);
+  }
+
+  #addAnswer(method: string, status: number): AnswerSeries {
+    if (!METHOD_LABELS.has(method)) return this.ofAnswer(OTHER_METHOD, status);
+    const labels = { method, route: this.#route, status_code: status };
+    const series = {
+      duration: this.#metrics.httpRequestDuration.labels(labels),
+      size: this.#metrics.httpResponseSize.labels(labels),
+    };
+    const byStatus = this.#byMethod.get(method) ?? new Map<number, AnswerSeries>();
+    this.#byMethod.set(method, byStatus.set(status, series));
+    return series;
+  }
 }
 
 /** The status that Koa answers for an error that no middleware caught (koa/lib/context.js, `onerror`). */
@@ -83,25 +164,23 @@ function errorStatus(error: unknown): number {
  * Observes the bytes of a response's body as they are sent: at once when they are known, at the last byte of a stream,
  * never for a body that is neither; in any case before the client can have seen the end of the response.
  */
-function observeResponseSize(
-  ctx: Context,
-  { httpResponseSize, flush }: Pick<WorkerMetrics, 'httpResponseSize' | 'flush'>,
-  labels: { method: string; route: string; status_code: string },
-): void {
-  const known = knownSize(ctx);
-  if (known !== undefined) httpResponseSize.observe(labels, known);
-  else if (ctx.body instanceof Readable) {
-    countBytes(ctx.body, (bytes) => {
-      httpResponseSize.observe(labels, bytes);
+function observeResponseSize(ctx: Context, size: Histogram.Internal<string>, flush: () => void): void {
+  const { body } = ctx.response;
+  const known = knownSize(ctx, body);
+  if (known !== undefined) size.observe(known);
+  else if (body instanceof Readable) {
+    countBytes(body, (bytes) => {
+      size.observe(bytes);
       flush();
     });
   }
 }
 
-function knownSize(ctx: Context): number | undefined {
-  if (ctx.method === 'HEAD' || EMPTY_STATUSES.has(ctx.status)) return 0;
+function knownSize(ctx: Context, body: unknown): number | undefined {
+  if (ctx.req.method === 'HEAD' || EMPTY_STATUSES.has(ctx.res.statusCode)) return 0;
+  if (Buffer.isBuffer(body)) return body.length;
   // Koa answers a missing body with the status message.
-  if (ctx.body === undefined || ctx.body === null) return Buffer.byteLength(ctx.message);
+  if (body === undefined || body === null) return Buffer.byteLength(ctx.message);
   return ctx.response.length;
 }
 

@@ -3,24 +3,13 @@ import type { Knex } from 'knex';
 import type { BuildInfo } from '../build-info.ts';
 import type { Logger } from '../log.ts';
 import { sampleDatabase } from './database-sampler.ts';
+import { PAYMENT_METHODS, type PaymentMethod, RESTART_REASONS, type RestartReason } from './label-values.ts';
 import { cpuUsageGauge, sampleHostCpu, sampleProcess } from './process.ts';
-import { errorCounter, orderCounter } from './worker-metrics.ts';
+import { errorCounter, orderCounter, paymentCounter } from './worker-metrics.ts';
 
 /** What a worker is doing: label `state` of `shop_workers`, and `state` in `/status`. */
 const WORKER_STATES = ['starting', 'serving', 'draining', 'down'] as const;
 export type WorkerState = (typeof WORKER_STATES)[number];
-
-/** Why a worker was replaced, label `reason` of `shop_worker_restarts_total`. */
-export const RESTART_REASONS = [
-  'exit',
-  'exception',
-  'out_of_memory',
-  'signal',
-  'hang',
-  'failed_start',
-  'reload',
-] as const;
-export type RestartReason = (typeof RESTART_REASONS)[number];
 
 export interface PrimaryMetricsOptions {
   /** The primary's own small pool: a sample runs two queries. */
@@ -37,8 +26,8 @@ export interface PrimaryMetrics {
   workerRestarted(reason: RestartReason): void;
   /** A worker ended by a fault. */
   workerCrashed(): void;
-  /** An attempt to order failed with its worker. */
-  orderFailed(): void;
+  /** An attempt to order failed with its worker, and so did its payment. */
+  orderFailed(method: PaymentMethod): void;
   /** Whether the database answered the last sample in time. */
   databaseUp(): boolean;
   /** Stops all sampling; resolves when the last query has ended. */
@@ -91,6 +80,8 @@ export async function createPrimaryMetrics(
   const orders = orderCounter(registry);
   const failed = { outcome: 'failed' };
   orders.zero(failed);
+  const payments = paymentCounter(registry);
+  for (const method of PAYMENT_METHODS) payments.zero({ method, ...failed });
 
   const hostCpuUsage = new Gauge({
     name: 'shop_host_cpu_usage_ratio',
@@ -105,7 +96,10 @@ export async function createPrimaryMetrics(
   return {
     workerRestarted: (reason) => restarts.inc({ reason }),
     workerCrashed: () => errors.inc(crash),
-    orderFailed: () => orders.inc(failed),
+    orderFailed(method) {
+      orders.inc(failed);
+      payments.inc({ method, ...failed });
+    },
     databaseUp: databaseSampler.up,
     async stop() {
       await Promise.all(samplers.map((sampler) => sampler.stop()));

@@ -3,8 +3,13 @@ import { labelQuery } from '../db/query-labels.ts';
 
 const TABLE = 'gauge_readings';
 
-/** A reading this fresh is not taken again: every instance looks twice a second, and one of them takes it. */
-const FRESH_MS = 400;
+/** What all instances read as one. */
+export interface ReadingKind {
+  /** Another one whenever the reading's shape changes: instances of two versions then do not take each other's readings. */
+  readonly name: string;
+  /** A reading this fresh is not taken again: all instances look for it regularly, and one of them takes it. */
+  readonly freshMs: number;
+}
 
 /** A reading of the database that all instances share, see `gauge_readings`. */
 export interface SharedReading<Reading> {
@@ -13,12 +18,15 @@ export interface SharedReading<Reading> {
   readonly ageMs: number;
 }
 
-export function isFresh({ ageMs }: SharedReading<unknown>): boolean {
-  return ageMs < FRESH_MS;
+export function isFresh({ ageMs }: SharedReading<unknown>, { freshMs }: ReadingKind): boolean {
+  return ageMs < freshMs;
 }
 
 /** The latest reading of any instance; null when there is none. */
-export async function findReading<Reading>(database: Knex, name: string): Promise<SharedReading<Reading> | null> {
+export async function findReading<Reading>(
+  database: Knex,
+  { name }: ReadingKind,
+): Promise<SharedReading<Reading> | null> {
   const row: SharedReading<Reading> | undefined = await database(TABLE)
     .where({ name })
     .first('reading', {
@@ -32,17 +40,20 @@ export async function findReading<Reading>(database: Knex, name: string): Promis
  * Takes a new reading for all instances, unless another instance is taking it, or just has. So the database works for
  * one instance, however many there are.
  *
- * @param take reads, in a transaction; never at the same time as another instance's `take` of this name
+ * @param take reads, in a transaction; never at the same time as another instance's `take` of this name. It gets the
+ *   reading before this one, or null when there is none.
  * @returns null when another instance takes it
  */
 export async function takeReading<Reading>(
   database: Knex,
-  name: string,
-  take: (transaction: Knex.Transaction) => Promise<Reading>,
+  kind: ReadingKind,
+  take: (transaction: Knex.Transaction, before: Reading | null) => Promise<Reading>,
 ): Promise<SharedReading<Reading> | null> {
+  const { name } = kind;
   return database.transaction(async (transaction) => {
-    if (!(await claim(transaction, name))) return null;
-    const reading = await take(transaction);
+    const claimed = await claim<Reading>(transaction, kind);
+    if (!claimed) return null;
+    const reading = await take(transaction, claimed.before);
     await transaction(TABLE)
       .where({ name })
       .update({ reading: JSON.stringify(reading), taken_at: transaction.raw('clock_timestamp()') });
@@ -50,24 +61,31 @@ export async function takeReading<Reading>(
   });
 }
 
-/** Locks the row until the transaction ends, if no other instance has it. The first instance makes it. */
-async function claim(transaction: Knex.Transaction, name: string): Promise<boolean> {
+/**
+ * Locks the row until the transaction ends, if no other instance has it. The first instance makes it.
+ *
+ * @returns the reading in it; null when another instance has it, or its reading is fresh
+ */
+async function claim<Reading>(
+  transaction: Knex.Transaction,
+  { name, freshMs }: ReadingKind,
+): Promise<{ before: Reading | null } | null> {
   const { rows } = await labelQuery(
-    transaction.raw<{ rows: unknown[] }>(
-      `select from ${TABLE} where name = :name and (taken_at < clock_timestamp() - make_interval(secs => :fresh)
-         or taken_at > clock_timestamp())
+    transaction.raw<{ rows: { before: Reading }[] }>(
+      `select reading as before from ${TABLE}
+       where name = :name and (taken_at < clock_timestamp() - make_interval(secs => :fresh) or taken_at > clock_timestamp())
        for update skip locked`,
-      { name, fresh: FRESH_MS / 1000 },
+      { name, fresh: freshMs / 1000 },
     ),
     'select',
     TABLE,
   );
-  if (rows.length > 0) return true;
+  if (rows[0]) return rows[0];
   // No row to lock: another instance has it, or it does not exist, as after a crash of PostgreSQL.
   const made = await transaction(TABLE)
     .insert({ name, reading: '{}', taken_at: transaction.raw('clock_timestamp()') })
     .onConflict('name')
     .ignore()
     .returning('name');
-  return made.length > 0;
+  return made.length > 0 ? { before: null } : null;
 }

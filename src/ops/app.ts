@@ -1,14 +1,28 @@
 import Router from '@koa/router';
 import { type ClusterRegistry, createMetricsHandler } from '@techcommerce/cluster-metrics';
 import Koa, { type Context, type Next } from 'koa';
+import type { Answer, Question } from '../debug/questions.ts';
+import type { Faults } from '../faults/primary.ts';
 import type { Logger } from '../log.ts';
-import { renderHome } from './home.ts';
+import { isPlaceNumber, plain } from './answers.ts';
+import { addDebugRoutes } from './debug.ts';
+import { addFaultRoutes } from './faults.ts';
+import type { LastScrape } from './last-scrape.ts';
+import type { Live } from './live/live.ts';
+import { addPages } from './live/page-routes.ts';
+import { addLiveRoutes } from './live/routes.ts';
 import type { Status } from './status.ts';
 import { mayRead } from './token.ts';
 
 export interface OpsOptions {
   registry: ClusterRegistry;
+  lastScrape: LastScrape;
+  live: Live;
   status(): Status;
+  /** Null unless the environment allows rehearsed faults. */
+  faults: Faults | null;
+  /** Asks the worker in a place about its main thread. */
+  ask(place: number, question: Question): Promise<Answer>;
   /** The token that `/metrics` and `/status` require as `Authorization: Bearer …`, or null. */
   token: string | null;
   /** Be ready while the database is away, as the shop is then. */
@@ -17,7 +31,8 @@ export interface OpsOptions {
 }
 
 /** The primary's own HTTP application: metrics, status and health, no shop code. */
-export function createOpsApp({ registry, status, token, readyWithoutDatabase, log }: OpsOptions): Koa {
+export function createOpsApp(options: OpsOptions): Koa {
+  const { registry, lastScrape, live, status, faults, ask, token, readyWithoutDatabase, log } = options;
   const showMetrics = createMetricsHandler(registry, {
     onProblem: (error) => log.error({ err: error, path: '/metrics' }, 'ops request failed'),
   });
@@ -51,21 +66,21 @@ export function createOpsApp({ registry, status, token, readyWithoutDatabase, lo
     if (worker !== undefined && !isPlaceNumber(worker)) {
       return plain(ctx, 400, 'worker must be a place number, for example ?worker=2.');
     }
+    if (worker === undefined) lastScrape.note(ctx.req, ctx.res);
     ctx.respond = false;
     await showMetrics(ctx.req, ctx.res);
   }
 
   const router = new Router();
-  router.get('/', (ctx) => {
-    ctx.set('Content-Security-Policy', "default-src 'none'; frame-ancestors 'none'");
-    ctx.type = 'html';
-    ctx.body = renderHome(mayRead(ctx.get('authorization'), token) ? status() : null);
-  });
+  addPages(router, live, (ctx) => mayRead(ctx.get('authorization'), token));
   router.get('/metrics', requireToken, metrics);
   router.get('/status', requireToken, (ctx) => {
     ctx.set('Cache-Control', 'no-store');
     ctx.body = status();
   });
+  addLiveRoutes(router, live, requireToken);
+  addDebugRoutes(router, { token, requireToken, workers: () => status().workers, ask });
+  if (faults) addFaultRoutes(router, { token, requireToken, faults });
   router.get('/livez', (ctx) => plain(ctx, 200, 'ok'));
   router.get('/readyz', (ctx) => {
     const { database, workers } = status();
@@ -83,14 +98,4 @@ export function createOpsApp({ registry, status, token, readyWithoutDatabase, lo
   app.use(router.routes());
   app.use(router.allowedMethods());
   return app;
-}
-
-function isPlaceNumber(value: string | string[]): boolean {
-  return typeof value === 'string' && /^[1-9]\d{0,5}$/.test(value);
-}
-
-function plain(ctx: Context, status: number, text: string): void {
-  ctx.status = status;
-  ctx.type = 'text/plain';
-  ctx.body = `${text}\n`;
 }

@@ -1,3 +1,5 @@
+export type PaymentMethod = 'card' | 'pix';
+
 /** A shopper's card. It lives in memory for the length of one request and is never written anywhere. */
 export interface Card {
   holder: string;
@@ -14,9 +16,36 @@ export interface PaymentRequest {
   /** Cents of BRL, from 1 to {@link MAX_AMOUNT_CENTS}. */
   readonly amountCents: number;
   readonly card: Card;
+  /** Into which the card's issuer splits the amount, without interest; 1: paid at once. */
+  readonly installments: number;
 }
 
-export type PaymentState = 'approved' | 'declined' | 'cancelled';
+/** A Pix, which the shopper pays from the app of a bank. */
+export interface PixRequest {
+  /** As of a {@link PaymentRequest}. */
+  readonly reference: string;
+  /** As of a {@link PaymentRequest}. */
+  readonly amountCents: number;
+}
+
+export interface PixCharge {
+  /** The text of the QR code, to be copied as well: `br-code.ts`. */
+  readonly brCode: string;
+  /** It can't be paid after this moment. */
+  readonly expiresAt: Date;
+}
+
+/** `waiting`: a Pix that can be paid. One that expires is `cancelled`. */
+export type PaymentState = 'waiting' | 'approved' | 'declined' | 'cancelled';
+
+/** What a person does elsewhere with a Pix, at the bank or by letting time pass. A real provider has none of this. */
+export interface PixSimulation {
+  /** Seconds until a charge is paid without a call of these two. */
+  readonly paidAfterSeconds: number;
+  pay(reference: string): Promise<void>;
+  /** The charge expires now, and is not paid. */
+  expire(reference: string): Promise<void>;
+}
 
 /**
  * The greatest amount of one payment, in cents of BRL: card networks carry twelve digits (ISO 8583, field 4).
@@ -33,9 +62,24 @@ export interface PaymentGateway {
    */
   authorize(payment: PaymentRequest, signal: AbortSignal): Promise<{ approved: boolean }>;
 
-  /** Gives an approved amount back. A reference that the provider does not know yet can't be approved any more. */
+  /**
+   * Makes a Pix that can be paid. A second call with the same reference gets the same charge. Whether it was paid, `find`
+   * tells.
+   *
+   * @param signal as of `authorize`
+   * @throws as `authorize`
+   */
+  charge(payment: PixRequest, signal: AbortSignal): Promise<PixCharge>;
+
+  /**
+   * Gives an approved amount back. A Pix that was not paid can't be paid any more, and a reference that the provider does
+   * not know yet can't be approved any more.
+   */
   cancel(reference: string): Promise<void>;
 
   /** @returns null for a reference that the provider does not know */
   find(reference: string): Promise<PaymentState | null>;
+
+  /** Of a simulated provider alone. */
+  readonly simulation?: PixSimulation;
 }

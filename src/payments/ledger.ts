@@ -1,39 +1,12 @@
 import type { Knex } from 'knex';
 import { labelQuery } from '../db/query-labels.ts';
-
-/** States in which money may have moved without an order; every other state is an end. */
-const UNSETTLED = ['started', 'approved'];
-
-export interface NewPayment {
-  readonly reference: string;
-  readonly cartId: string;
-  /** Cents of BRL. */
-  readonly amountCents: number;
-  /** The process that asks for it, as the primary knows it. */
-  readonly worker: string;
-}
+import type { PaymentMethod } from './gateway.ts';
 
 /**
- * Writes down that a payment is about to be asked for, which must be done before the provider is.
- *
- * @returns false when the cart is not open any more, or another payment for it is under way
+ * States in which money may have moved without an order. A Pix that is `waiting` has not been paid, as far as the shop
+ * knows. Every other state is an end.
  */
-export async function startPayment(database: Knex, payment: NewPayment): Promise<boolean> {
-  const { rowCount } = await labelQuery(
-    // The lock waits for an order that is being stored: its cart is seen as ordered then.
-    database.raw<{ rowCount: number }>(
-      `insert into payments (reference, cart_id, amount_cents, worker, state)
-       select :reference, id, :amountCents, :worker, 'started' from carts
-       where id = :cartId and status = 'open'
-       for update
-       on conflict (cart_id) where state in ('started', 'approved') and given_up_at is null do nothing`,
-      { ...payment },
-    ),
-    'insert',
-    'payments',
-  );
-  return rowCount === 1;
-}
+const UNSETTLED = ['started', 'approved'];
 
 /**
  * Notes the provider's answer. Does not wait for the disk: if PostgreSQL crashes and forgets it, the provider is asked
@@ -61,7 +34,15 @@ export async function noteAnswer(database: Knex, reference: string, state: 'appr
  * @returns `ordered`: there is an order instead; `absent`: the payment was never written
  */
 export async function giveUp(database: Knex, reference: string): Promise<'given_up' | 'ordered' | 'absent'> {
-  const givenUp = await underWay(database, reference).update({ given_up_at: database.fn.now() });
+  const givenUp = await database('payments')
+    .where({ reference })
+    .whereIn('state', [...UNSETTLED, 'waiting'])
+    .whereNull('given_up_at')
+    .update({
+      given_up_at: database.fn.now(),
+      // A Pix that can be paid may have been approved by now.
+      state: database.raw("case state when 'waiting' then 'approved' else state end"),
+    });
   if (givenUp === 1) return 'given_up';
   const row: { state: string } | undefined = await database('payments').where({ reference }).first('state');
   if (!row) return 'absent';
@@ -81,6 +62,7 @@ export interface AbandonedPayment {
   readonly reference: string;
   readonly cartId: string;
   readonly amountCents: number;
+  readonly method: PaymentMethod;
   readonly worker: string;
   /** Given up just now; else before, and its money could not be given back then. */
   readonly fresh: boolean;
@@ -111,16 +93,11 @@ export async function giveUpAbandoned(database: Knex, options: AbandonedOptions)
          for update skip locked
        )
        update payments set given_up_at = now() from chosen where payments.reference = chosen.reference
-       returning payments.reference, cart_id as "cartId", amount_cents as "amountCents", worker, fresh`,
+       returning payments.reference, cart_id as "cartId", amount_cents as "amountCents", method, worker, fresh`,
       { ...options },
     ),
     'update',
     'payments',
   );
   return rows;
-}
-
-/** Neither settled nor given up. */
-function underWay(database: Knex, reference: string): Knex.QueryBuilder {
-  return database('payments').where({ reference }).whereIn('state', UNSETTLED).whereNull('given_up_at');
 }

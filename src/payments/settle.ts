@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Knex } from 'knex';
 import type { Logger } from '../log.ts';
 import { withDeadline } from '../promises.ts';
-import type { PaymentGateway } from './gateway.ts';
+import type { PaymentGateway, PaymentMethod } from './gateway.ts';
 import { type AbandonedPayment, endPayment, giveUp, giveUpAbandoned } from './ledger.ts';
 
 const SECOND = 1000;
@@ -46,7 +46,7 @@ export interface SettlementReports {
  */
 export async function settle(
   { database, payments, log, reports }: Settling & { readonly reports: SettlementReports },
-  { cartId, reference }: { cartId: string; reference: string },
+  { cartId, reference }: { cartId: string | null; reference: string },
 ): Promise<boolean> {
   const about = { cartId, paymentReference: reference };
   log.warn(about, 'a payment may have been approved without an order');
@@ -82,7 +82,7 @@ export async function settle(
 
 export interface AbandonedPaymentsOptions extends Settling {
   /** An attempt to order has failed, and its worker did not count it before it died. */
-  onFailedOrder(): void;
+  onFailedOrder(method: PaymentMethod): void;
   /** `foreign`: of another instance, whose own primary counts its workers' failures. */
   stateOf(worker: string): 'alive' | 'dead' | 'foreign';
 }
@@ -106,10 +106,10 @@ export function settleAbandonedPayments(options: AbandonedPaymentsOptions): Aban
   /** References of unsettled payments whose orders are counted already, here or by their workers. */
   const counted = new Set<string>();
   /**
-   * References that were given up here while their workers lived, by worker: the worker counts the order when it goes
+   * By reference: payments that were given up here while their workers lived. The worker counts the order when it goes
    * on.
    */
-  const awaited = new Map<string, string>();
+  const awaited = new Map<string, AbandonedPayment>();
   let stopped = false;
 
   async function sweep(): Promise<void> {
@@ -126,10 +126,10 @@ export function settleAbandonedPayments(options: AbandonedPaymentsOptions): Aban
       await Promise.all(found.map(settleOne));
     }
     // After the database has answered: a dead worker's last reports have arrived by then.
-    for (const [reference, worker] of awaited) {
+    for (const [reference, { worker, method }] of awaited) {
       if (options.stateOf(worker) !== 'dead') continue;
       awaited.delete(reference);
-      options.onFailedOrder();
+      options.onFailedOrder(method);
     }
   }
 
@@ -147,16 +147,17 @@ export function settleAbandonedPayments(options: AbandonedPaymentsOptions): Aban
     }
   }
 
-  function countFailure({ reference, worker }: AbandonedPayment): void {
+  function countFailure(payment: AbandonedPayment): void {
+    const { reference, worker, method } = payment;
     const state = options.stateOf(worker);
     if (state === 'foreign' || counted.has(reference)) return;
     if (state === 'alive') {
-      awaited.set(reference, worker);
+      awaited.set(reference, payment);
       return;
     }
     awaited.delete(reference);
     counted.add(reference);
-    options.onFailedOrder();
+    options.onFailedOrder(method);
   }
 
   let underWay: Promise<void> | null = null;

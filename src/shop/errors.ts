@@ -1,4 +1,4 @@
-import type { ErrorType } from '../instrument/worker-metrics.ts';
+import type { ErrorType } from '../instrument/label-values.ts';
 import type { Page } from './views.ts';
 
 export interface ShopErrorOptions {
@@ -8,6 +8,8 @@ export interface ShopErrorOptions {
   fields?: Record<string, string>;
   /** The page to show in place of the error page: a form with its mistakes. */
   page?: Page;
+  /** Units in the visitor's open cart, from an error that knows them. */
+  cartCount?: number;
   /** For the log: the setting that the operator may have to change. */
   hint?: string;
   cause?: unknown;
@@ -21,6 +23,7 @@ export class ShopError extends Error {
   readonly headers: Record<string, string>;
   readonly fields: Record<string, string> | undefined;
   readonly page: Page | undefined;
+  readonly cartCount: number | undefined;
   readonly hint: string | undefined;
 
   constructor(status: number, type: ErrorType, message: string, options: ShopErrorOptions = {}) {
@@ -30,6 +33,7 @@ export class ShopError extends Error {
     this.headers = options.headers ?? {};
     this.fields = options.fields;
     this.page = options.page;
+    this.cartCount = options.cartCount;
     this.hint = options.hint;
   }
 }
@@ -44,12 +48,11 @@ export const forbidden = (message: string, options?: ShopErrorOptions) =>
 export const notFound = (message: string) => new ShopError(404, 'not_found', message);
 
 /** 404: the address itself, not something at it. */
-export const noSuchPage = () =>
-  notFound('Esta página não existe. Talvez o endereço tenha mudado ou sido digitado errado.');
+export const noSuchPage = () => notFound('Esta página não existe. Talvez o link tenha mudado ou sido digitado errado.');
 
 /** 405 with the methods that the address does answer (RFC 9110, section 15.5.6). */
 export const methodNotAllowed = (allow: readonly string[]) =>
-  new ShopError(405, 'validation', 'Este endereço não aceita esse tipo de pedido.', {
+  new ShopError(405, 'validation', 'Esta página não aceita esse tipo de acesso.', {
     headers: { Allow: allow.join(', ') },
   });
 
@@ -61,7 +64,7 @@ export const tooLarge = (options?: ShopErrorOptions) =>
   new ShopError(413, 'validation', 'O formulário enviado é grande demais.', options);
 
 export const unsupportedType = () =>
-  new ShopError(415, 'validation', 'Envie os dados como um formulário (application/x-www-form-urlencoded).');
+  new ShopError(415, 'validation', 'Envie os dados como um formulário em UTF-8 (application/x-www-form-urlencoded).');
 
 /** 422: readable, but a value is not acceptable. */
 export const invalid = (message: string, options?: ShopErrorOptions) =>
@@ -72,21 +75,16 @@ export const paymentDeclined = (message: string, options?: ShopErrorOptions) =>
 
 /** 429 @param retryAfterSeconds whole seconds until the next attempt may pass */
 export const tooManyRequests = (retryAfterSeconds: number) =>
-  new ShopError(
-    429,
-    'rate_limited',
-    'Recebemos muitos envios seguidos deste endereço. Espere um pouco e tente de novo.',
-    { headers: { 'Retry-After': String(retryAfterSeconds) } },
-  );
+  new ShopError(429, 'rate_limited', 'Recebemos muitos envios seguidos da sua conexão, e este ainda não foi aceito.', {
+    headers: { 'Retry-After': String(retryAfterSeconds) },
+  });
 
 /** 503: not now. @param type `database` when it fails or is slow, `overload` when anything else takes too long */
 export const unavailable = (
   type: 'database' | 'overload',
   options: { cause?: unknown; retryAfterSeconds?: number } = {},
 ) =>
-  new ShopError(
-    503,
-    type,
-    'A loja está com um problema passageiro. Nada do que você fez se perdeu; tente de novo em instantes.',
-    { headers: { 'Retry-After': String(options.retryAfterSeconds ?? 2) }, cause: options.cause },
-  );
+  new ShopError(503, type, 'A loja está com um problema passageiro. Nada do que você fez se perdeu.', {
+    headers: { 'Retry-After': String(options.retryAfterSeconds ?? 2) },
+    cause: options.cause,
+  });

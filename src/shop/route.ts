@@ -5,15 +5,16 @@ import type { Logger } from '../log.ts';
 import type { PaymentGateway } from '../payments/gateway.ts';
 import type { SettlementReports } from '../payments/settle.ts';
 import type { Catalogue } from './catalogue/catalogue.ts';
+import type { CatalogueWatch } from './catalogue/watch.ts';
 import type { Bulkhead } from './checkout/pay.ts';
 import type { FlashCode } from './sessions/flash.ts';
-import type { Page } from './views.ts';
+import type { Page, PageViews } from './views.ts';
 
 /** Dependencies of the routes. */
 export interface Shop {
   readonly database: Knex;
   readonly metrics: WorkerMetrics;
-  readonly catalogue: Catalogue;
+  readonly catalogue: CatalogueWatch;
   readonly checkouts: Bulkhead;
   readonly payments: PaymentGateway;
   /** Name of this process in the ledger of payments. */
@@ -31,17 +32,45 @@ export interface ShopRequest {
   readonly query: Readonly<Record<string, unknown>>;
   /** Fields of a posted form. */
   readonly form: Readonly<Record<string, unknown>>;
-  /** Id of a session that has its row in `sessions`. */
+  /** Id of the visitor's session. It has a row in `sessions` once the visitor has come back, or has a cart. */
   readonly sessionId: string;
 }
 
-/** A page to show, or where to go next with a message to show there. */
-export type Answer = Page | { redirect: string; flash?: FlashCode };
+/**
+ * A page of the catalogue alone: it shows nothing of the visitor but what every page shows, the cart's count and a
+ * message. So it is prepared once for all visitors, by its address.
+ */
+export type CommonPage = {
+  [Name in keyof PageViews]: {
+    page: Name;
+    /** Its one address, whichever of its spellings was asked for. Never a text that a client made up. */
+    address: string;
+    /** What it is made of. */
+    catalogue: Catalogue;
+    view(): PageViews[Name];
+  };
+}[keyof PageViews];
+
+/** A page to show, or where to go next with a message to show there, or data for the script of a page. */
+export type Answer = (
+  | Page
+  | CommonPage
+  | { redirect: string; flash?: FlashCode }
+  | { json: Readonly<Record<string, unknown>> }
+) & {
+  /** Units in the visitor's open cart, from an answer that knows them. */
+  cartCount?: number;
+};
 
 /** One address of the shop. `path` is the template that labels its metrics. */
 export interface Route {
   readonly method: 'GET' | 'POST';
   readonly path: string;
+  /**
+   * It answers at once, from the catalogue in memory. It must neither query nor pay: it has no deadline, and such a wait
+   * would count as the app's own time.
+   */
+  readonly isFromMemory?: true;
   /** @throws {ShopError} every other outcome, for the visitor to see */
   handle(request: ShopRequest, shop: Shop): Answer | Promise<Answer>;
 }

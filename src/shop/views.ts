@@ -1,4 +1,6 @@
 import type { Cart } from './cart/cart.ts';
+import type { STATES } from './checkout/cep.ts';
+import type { Delivery } from './delivery.ts';
 
 /** Variables of each page: the contract between the routes and `templates/`. */
 
@@ -19,13 +21,22 @@ export interface ProductCardView {
   category: CategoryView;
 }
 
+/** A row of the table on a product's page. */
+export interface ProductFact {
+  name: string;
+  value: string;
+}
+
 export interface ProductView extends ProductCardView {
   /** Paragraphs separated by blank lines. */
   description: string;
+  facts: ProductFact[];
 }
 
 /** `home.pug` */
 export interface HomeView {
+  /** Empty until something is sold. */
+  bestSellers: ProductCardView[];
   featured: ProductCardView[];
   newest: ProductCardView[];
 }
@@ -57,22 +68,27 @@ export interface CartPageView {
   cart: Cart;
 }
 
-/** The fields of `POST /checkout`, in the order of the form. */
+/** The fields of `POST /checkout`, in the order of the form, which has no `country`. */
 export const CHECKOUT_FIELDS = [
   'first_name',
   'last_name',
   'email',
   'mobile',
+  'zip',
   'address1',
+  'number',
+  'no_number',
   'address2',
+  'district',
   'city',
   'state',
   'country',
-  'zip',
+  'payment_method',
   'card_name',
   'card_number',
   'expiry_date',
   'cvv',
+  'installments',
 ] as const;
 export type CheckoutField = (typeof CHECKOUT_FIELDS)[number];
 
@@ -86,6 +102,26 @@ export interface CheckoutPageView {
   /** Hidden field `cart`: the cart's id, so that a repeated submit finds the order that it made. Hidden field
    * `total_cents`: the total that the page shows, so that no other is charged. */
   cartId: string;
+  /** To choose from, and for the script that fills in the state and the city. */
+  states: typeof STATES;
+}
+
+/** `pix.pug` */
+export interface PixPageView {
+  pix: {
+    reference: string;
+    /** Whether it can be paid, or why it ended without an order. */
+    state: 'waiting' | 'expired' | 'sold_out' | 'replaced' | 'failed';
+    totalCents: number;
+    /** For "copia e cola". */
+    brCode: string;
+    /** The same as a square picture: its width, and the path of its dark modules. */
+    qrCode: { size: number; path: string };
+    /** Until it expires; 0 afterwards. */
+    secondsLeft: number;
+    /** When the simulated provider pays it by itself; null with a real one. */
+    paidAfterSeconds: number | null;
+  };
 }
 
 /** `order_confirmation.pug` */
@@ -104,9 +140,13 @@ export interface OrderConfirmationView {
     subtotalCents: number;
     shippingCents: number;
     totalCents: number;
+    /** `installments` is 1 for a Pix. */
+    payment: { method: 'card' | 'pix'; installments: number };
     customer: { name: string; email: string; mobile: string };
     /** Lines of the delivery address. */
     address: string[];
+    /** Null where the shop can't tell. */
+    delivery: Delivery | null;
   };
 }
 
@@ -118,6 +158,7 @@ export interface PageViews {
   contact: Record<string, never>;
   cart: CartPageView;
   checkout: CheckoutPageView;
+  pix: PixPageView;
   order_confirmation: OrderConfirmationView;
 }
 

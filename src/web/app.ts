@@ -9,32 +9,39 @@ import type { Logger } from '../log.ts';
 import { projectRoot } from '../paths.ts';
 import type { PaymentGateway } from '../payments/gateway.ts';
 import type { SettlementReports } from '../payments/settle.ts';
-import { createCatalogue } from '../shop/catalogue/catalogue.ts';
+import type { CatalogueWatch } from '../shop/catalogue/watch.ts';
 import { createBulkhead } from '../shop/checkout/pay.ts';
-import { createAssets } from './assets.ts';
-import { compressBodies } from './compression.ts';
+import type { Route } from '../shop/route.ts';
+import { businessRoutes } from '../shop/routes.ts';
+import type { Visits } from '../shop/sessions/visits.ts';
+import { createAssets, serveAssets } from './assets.ts';
+import { finishBodies } from './bodies.ts';
+import { chain } from './chain.ts';
 import { handleErrors } from './error-funnel.ts';
 import { parseForm } from './form.ts';
 import { keepDeadline, type LoadLimits, shedLoad } from './limits.ts';
+import { createOriginOf } from './origin.ts';
 import { createPages } from './pages.ts';
 import { identifyRequest, readForwarded } from './proxies.ts';
 import { limitRate, type RateLimiter } from './rate-limit.ts';
 import { refuseCrossSite, refuseMalformedAddress } from './refusals.ts';
 import { logBrokenResponses, logRequests } from './request-log.ts';
-import { createRouter, refuseMethod } from './router.ts';
+import { matchRoutes, refuseMethod } from './router.ts';
 import { secureHeaders } from './security-headers.ts';
-import { ensureSession, sessionCookie } from './session.ts';
+import { admitVisitor, sessionCookie } from './session.ts';
 import type { RequestState } from './state.ts';
 import type { Templates } from './templates.ts';
 
 export interface AppDeps {
   database: Knex;
+  catalogue: CatalogueWatch;
   metrics: WorkerMetrics;
   log: Logger;
   /** From `loadTemplates`. */
   templates: Templates;
   /** Newest first: it signs, all verify. */
   sessionKeys: readonly string[];
+  visits: Visits;
   /** Form posts per address; null: no limit. */
   rateLimiter: RateLimiter | null;
   /** The primary's `/metrics`; null: this port has none. */
@@ -55,8 +62,12 @@ export interface AppOptions {
    * headers themselves. `true` is one; default none.
    */
   trustProxy?: number | boolean;
+  /** Origin of the addresses that must be absolute, such as `https://shop.example`; default null, see `originOf`. */
+  publicUrl?: string | null;
   /** `/readyz` leaves the database out. Default false. */
   readyWithoutDatabase?: boolean;
+  /** Pages and forms; default those of the business. */
+  routes?: readonly Route[];
   /** When to refuse pages; default 100 in flight, or 10 that take longer than a second. */
   load?: LoadLimits;
   /** Milliseconds until a page that isn't ready becomes a 503; default 1900. */
@@ -72,36 +83,71 @@ const SPARE_PAGES = 2;
 
 /** The shop as a Koa application. */
 export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestState> {
-  const { database, metrics, log, payments, worker, reports, diskSpace, rateLimiter, metricsEndpoint, ready } = deps;
-  const { trustProxy = false, readyWithoutDatabase = false, load = LOAD, deadlineMs = PAGE_MS } = options;
+  const {
+    database,
+    catalogue,
+    metrics,
+    log,
+    payments,
+    worker,
+    reports,
+    diskSpace,
+    rateLimiter,
+    metricsEndpoint,
+    ready,
+    sessionKeys,
+    visits,
+  } = deps;
+  const {
+    trustProxy = false,
+    publicUrl = null,
+    readyWithoutDatabase = false,
+    routes = businessRoutes,
+    load = LOAD,
+    deadlineMs = PAGE_MS,
+  } = options;
 
   const proxies = Number(trustProxy);
   const app = new Koa<RequestState>({ proxy: proxies > 0, maxIpsCount: proxies });
-  app.keys = [...deps.sessionKeys];
   app.on('error', logBrokenResponses(log));
 
-  const catalogue = createCatalogue(database);
   const assets = createAssets(join(projectRoot, 'public'));
-  const pages = createPages({ assets, catalogue, templates: deps.templates });
+  const session = sessionCookie(app, { keys: sessionKeys, visits, metrics });
+  const originOf = createOriginOf(publicUrl);
+  const pages = createPages({
+    assets,
+    catalogue,
+    templates: deps.templates,
+    cartCountOf: session.cartCountOf,
+    originOf,
+  });
   const checkouts = createBulkhead(Math.max(1, load.lateCount - SPARE_PAGES));
-  const router = createRouter({
+  const matchRoute = matchRoutes({
+    routes,
     shop: { database, metrics, catalogue, checkouts, payments, worker, reports, diskSpace, log },
     pages,
-    plainRouteDeps: { assets, database, metricsEndpoint, ready, readyWithoutDatabase },
+    plainRouteDeps: { assets, catalogue, database, metricsEndpoint, originOf, ready, readyWithoutDatabase },
     beforeForms: [refuseCrossSite(), limitRate(rateLimiter), parseForm()],
-    beforePages: [shedLoad(load), keepDeadline(deadlineMs, log), ensureSession(database, deps.sessionKeys)],
+    shedLoad: shedLoad(load),
+    sessionCookie: session.middleware,
+    keepDeadline: keepDeadline(deadlineMs, log),
+    admitVisitor: admitVisitor(database, log),
   });
 
   app.use(timeRequests(metrics));
-  app.use(readForwarded(proxies));
-  app.use(identifyRequest());
-  app.use(logRequests(log));
-  app.use(secureHeaders());
-  app.use(compressBodies());
-  app.use(handleErrors(metrics, pages));
-  app.use(refuseMalformedAddress());
-  app.use(sessionCookie(app, deps.sessionKeys));
-  app.use(router.routes());
-  app.use(refuseMethod());
+  app.use(
+    chain([
+      ...(proxies > 0 ? [readForwarded(proxies)] : []),
+      identifyRequest(),
+      logRequests(log),
+      secureHeaders(),
+      serveAssets(assets),
+      finishBodies(),
+      handleErrors(metrics, pages),
+      refuseMalformedAddress(),
+      matchRoute,
+      refuseMethod(),
+    ]),
+  );
   return app;
 }

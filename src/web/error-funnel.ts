@@ -6,15 +6,15 @@ import type { Pages } from './pages.ts';
 import type { WebContext, WebMiddleware } from './state.ts';
 
 const HEADINGS: Record<number, string> = {
-  400: 'Não entendemos esse pedido',
-  403: 'Pedido recusado',
+  400: 'Não conseguimos entender',
+  403: 'Não podemos aceitar este envio',
   404: 'Não encontramos o que você procura',
-  405: 'Isso não pode ser feito aqui',
+  405: 'Isso não funciona por aqui',
   409: 'Não foi possível concluir',
-  413: 'Dados demais',
+  413: 'É texto demais',
   415: 'Formato não aceito',
   422: 'Confira os dados',
-  429: 'Calma, por favor',
+  429: 'Só um instante',
   500: 'Algo deu errado',
   503: 'Voltamos já',
 };
@@ -54,10 +54,15 @@ function answer(ctx: WebContext, error: ShopError, pages: Pages): void {
     pages.showAgain(ctx, error.page);
   } else {
     const { status, message } = error;
-    const view = { status, heading: HEADINGS[status] ?? 'Algo deu errado', message };
+    const retryAfter = error.headers['Retry-After'];
+    const view = {
+      status,
+      heading: HEADINGS[status] ?? 'Algo deu errado',
+      message,
+      retryAfterSeconds: retryAfter === undefined ? null : Number(retryAfter),
+      isForm: ctx.method === 'POST',
+    };
     if (error.type === 'overload' || error.type === 'rate_limited') {
-      // A refusal must cost much less than a page: compressing it would cost more than all the rest.
-      ctx.compress = false;
       pages.showRefusal(ctx, view);
     } else {
       pages.showError(ctx, view);
@@ -79,7 +84,7 @@ function fromHttpError(error: unknown): ShopError | null {
   const status = error instanceof Error && 'status' in error ? error.status : undefined;
   switch (status) {
     case 400:
-      return malformed('Não conseguimos ler esse pedido.', { cause: error });
+      return malformed('Não conseguimos ler o que chegou.', { cause: error });
     case 404:
       return noSuchPage();
     case 413:

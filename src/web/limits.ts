@@ -1,6 +1,5 @@
 import { currentRequest } from '../instrument/request-clock.ts';
 import type { Logger } from '../log.ts';
-import { withDeadline } from '../promises.ts';
 import { unavailable } from '../shop/errors.ts';
 import { logLateFailure } from './request-log.ts';
 import type { WebMiddleware } from './state.ts';
@@ -54,15 +53,24 @@ export function shedLoad({ maxInFlight, lateCount, lateMs }: LoadLimits): WebMid
  * @param deadlineMs from the guards to the answer
  */
 export function keepDeadline(deadlineMs: number, log: Logger): WebMiddleware {
-  return async function keepDeadline(ctx, next) {
-    let late = false;
-    const work = next();
-    work.catch((error: unknown) => {
-      if (late) logLateFailure(log, ctx, error);
-    });
-    await withDeadline(work, deadlineMs, () => {
-      late = true;
-      return unavailable(typeOfDelay(), { cause: new Error(`the page was not ready after ${deadlineMs} ms`) });
+  return function keepDeadline(ctx, next) {
+    return new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        ctx.state.isLate = true;
+        const cause = new Error(`the page was not ready after ${deadlineMs} ms`);
+        reject(unavailable(typeOfDelay(), { cause }));
+      }, deadlineMs);
+      next().then(
+        () => {
+          clearTimeout(timer);
+          resolve();
+        },
+        (error: unknown) => {
+          clearTimeout(timer);
+          if (ctx.state.isLate) logLateFailure(log, ctx, error);
+          else reject(error);
+        },
+      );
     });
   };
 }

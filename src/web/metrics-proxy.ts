@@ -28,7 +28,6 @@ export async function showMetrics(ctx: WebContext, endpoint: URL | null): Promis
     for (const [name, value] of Object.entries(answer.headers)) {
       if (value !== undefined && !HOP_BY_HOP.has(name)) ctx.set(name, value);
     }
-    ctx.compress = false;
     ctx.body = body;
     if (ctx.status >= 400) ctx.state.failure = failureOf(ctx.status, body.toString());
   } catch (cause) {

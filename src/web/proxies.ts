@@ -15,14 +15,14 @@ const APPENDED = ['x-forwarded-host', 'x-forwarded-proto'];
  * @param proxies trusted proxies in front; with 0, Koa reads none of these headers
  */
 export function readForwarded(proxies: number): WebMiddleware {
-  return async function readForwarded(ctx, next) {
+  return function readForwarded(ctx, next) {
     if (proxies > 0) {
       for (const name of APPENDED) {
         const entries = ctx.get(name).split(',');
         ctx.req.headers[name] = entries.at(-Math.min(proxies, entries.length))?.trim();
       }
     }
-    await next();
+    return next();
   };
 }
 
@@ -57,11 +57,12 @@ const SANE = /^[\w.:-]{8,64}$/;
  * could give all its requests the id of another visitor's request.
  */
 export function identifyRequest(): WebMiddleware {
-  return async function identifyRequest(ctx, next) {
+  return function identifyRequest(ctx, next) {
     const given = ctx.app.proxy ? ctx.get('X-Request-Id') : '';
-    ctx.state.requestId = isSane(given) ? given : randomUUID();
-    ctx.set('X-Request-Id', ctx.state.requestId);
-    await next();
+    const id = isSane(given) ? given : randomUUID();
+    ctx.state.requestId = id;
+    ctx.res.setHeader('X-Request-Id', id);
+    return next();
   };
 }
 

@@ -13,8 +13,8 @@ const SILENCE_MS = 1 * SECOND_MS;
 
 /**
  * Limits how often an address may post. An address that this worker knows to be over the limit is refused at once.
- * Otherwise the database is asked, the form and the visit are read meanwhile, and `ensureSession` waits for the answer
- * before the post changes anything.
+ * Otherwise the database is asked while the form is read, and `admitVisitor` waits for the answer before the post changes
+ * anything.
  *
  * @param limiter null: no limit
  */

@@ -4,17 +4,21 @@ import type { WebContext, WebMiddleware } from './state.ts';
 
 /** Refuses an address that can't be decoded, or that holds NUL, which PostgreSQL takes in no text. */
 export function refuseMalformedAddress(): WebMiddleware {
-  return async function refuseMalformedAddress(ctx, next) {
+  return function refuseMalformedAddress(ctx, next) {
     if (!isReadable(ctx.url)) {
       // The error page reads the path too, and Koa's `path` throws for such an address.
       ctx.url = '/';
-      throw malformed('Este endereço não pode ser lido.');
+      throw malformed('Este link está incompleto ou foi digitado errado.');
     }
-    await next();
+    return next();
   };
 }
 
+/** The path of most addresses. */
+const NOTHING_ENCODED = /^\/[\w./-]*$/;
+
 function isReadable(url: string): boolean {
+  if (NOTHING_ENCODED.test(url)) return true;
   if (!url.startsWith('/') && !URL.canParse(url)) return false;
   const [path = ''] = url.split('?', 1);
   try {
@@ -28,7 +32,7 @@ function isReadable(url: string): boolean {
 const REFUSED = 'Esse formulário veio de outro site, por isso não foi aceito.';
 /** For the shop's operator, who sees the page earlier than the log. */
 const BEHIND_A_PROXY =
-  'Os cabeçalhos Origin (ou Referer) e Host deste pedido dizem endereços diferentes. Se isso acontece na própria loja, o proxy na frente dela não repassa o endereço original: configure nele “proxy_set_header Host $host” ($http_host, se a porta não for a 80 nem a 443), ou inicie a loja com TRUST_PROXY=true e faça o proxy enviar X-Forwarded-Host e X-Forwarded-Proto.';
+  'Para quem cuida da loja: os cabeçalhos Origin (ou Referer) e Host dizem sites diferentes. Se isso acontece na própria loja, o proxy na frente dela não repassa o site original: configure nele “proxy_set_header Host $host” ($http_host, se a porta não for a 80 nem a 443), ou inicie a loja com TRUST_PROXY=true e faça o proxy enviar X-Forwarded-Host e X-Forwarded-Proto.';
 
 /**
  * Refuses a form that another site's page posts with the visitor's cookies. Browsers say where a request comes from:
@@ -37,7 +41,7 @@ const BEHIND_A_PROXY =
  * like curl or k6, has no visitor's cookies, and passes.
  */
 export function refuseCrossSite(): WebMiddleware {
-  return async function refuseCrossSite(ctx, next) {
+  return function refuseCrossSite(ctx, next) {
     const site = ctx.get('Sec-Fetch-Site');
     if (site !== '') {
       if (site !== 'same-origin' && site !== 'none') throw forbidden(REFUSED);
@@ -45,7 +49,7 @@ export function refuseCrossSite(): WebMiddleware {
     }
     const from = ctx.get('Origin') || ctx.get('Referer');
     if (from !== '') refuseOtherOrigin(ctx, originOf(from));
-    await next();
+    return next();
   };
 }
 

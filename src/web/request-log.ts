@@ -3,14 +3,12 @@ import { routeOf, statusOf } from '../instrument/http.ts';
 import type { Logger } from '../log.ts';
 import type { ShopError } from '../shop/errors.ts';
 import { maskCardNumbers } from '../shop/payment/card-numbers.ts';
+import { FILES_ROUTE } from './assets.ts';
 import { toShopError } from './error-funnel.ts';
 import type { WebContext, WebMiddleware } from './state.ts';
 
 /** Programs ask for these every few seconds; the log of a quiet night should be quiet. */
 const MACHINE_ROUTES = new Set(['/livez', '/readyz', '/metrics']);
-
-/** A page has a dozen files; only failures are logged above `debug`. */
-const FILES_ROUTE = '/static/*path';
 
 /**
  * One line per request, an error's cause on the same line. Neither the query nor the headers nor the body are in it,
@@ -23,19 +21,27 @@ export function logRequests(log: Logger): WebMiddleware {
       await next();
     } finally {
       const { requestId, failure } = ctx.state;
-      const line = {
-        requestId,
-        method: ctx.method,
-        route: routeOf(ctx),
-        path: loggedPath(ctx.originalUrl),
-        status: statusOf(ctx),
-        durationMs: Math.round((performance.now() - startedMs) * 10) / 10,
-        ...(failure && { error: failure.type }),
-        ...(failure?.hint !== undefined && { hint: failure.hint }),
-        ...(failure?.cause !== undefined && failure.status >= 500 && { cause: failure.cause }),
-      };
-      log[levelOf(ctx)](line, 'request');
+      const level = levelOf(ctx);
+      if (log.isLevelEnabled(level)) {
+        const line = {
+          requestId,
+          method: ctx.method,
+          route: routeOf(ctx),
+          path: loggedPath(ctx.originalUrl),
+          status: statusOf(ctx),
+          durationMs: Math.round((performance.now() - startedMs) * 10) / 10,
+        };
+        log[level](failure ? { ...line, ...reasonOf(failure) } : line, 'request');
+      }
     }
+  };
+}
+
+function reasonOf({ type, status, hint, cause }: ShopError): object {
+  return {
+    error: type,
+    ...(hint !== undefined && { hint }),
+    ...(cause !== undefined && status >= 500 && { cause }),
   };
 }
 
@@ -71,6 +77,7 @@ function levelOf(ctx: WebContext): 'debug' | 'info' | 'warn' | 'error' {
   const { failure } = ctx.state;
   if (failure && failure.status >= 500) return levelOfFailure(failure);
   const route = routeOf(ctx);
+  // A page has a dozen files.
   return MACHINE_ROUTES.has(route) || (route === FILES_ROUTE && !failure) ? 'debug' : 'info';
 }
 
@@ -94,6 +101,8 @@ const LAST_PART = new RegExp(`[^${SEPARATORS}]*$`);
 const ESCAPES = /(?:%[\da-f]{2})+/gi;
 /** A card's number with a mistake in it would do as much harm. */
 const LONG_NUMBER = /\d{12,}/g;
+/** Nothing encoded, no e-mail address, and fewer digits than a card's number has. */
+const HARMLESS = /^\/[a-z_./-]*(?:\d[a-z_./-]*){0,11}$/i;
 const DIGITS = '[digits]';
 const EMAIL = '[email]';
 const CUT = '[cut]';
@@ -105,7 +114,9 @@ const CUT = '[cut]';
  * @param address as the client sent it
  */
 export function loggedPath(address: string): string {
-  const path = address.split('?', 1)[0] ?? '';
+  const queryAt = address.indexOf('?');
+  const path = queryAt === -1 ? address : address.slice(0, queryAt);
+  if (path.length <= MAX_PATH && HARMLESS.test(path)) return path;
   const decoded = decode(path.slice(0, MAX_READ));
   const whole = path.length <= MAX_READ ? decoded : withoutCutEnd(decoded) + CUT;
   const masked = maskCardNumbers(whole, DIGITS)

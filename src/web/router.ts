@@ -1,66 +1,124 @@
 import Router from '@koa/router';
+import { followQueries } from '../instrument/http.ts';
 import { methodNotAllowed } from '../shop/errors.ts';
 import type { Answer, Route, Shop } from '../shop/route.ts';
-import { businessRoutes } from '../shop/routes.ts';
+import { chain } from './chain.ts';
 import { formOf } from './form.ts';
-import { type Pages, showHtml } from './pages.ts';
+import type { Pages } from './pages.ts';
 import { type PlainRouteDeps, plainRoutes } from './routes.ts';
 import { isVisit, setFlash } from './session.ts';
 import type { RequestState, WebContext, WebMiddleware } from './state.ts';
 
 export interface RouterOptions {
+  /** Pages and forms of the business. */
+  routes: readonly Route[];
   shop: Shop;
   pages: Pages;
   plainRouteDeps: PlainRouteDeps;
-  /** Middleware of every page. */
-  beforePages: readonly WebMiddleware[];
-  /** Middleware of every posted form, before `beforePages`. */
+  /** Middleware of every posted form. */
   beforeForms: readonly WebMiddleware[];
+  /** These two are for pages that wait for more than the count of the cart. */
+  shedLoad: WebMiddleware;
+  keepDeadline: WebMiddleware;
+  sessionCookie: WebMiddleware;
+  admitVisitor: WebMiddleware;
 }
 
-/** Matches requests to routes, all in one list, so that `_matchedRoute` is the template from the first guard on. */
-export function createRouter({
+/** A page from memory, which most requests are for. */
+interface CommonRoute {
+  readonly route: string;
+  /** Addresses in their usual form, with the parameters of the path as groups. */
+  readonly pattern: RegExp;
+  readonly handle: WebMiddleware;
+}
+
+/**
+ * Matches requests to routes, all in one list, so that `_matchedRoute` is the template from the first guard on.
+ *
+ * Pages from memory are looked for first: the router matches an address with all its routes, reads the host, and joins the
+ * middleware anew for each request, which takes a tenth of such a page's time. An address that is written in another way
+ * is left to it.
+ */
+export function matchRoutes({
+  routes,
   shop,
   pages,
   plainRouteDeps,
-  beforePages,
   beforeForms,
-}: RouterOptions): Router<RequestState> {
+  shedLoad,
+  keepDeadline,
+  sessionCookie,
+  admitVisitor,
+}: RouterOptions): WebMiddleware {
   const router = new Router<RequestState>();
-  for (const route of businessRoutes) {
-    const guards = route.method === 'POST' ? [...beforeForms, ...beforePages] : beforePages;
-    router.register(route.path, [route.method], [...guards, (ctx) => answer(ctx, route, shop, pages)]);
+  const commonRoutes: CommonRoute[] = [];
+  for (const route of routes) {
+    const forms = route.method === 'POST' ? beforeForms : [];
+    const guards = route.isFromMemory
+      ? [sessionCookie, unlessKnown(chain([followQueries, admitVisitor]))]
+      : [followQueries, ...forms, shedLoad, sessionCookie, keepDeadline, admitVisitor];
+    const handle = chain([...guards, (ctx) => answer(ctx, route, shop, pages)]);
+    router.register(route.path, [route.method], handle);
+    if (route.isFromMemory) commonRoutes.push({ route: route.path, pattern: patternOf(route.path), handle });
   }
   for (const { path, handle } of plainRoutes) {
     router.register(path, ['GET'], [(ctx) => handle(ctx, plainRouteDeps)]);
   }
-  return router;
+  const matchAll = router.routes() as WebMiddleware;
+
+  return function matchRoutes(ctx, next) {
+    const { method, path } = ctx;
+    if (method !== 'GET' && method !== 'HEAD') return matchAll(ctx, next);
+    for (const { route, pattern, handle } of commonRoutes) {
+      const match = pattern.exec(path);
+      if (!match) continue;
+      ctx._matchedRoute = route;
+      ctx.params = match.groups ?? {};
+      return handle(ctx, next);
+    }
+    return matchAll(ctx, next);
+  };
+}
+
+/** Matches `/detail/17` for `/detail/:id`. */
+function patternOf(path: string): RegExp {
+  return new RegExp(`^${path.replace(/:(\w+)/g, '(?<$1>[\\w-]+)')}$`);
+}
+
+/** A page from memory waits only where the cookie does not have the cart's count, and then not for long. */
+function unlessKnown(guard: WebMiddleware): WebMiddleware {
+  return (ctx, next) => (ctx.state.visitor?.cartCount === undefined ? guard(ctx, next) : next());
 }
 
 async function answer(ctx: WebContext, route: Route, shop: Shop, pages: Pages): Promise<void> {
   const given: Answer = await route.handle(
     {
-      isVisit: isVisit(ctx),
+      // A script shows a part of the page at most: the message and the count after an add, see public/shop.js.
+      isVisit: isVisit(ctx) && ctx.get('Sec-Fetch-Dest') !== 'empty',
       params: ctx.params,
       query: ctx.query,
-      form: formOf(ctx),
+      form: route.method === 'POST' ? formOf(ctx) : NO_FIELDS,
       sessionId: ctx.state.visitor?.id ?? '',
     },
     shop,
   );
-  const html = 'page' in given && !ctx.state.failure ? await pages.render(ctx, given) : null;
-  // Too late: the visitor has been answered, and a new body would cut off the response that is on its way.
-  if (ctx.state.failure) return;
-  // A page shows the visitor's cart and messages: no cache may keep it.
-  ctx.set('Cache-Control', 'no-store');
-  if (html !== null) {
-    ctx.status = 200;
-    showHtml(ctx, html);
-  } else if ('redirect' in given) {
-    if (given.flash) setFlash(ctx, given.flash);
-    ctx.redirect(given.redirect);
+  // A new body would cut off the response that is on its way.
+  if (ctx.state.isLate) return;
+  if (ctx.state.visitor && given.cartCount !== undefined) ctx.state.visitor.cartCount = given.cartCount;
+  if ('address' in given) pages.showCommon(ctx, given);
+  else {
+    // It is of this visitor, at this moment: no cache may keep it.
+    ctx.set('Cache-Control', 'no-store');
+    if ('page' in given) pages.show(ctx, given);
+    else if ('json' in given) ctx.body = given.json;
+    else {
+      if (given.flash) setFlash(ctx, given.flash);
+      ctx.redirect(given.redirect);
+    }
   }
 }
+
+const NO_FIELDS = {};
 
 /** Refuses a method that an existing address doesn't have; answers `OPTIONS` with the methods that it has. */
 export function refuseMethod(): WebMiddleware {

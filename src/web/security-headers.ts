@@ -1,4 +1,6 @@
-import helmet from 'koa-helmet';
+import { IncomingMessage, ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
+import helmet from 'helmet';
 import type { WebMiddleware } from './state.ts';
 
 /** Without `includeSubDomains`: other hosts of the domain may have no TLS. */
@@ -27,8 +29,17 @@ export function secureHeaders(): WebMiddleware {
     referrerPolicy: { policy: 'same-origin' },
     strictTransportSecurity: false,
   });
-  return async function secureHeaders(ctx, next) {
+  // They are the same for all answers, so helmet sets them once, on a response that is never sent.
+  const headers = new Map<string, string>();
+  const model = new ServerResponse(new IncomingMessage(new Socket()));
+  model.setHeader = (name, value) => {
+    headers.set(name, String(value));
+    return model;
+  };
+  protect(model.req, model, () => {});
+  return function secureHeaders(ctx, next) {
     if (ctx.secure) ctx.set('Strict-Transport-Security', HSTS);
-    await protect(ctx, next);
+    for (const [name, value] of headers) ctx.res.setHeader(name, value);
+    return next();
   };
 }

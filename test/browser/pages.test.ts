@@ -2,19 +2,26 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { products } from '../../seeds/catalogue.ts';
 import { startCluster } from '../support/cluster.ts';
-import type { CUSTOMER } from '../support/visitor.ts';
 import {
   accessibilityFaults,
-  DESKTOP,
   fillCheckout,
   openWindow,
   overflow,
   PHONE,
+  smallTargets,
   startBrowser,
+  type TYPED,
   type Window,
 } from './window.ts';
 
 const SOLD_OUT = products.findIndex(({ stock }) => stock === 0) + 1;
+
+const LOOKS = [
+  [PHONE, 'light'],
+  [PHONE, 'dark'],
+  [768, 'dark'],
+  [1440, 'light'],
+] as const;
 
 /** Every page of the shop, in an order that one shopper can visit. A part of its headings identifies a page. */
 const PAGES: Array<{ name: string; heading: RegExp; open: (window: Window) => Promise<unknown> }> = [
@@ -27,6 +34,9 @@ const PAGES: Array<{ name: string; heading: RegExp; open: (window: Window) => Pr
   { name: 'sold-out product', heading: /Relógio de pulso/, open: ({ page }) => page.goto(`/detail/${SOLD_OUT}`) },
   { name: 'contact', heading: /Fale conosco/, open: ({ page }) => page.goto('/contact') },
   { name: 'not found', heading: /Não encontramos/, open: ({ page }) => page.goto('/no/such/page') },
+  { name: 'unreadable link', heading: /Não conseguimos entender/, open: ({ page }) => page.goto('/%zz') },
+  { name: 'no page for a link', heading: /Isso não funciona/, open: ({ page }) => page.goto('/add_to_cart/1') },
+  { name: "another site's form", heading: /Não podemos aceitar/, open: sendFromElsewhere },
   { name: 'empty cart', heading: /carrinho está vazio/, open: ({ page }) => page.goto('/cart') },
   { name: 'product added', heading: /Mochila Urbana/, open: addToCart },
   { name: 'cart', heading: /Seu carrinho/, open: ({ page }) => page.goto('/cart') },
@@ -39,12 +49,20 @@ const PAGES: Array<{ name: string; heading: RegExp; open: (window: Window) => Pr
   { name: 'confirmation', heading: /Pedido confirmado/, open: (window) => order(window) },
 ];
 
+async function sendFromElsewhere({ page, follow }: Window) {
+  await page.goto('/contact');
+  const action = new URL('/add_to_cart/1', page.url());
+  await page.goto('about:blank');
+  await page.setContent(`<form method="post" action="${action}"><button>Enviar</button></form>`);
+  await follow(() => page.getByRole('button').click());
+}
+
 async function addToCart({ page, follow }: Window) {
   await page.goto('/detail/1');
   await follow(() => page.getByRole('button', { name: 'Adicionar ao carrinho', exact: true }).click());
 }
 
-async function order({ page, follow }: Window, wrong: Partial<typeof CUSTOMER> = {}) {
+async function order({ page, follow }: Window, wrong: Partial<typeof TYPED> = {}) {
   await fillCheckout(page, wrong);
   await follow(() => page.getByRole('button', { name: /Finalizar pedido/ }).click());
 }
@@ -59,14 +77,20 @@ test('every page is accessible, fits a phone and writes nothing to the console',
       await t.test(`${name}, ${javaScript ? 'with' : 'without'} JavaScript`, async () => {
         await look(window, PHONE, 'light');
         await open(window);
-        assert.match((await window.page.locator('h1, main h2').allTextContents()).join(' and '), heading);
-        assert.equal(await overflow(window.page), 0, 'wider than a phone');
-        if (javaScript) {
-          assert.deepEqual(await accessibilityFaults(window.page), [], 'on a phone');
-          await look(window, DESKTOP, 'dark');
-          assert.equal(await overflow(window.page), 0, 'wider than the screen');
-          assert.deepEqual(await accessibilityFaults(window.page), [], 'in dark colours');
+        const { page } = window;
+        assert.match((await page.locator('h1, main h2').allTextContents()).join(' and '), heading);
+        assert.deepEqual(await smallTargets(page), [], 'too small for a finger');
+        assert.equal(
+          (await page.innerText('body')).match(/demonstração/gi)?.length,
+          1,
+          'one notice of the demonstration',
+        );
+        for (const [width, colorScheme] of javaScript ? LOOKS : []) {
+          await look(window, width, colorScheme);
+          assert.equal(await overflow(page), 0, `wider than ${width} pixels`);
+          assert.deepEqual(await accessibilityFaults(page), [], `${width} pixels wide, ${colorScheme}`);
         }
+        if (!javaScript) assert.equal(await overflow(page), 0, 'wider than a phone');
         assert.deepEqual(window.complaints, []);
       });
     }

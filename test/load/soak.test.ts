@@ -8,9 +8,9 @@ import { startLoad } from '../support/load.ts';
 import { until } from '../support/wait.ts';
 
 /** By hand: `SOAK_MINUTES=30`, which `npm run bench:soak` sets. */
-const SECONDS = 60 * Number(process.env.SOAK_MINUTES ?? 0.5);
+const SECONDS = 60 * Number(process.env.SOAK_MINUTES ?? 0.25);
 /** Before the first look, so that pools have opened, caches are filled, and each kind of answer has been given. */
-const WARM_UP_SECONDS = 15;
+const WARM_UP_SECONDS = 10;
 /** Connections open and close with the load: those to the database, and those of clients. */
 const DESCRIPTORS_MAY_DIFFER = 25;
 const MEGABYTES_MAY_GROW = 150;

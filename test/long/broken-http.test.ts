@@ -144,6 +144,11 @@ const ATTACKS: Attack[] = [
 /** Shorter than any timeout, so that a size limit must have cut the connection. */
 const CUT_MS = 8_000;
 
+const LATE_DATABASE = new Set([
+  'the gauges could not be read from the database',
+  'the catalogue could not be compared with the database: its last state is shown',
+]);
+
 test('a broken or endless request is cut at once, and other clients do not notice', async (t) => {
   const shop = await startCluster(t, { workers: 2 });
   const { workers } = await shop.status();
@@ -232,8 +237,9 @@ async function sendUpTo(client: RawClient, bytes: number, piece: string): Promis
   return sent;
 }
 
-/** Asserts that no line of the log is a warning or worse. */
+/** Asserts that no line of the log is a warning or worse, but for those of a database that is late on a busy machine. */
 function assertQuiet(output: string): void {
-  const loud = output.split('\n').filter((line) => (JSON.parse(line) as { level: number }).level >= 40);
+  const lines = output.split('\n').map((line) => JSON.parse(line) as { level: number; msg: string });
+  const loud = lines.filter(({ level, msg }) => level >= 40 && !LATE_DATABASE.has(msg));
   assert.deepEqual(loud, []);
 }

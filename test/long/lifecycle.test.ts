@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { existsSync, writeFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
@@ -56,6 +57,31 @@ test('a worker in an endless loop exits after its primary was killed', async (t)
     'it runs in circles',
     async () => (await shop.metrics()).of('shop_metrics_worker_age_seconds', { worker: 1 }) > 2,
   );
+
+  await shop.stop('SIGKILL');
+  await until('no process is left', () => allGone(family));
+});
+
+test('a worker in an endless loop in its start exits after its primary was killed', async (t) => {
+  const folder = await temporaryFolder(t);
+  const [loop, looping] = [join(folder, 'loop'), join(folder, 'looping')];
+  const loopBeforeListening = `
+    import { existsSync, writeFileSync } from 'node:fs';
+    import { Server } from 'node:net';
+    const { listen } = Server.prototype;
+    Server.prototype.listen = function (...options) {
+      if (existsSync(${JSON.stringify(loop)})) {
+        writeFileSync(${JSON.stringify(looping)}, '');
+        for (;;);
+      }
+      return listen.apply(this, options);
+    };`;
+  const preloaded = `data:text/javascript,${encodeURIComponent(loopBeforeListening)}`;
+  const shop = await startCluster(t, { workers: 1, env: { NODE_OPTIONS: `--import=${preloaded}` } });
+  writeFileSync(loop, '');
+  process.kill(shop.pid, 'SIGHUP');
+  await until('the successor runs in circles', () => existsSync(looping));
+  const family = await shop.processes();
 
   await shop.stop('SIGKILL');
   await until('no process is left', () => allGone(family));

@@ -10,9 +10,8 @@ const programs = (process.env.OLD_NODES ?? '').split(delimiter).filter(Boolean);
 const COMMANDS = [
   ['npm', 'start'],
   ['npm', 'test'],
+  // The command of the image too.
   ['node', 'dist/src/main.js'],
-  // The command of the image.
-  ['node', '--enable-source-maps', 'dist/src/main.js'],
 ] as const;
 
 test('an old Node.js gets one sentence before anything starts, for every command', () => {

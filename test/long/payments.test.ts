@@ -5,7 +5,7 @@ import { type RunningCluster, startCluster } from '../support/cluster.ts';
 import { testDatabase } from '../support/database.ts';
 import { allSettled, assertMoneyAddsUp } from '../support/payments.ts';
 import { freePort } from '../support/system.ts';
-import { CUSTOMER, createVisitor } from '../support/visitor.ts';
+import { CUSTOMER, createVisitor, PIX_BUYER } from '../support/visitor.ts';
 import { until } from '../support/wait.ts';
 
 /** By hand: `PAYMENT_KILLS=200`. */
@@ -43,7 +43,12 @@ test(`each payment has one order or is cancelled after ${ROUNDS} kills at any mo
       for (let attempt = 0; attempt < ATTEMPTS && number === undefined; attempt++) {
         try {
           if (attempt === 0) await visitor.post('/add_to_cart/1', { quantity: 1 });
-          const { location } = await visitor.post(`${anyOrigin()}/checkout`, CUSTOMER);
+          let { location } = await visitor.post(`${anyOrigin()}/checkout`, Math.random() < 0.5 ? PIX_BUYER : CUSTOMER);
+          if (location?.startsWith('/pix/')) {
+            const page = location;
+            await visitor.post(`${anyOrigin()}${page}/simulation`, { outcome: 'paid' });
+            location = (await visitor.get(`${anyOrigin()}${page}`)).location;
+          }
           number = /^\/order_confirmation\/(.+)$/.exec(location ?? '')?.[1];
         } catch {
           // A kill cut the request off.

@@ -4,12 +4,13 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { prepareDatabase } from '../../src/db/index.ts';
 import { projectRoot } from '../../src/paths.ts';
-import { startCluster } from '../support/cluster.ts';
+import { type RunningCluster, startCluster } from '../support/cluster.ts';
 import { openPool, testDatabase } from '../support/database.ts';
+import { watchLive } from '../support/live.ts';
 import { silentLog as log, recordLog } from '../support/log.ts';
 import { PATIENT } from '../support/test-server.ts';
 import { CUSTOMER } from '../support/visitor.ts';
-import { until } from '../support/wait.ts';
+import { until, whenDone } from '../support/wait.ts';
 import { startPgbouncer } from './pgbouncer.ts';
 
 const run = promisify(execFile);
@@ -37,7 +38,29 @@ for (const mode of ['session', 'transaction'] as const) {
       assert.equal(metrics.of('shop_orders_total', { outcome: 'paid' }), BUYERS);
       const { rows } = await knex.raw('show max_connections');
       assert.equal(metrics.of('shop_db_server_connections_max'), Number(rows[0].max_connections));
+      assert.ok(metrics.of('shop_db_server_transactions_total', { outcome: 'commit' }) > 0);
+      assert.ok(metrics.of('shop_db_server_size_bytes') > 0);
+      assert.ok(metrics.of('shop_db_server_longest_transaction_seconds') >= 0);
     }
+    await knex('products').where({ id: 1 }).update({ price_cents: 12_345 });
+    for (const shop of shops) {
+      await until('a change of the catalogue is shown', async () =>
+        (await shop.visitor().get('/detail/1')).text.includes('R$\u00a0123,45'),
+      );
+    }
+    const viewer = await watchLive(t, shops[0] as RunningCluster);
+    const holder = await knex.transaction();
+    whenDone(t, () => holder.rollback());
+    await holder('products').where({ id: 2 }).update({ stock: 50 });
+    const waiter = openPool(t, through, { poolMax: 1, deadlines: PATIENT });
+    const waiting = Promise.resolve(waiter('products').where({ id: 2 }).update({ stock: 51 }));
+    await until('who waits for a lock is shown', () =>
+      viewer.frame().lockWaits.some(({ blocking }) => blocking.statement.startsWith('update "products"')),
+    );
+    await holder.rollback();
+    await waiting;
+    viewer.leave();
+
     const advisory = knex('pg_locks')
       .where({ locktype: 'advisory' })
       .where('database', knex.raw('(select oid from pg_database where datname = current_database())'));

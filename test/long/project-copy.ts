@@ -6,12 +6,12 @@ import { temporaryFolder } from '../support/system.ts';
 
 const COPIED = ['package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json', 'knexfile.ts'];
 const REGISTRY = ['package.json', 'tsconfig.build.json', 'src'].map((name) => join('packages/cluster-metrics', name));
-const FOLDERS = ['src', 'seeds', 'templates', 'scripts', 'public'];
+const SOURCES = ['src', 'seeds', 'templates', 'scripts', 'public', 'docs/operations.md'];
 
 /** Copies the project to a folder of its own, unbuilt and without packages. */
 export async function copyProject(t: TestContext): Promise<string> {
   const folder = await temporaryFolder(t);
-  for (const name of [...COPIED, ...REGISTRY, ...FOLDERS]) {
+  for (const name of [...COPIED, ...REGISTRY, ...SOURCES]) {
     await cp(join(projectRoot, name), join(folder, name), { recursive: true });
   }
   return folder;

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type RunningCluster, startCluster } from '../support/cluster.ts';
+import { watchLive } from '../support/live.ts';
 import { startLoad, stopBystanders } from '../support/load.ts';
 import { connectRaw, type RawClient } from '../support/raw-client.ts';
 import { until } from '../support/wait.ts';
@@ -157,3 +158,11 @@ const LISTEN = '0A';
 function portOf(address: string): number {
   return Number.parseInt(address.split(':')[1] ?? '', 16);
 }
+
+test('a stream of the live page lasts longer than the limit for answers', async (t) => {
+  const shop = await startCluster(t, { workers: 1 });
+  const viewer = await watchLive(t, shop);
+  const begunAt = viewer.frame().at;
+  await until('35 seconds of the stream', () => viewer.frame().at - begunAt > 35 * SECOND);
+  assert.ok(!viewer.ended());
+});

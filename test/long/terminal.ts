@@ -50,7 +50,8 @@ export async function openTerminal(
     dataDir,
     output: () => output,
     async ready(starts = 1) {
-      const addresses = /the shop +(http:\S+)\s+its metrics +(http:\S+)\s+to stop it +Ctrl-C/g;
+      const addresses =
+        /the shop +(http:\S+)\s+the live page +http:\S+\s+its metrics +(http:\S+)\s+to stop it +Ctrl-C/g;
       const found = await until(
         'it is ready',
         () => [...output.matchAll(addresses)][starts - 1] ?? (terminal.exitCode !== null && [output]),

@@ -15,11 +15,10 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { watchTotals } from '../program/laws/watch.ts';
-import { askEveryWorker, type RunningCluster, startCluster } from '../support/cluster.ts';
+import { askEveryWorker, type RunningCluster, startCluster, storeFolder } from '../support/cluster.ts';
 import { testDatabase } from '../support/database.ts';
 import { until } from '../support/wait.ts';
 
@@ -159,15 +158,6 @@ test("instances on one machine do not read each other's stores, and one removes 
 
 function startOn(t: TestContext, url: string): Promise<RunningCluster> {
   return startCluster(t, { workers: 1, database: { url } });
-}
-
-/** The folder of the stores of this primary's workers. */
-function storeFolder(pid: number): string {
-  for (const parent of ['/dev/shm', tmpdir()]) {
-    const name = readdirSync(parent).find((entry) => entry.startsWith(`fake_shop-${pid}-`));
-    if (name !== undefined) return join(parent, name);
-  }
-  throw new Error(`the primary ${pid} has no folder for its stores`);
 }
 
 /** The name of the live file of a place. */

@@ -46,7 +46,8 @@ test('a shopper buys, and each of the seven metrics counts it', async (t) => {
     assert.equal(scrape.of('shop_cart_additions_total'), 0);
     assert.equal(scrape.of('shop_errors_total'), 0);
     assert.equal(scrape.of('http_request_duration_seconds_count'), 0);
-    assert.equal(scrape.of('shop_active_cart_sessions'), 0);
+    // NaN while a busy database has not answered its first sample.
+    await gaugeBecomes(shop, 'shop_active_cart_sessions', 0);
     for (const worker of ['primary', '1', '2']) assert.ok(scrape.has('shop_cpu_usage_ratio', { worker }), worker);
     for (const state of ['active', 'idle', 'pending']) assert.ok(scrape.has('shop_db_connections', { state }), state);
   });
@@ -70,7 +71,6 @@ test('a shopper buys, and each of the seven metrics counts it', async (t) => {
     assert.equal(change.of('shop_product_views_total', { product: BACKPACK.slug }), 1);
     assert.equal(change.of('shop_cart_additions_total'), 0);
     assert.equal(change.of('shop_errors_total'), 0);
-    assert.ok(change.of('shop_db_operation_duration_seconds_count', { operation: 'select', table: 'products' }) >= 4);
   });
 
   await t.test('a session with an empty cart is no cart session', async () => {
@@ -91,6 +91,8 @@ test('a shopper buys, and each of the seven metrics counts it', async (t) => {
     assert.equal(change.of('shop_cart_additions_total', { product: BACKPACK.slug }), 3);
     assert.equal(change.of('shop_cart_additions_total'), 3);
     assert.equal(change.of('shop_cart_units_added_total', { product: BACKPACK.slug }), 6);
+    const insert = { operation: 'insert', table: 'cart_items' };
+    assert.equal(change.of('shop_db_operation_duration_seconds_count', insert), 3);
     assert.equal(
       change.of('http_request_duration_seconds_count', { method: 'POST', route: '/add_to_cart/:id', status_code: 302 }),
       3,
@@ -148,6 +150,7 @@ test('a shopper buys, and each of the seven metrics counts it', async (t) => {
     });
     assert.match(confirmation, /^\/order_confirmation\/FS-[A-Z2-7]{16}$/);
     assert.equal(change.of('shop_orders_total', { outcome: 'paid' }), 1);
+    assert.equal(change.of('shop_payments_total', { method: 'card', outcome: 'approved' }), 1);
     assert.equal(change.of('shop_units_sold_total', { product: BACKPACK.slug }), 6);
     assert.equal(change.of('shop_order_value_brl_total'), (6 * BACKPACK.cents + SHIPPING_CENTS) / 100);
     assert.equal(change.of('shop_db_operation_duration_seconds_count', { operation: 'insert', table: 'orders' }), 1);
@@ -183,7 +186,7 @@ test('a shopper buys, and each of the seven metrics counts it', async (t) => {
     let done = false;
     const load = Array.from({ length: 8 }, async () => {
       // A connection for each request, so that both workers get some.
-      while (!done) await shop.visitor().get('/shop', { connection: 'close' });
+      while (!done) await shop.visitor().get('/cart', { connection: 'close' });
     });
     try {
       await until('worker 1 uses a twentieth of a core and a connection is in use', async () => {
@@ -203,7 +206,7 @@ test('a shopper buys, and each of the seven metrics counts it', async (t) => {
       const seconds = scrape.samples.find(
         ({ name, labels }) =>
           name === 'shop_db_operation_duration_seconds' &&
-          labels.table === 'products' &&
+          labels.table === 'carts' &&
           labels.operation === 'select' &&
           Number(labels.quantile) === quantile,
       );

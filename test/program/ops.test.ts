@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { parseExposition } from '@techcommerce/cluster-metrics/testing';
 import { type RunningCluster, startCluster } from '../support/cluster.ts';
+import { postFault } from '../support/faults.ts';
 import { until } from '../support/wait.ts';
 
 const OPEN_METRICS = 'application/openmetrics-text';
@@ -111,22 +112,35 @@ test('the primary and the shop give the same answer to /metrics', async (t) => {
     assert.match(page.headers.get('content-type') ?? '', /^text\/html/);
     assert.match(await page.text(), /href="\/metrics"/);
     assert.equal((await get(`${shop.opsUrl}/shop`)).status, 404);
+    assert.equal((await get(`${shop.opsUrl}/faults`)).status, 404, 'without FAULTS=true');
+    assert.equal((await postFault(shop, { name: 'slow_code', on: 'true' })).status, 404);
+    assert.doesNotMatch(await (await get(`${shop.opsUrl}/`)).text(), /slow_code/);
     assert.equal((await fetch(`${shop.opsUrl}/metrics`, { method: 'POST' })).status, 405);
   });
 });
 
 test('/metrics and /status require the token on both ports', async (t) => {
   const token = 'scrape-me.please';
-  const shop = await startCluster(t, { workers: 1, env: { METRICS_TOKEN: token } });
-  for (const url of [`${shop.opsUrl}/metrics`, `${shop.shopUrl}/metrics`, `${shop.opsUrl}/status`]) {
+  const shop = await startCluster(t, { workers: 1, env: { METRICS_TOKEN: token, FAULTS: 'true' } });
+  const debug = `${shop.opsUrl}/debug/stack?worker=1`;
+  for (const url of [
+    `${shop.opsUrl}/metrics`,
+    `${shop.shopUrl}/metrics`,
+    `${shop.opsUrl}/status`,
+    debug,
+    `${shop.opsUrl}/faults`,
+  ]) {
     for (const authorization of ['', 'Bearer wrong', `Basic ${token}`, `Bearer ${token}x`]) {
       const refused = await get(url, authorization ? { authorization } : {});
       assert.equal(refused.status, 401, `${url} ${authorization}`);
       assert.match(refused.headers.get('www-authenticate') ?? '', /^Bearer/);
-      assert.doesNotMatch(await refused.text(), /shop_errors_total|"workers"/);
+      assert.doesNotMatch(await refused.text(), /shop_errors_total|"workers"|main thread|slow_code/);
     }
     assert.equal((await get(url, { authorization: `Bearer ${token}` })).status, 200, url);
   }
+  const wanted = { name: 'slow_code', on: 'true' };
+  assert.equal((await postFault(shop, wanted)).status, 401);
+  assert.equal((await postFault(shop, wanted, { authorization: `Bearer ${token}` })).status, 200);
   assert.equal((await get(`${shop.opsUrl}/livez`)).status, 200);
   assert.doesNotMatch(await (await get(`${shop.opsUrl}/`)).text(), new RegExp(String(shop.pid)));
 });
@@ -166,4 +180,8 @@ test("a primary on the machine's own name answers to it, and so does the shop's 
   const shop = await startCluster(t, { workers: 1, env: { METRICS_HOST: ownName } });
   assert.equal(new URL(shop.opsUrl).hostname, ownName.toLowerCase());
   for (const url of [shop.opsUrl, shop.shopUrl]) assert.equal((await get(`${url}/metrics`)).status, 200, url);
+  // Not the loopback, and no token.
+  for (const path of ['/debug/stack?worker=1', '/debug/profile?worker=1', '/debug/heap?worker=1']) {
+    assert.equal((await get(`${shop.opsUrl}${path}`)).status, 403, path);
+  }
 });

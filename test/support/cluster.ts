@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
 import { type Exposition, parseExposition } from '@techcommerce/cluster-metrics/testing';
@@ -43,11 +46,11 @@ export interface RunningCluster {
   status(): Promise<Status>;
   /** Pids of the primary and of all its descendants, the database's included. */
   processes(): Promise<number[]>;
-  /** Sends a signal to the primary, `SIGTERM` by default, and waits until it has exited. */
+  /** Sends a signal to the primary, and waits until it has exited. Default: `SIGINT`, since `SIGTERM` gives balancers notice. */
   stop(signal?: NodeJS.Signals): Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
 }
 
-const START_DEADLINE_MS = 60_000;
+const START_DEADLINE_MS = 120_000;
 
 /** Starts the built shop on free ports and waits until it is ready. The shop stops when the test ends. */
 export async function startCluster(t: TestContext, options: ClusterOptions = {}): Promise<RunningCluster> {
@@ -71,7 +74,7 @@ export async function startCluster(t: TestContext, options: ClusterOptions = {})
   const exited = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
   const pid = child.pid as number;
 
-  async function stop(signal: NodeJS.Signals = 'SIGTERM') {
+  async function stop(signal: NodeJS.Signals = 'SIGINT') {
     if (child.exitCode === null && child.signalCode === null) process.kill(pid, signal);
     const [code, endedBy] = await exited;
     return { code, signal: endedBy };
@@ -153,15 +156,26 @@ export async function askEveryWorker(shop: Pick<RunningCluster, 'shopUrl' | 'met
   const places = (await shop.status()).workers.map(({ worker }) => worker);
   const answered = async (place: number) =>
     (await shop.metrics(`?worker=${place}`)).of('http_request_duration_seconds_count', { route: '/livez' });
-  const before = await Promise.all(places.map(answered));
+  const silent = new Map<number, number>();
+  for (const place of places) silent.set(place, await answered(place));
   let requests = 0;
   await until('every worker has answered', async () => {
-    for (const _ of places) await fetch(`${shop.shopUrl}/livez`, { headers: { connection: 'close' } });
+    // All at once: one worker would accept most of those that come one after the other.
+    await Promise.all(places.map(() => fetch(`${shop.shopUrl}/livez`, { headers: { connection: 'close' } })));
     requests += places.length;
-    const after = await Promise.all(places.map(answered));
-    return after.every((count, i) => count > (before[i] as number));
+    for (const [place, before] of silent) if ((await answered(place)) > before) silent.delete(place);
+    return silent.size === 0;
   });
   return requests;
+}
+
+/** The folder of the stores of this primary's workers. */
+export function storeFolder(pid: number): string {
+  for (const parent of ['/dev/shm', tmpdir()]) {
+    const name = readdirSync(parent).find((entry) => entry.startsWith(`fake_shop-${pid}-`));
+    if (name !== undefined) return join(parent, name);
+  }
+  throw new Error(`the primary ${pid} has no folder for its stores`);
 }
 
 /** Starts the built shop as a child process that inherits no settings from this process. */

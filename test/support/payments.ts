@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Knex } from 'knex';
-import type { PaymentGateway, PaymentRequest } from '../../src/payments/gateway.ts';
+import type { PaymentGateway, PaymentRequest, PaymentState } from '../../src/payments/gateway.ts';
 import { until } from './wait.ts';
 
 /** A payment provider that the test controls. */
@@ -16,7 +16,12 @@ export interface TestProviderOptions {
   authorize?(payment: PaymentRequest, signal: AbortSignal): Promise<{ approved: boolean }>;
   /** Default: succeeds. */
   cancel?(reference: string): Promise<void>;
+  /** Asked for a payment that is not cancelled. Default: it is not known. */
+  find?(reference: string): Promise<PaymentState | null>;
 }
+
+/** How long a Pix can be paid. */
+const PIX_MS = 60_000;
 
 export function testProvider(options: TestProviderOptions = {}): TestProvider {
   const asked: string[] = [];
@@ -28,24 +33,27 @@ export function testProvider(options: TestProviderOptions = {}): TestProvider {
       asked.push(payment.reference);
       return options.authorize ? options.authorize(payment, signal) : { approved: true };
     },
+    async charge({ reference }) {
+      asked.push(reference);
+      return { brCode: `the code of ${reference}`, expiresAt: new Date(Date.now() + PIX_MS) };
+    },
     async cancel(reference) {
       cancelled.push(reference);
       await options.cancel?.(reference);
     },
-    find: async (reference) => (cancelled.includes(reference) ? 'cancelled' : null),
+    async find(reference) {
+      if (cancelled.includes(reference)) return 'cancelled';
+      return options.find ? options.find(reference) : null;
+    },
   };
 }
 
 /** Twice the time that a primary needs to settle the payments that other processes left behind. */
 const SETTLED_MS = 60_000;
 
-/** Payments in the states `started` and `approved`: their outcome is not known yet. */
-export async function unsettledPayments(knex: Knex): Promise<{ reference: string; state: string; worker: string }[]> {
-  return knex('payments').whereIn('state', ['started', 'approved']).select('reference', 'state', 'worker');
-}
-
 export async function allSettled(knex: Knex): Promise<void> {
-  await until('every payment is settled', async () => (await unsettledPayments(knex)).length === 0, SETTLED_MS);
+  const open = () => knex('payments').whereIn('state', ['started', 'waiting', 'approved']).first('reference');
+  await until('every payment has ended', async () => !(await open()), SETTLED_MS);
 }
 
 /**

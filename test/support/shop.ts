@@ -14,6 +14,8 @@ import { instrumentKnex } from '../../src/instrument/knex.ts';
 import { createWorkerMetrics } from '../../src/instrument/worker-metrics.ts';
 import { serializers } from '../../src/log.ts';
 import { openPaymentProvider } from '../../src/payments/simulated.ts';
+import { watchCatalogue } from '../../src/shop/catalogue/watch.ts';
+import { createVisits } from '../../src/shop/sessions/visits.ts';
 import {
   type AppDeps,
   type AppOptions,
@@ -22,7 +24,7 @@ import {
   shopRoutes,
   type Templates,
 } from '../../src/web/index.ts';
-import { testDatabase } from './database.ts';
+import { openPool, testDatabase } from './database.ts';
 import { PATIENT } from './test-server.ts';
 import { createVisitor, type Visitor } from './visitor.ts';
 import { whenDone } from './wait.ts';
@@ -86,16 +88,19 @@ async function serve(
       },
     }),
   );
-  const products: string[] = await knex('products').pluck('slug');
   const pool = { poolMax: POOL_MAX, applicationName: 'shop', log, ...(deadlines && { deadlines }) };
   const database = overrides.database ?? connect(connection, pool);
-  const metrics = createWorkerMetrics(registry, { worker: '1', products, routes: shopRoutes, poolMax: POOL_MAX });
+  const metrics = createWorkerMetrics(registry, { worker: '1', routes: shopRoutes, poolMax: POOL_MAX });
   whenDone(t, instrumentKnex(database, metrics));
   const diskSpace = watchDiskSpace(database, metrics, log);
+  const catalogue = watchCatalogue(database, metrics, log);
+  await catalogue.first;
   const provider = openPaymentProvider(connection, log);
+  const visits = createVisits(database, log);
   templates ??= loadTemplates();
   const app = createApp(
     {
+      catalogue,
       metrics,
       log,
       templates,
@@ -107,6 +112,7 @@ async function serve(
       worker: 'test',
       reports: { orderCounted() {}, paymentSettled() {} },
       diskSpace,
+      visits,
       ...overrides,
       database,
     },
@@ -118,7 +124,9 @@ async function serve(
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
     diskSpace.stop();
+    await catalogue.stop();
     await provider.close();
+    await visits.stop();
     if (!overrides.database) await database.destroy();
   });
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -131,6 +139,22 @@ async function serve(
     log: () => lines.join(''),
     another: (more = {}) => serve(t, connection, knex, more),
   };
+}
+
+/** Statements that no request waits for: the catalogue's comparison, its ranking and the noting of visits. */
+const IN_BACKGROUND = /^\s*(with written as|with latest as|insert into sessions)/;
+
+/** Another worker on the database of a shop, with the statements that its requests have sent so far. */
+export async function recordStatements(
+  t: TestContext,
+  shop: TestShop,
+): Promise<{ shop: TestShop; statements: string[] }> {
+  const database = openPool(t, { url: shop.url });
+  const statements: string[] = [];
+  database.on('query', ({ sql }: { sql: string }) => {
+    if (!IN_BACKGROUND.test(sql)) statements.push(sql);
+  });
+  return { shop: await shop.another({ database }), statements };
 }
 
 /**

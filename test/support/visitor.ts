@@ -32,6 +32,12 @@ export const CUSTOMER = {
   cvv: '123',
 };
 
+/** A complete, valid form that pays by Pix. */
+export const PIX_BUYER: Record<string, string> = {
+  ...Object.fromEntries(Object.entries(CUSTOMER).filter(([name]) => !/^(card_|expiry_date|cvv)/.test(name))),
+  payment_method: 'pix',
+};
+
 /** The shop's first product, as the catalogue has it. */
 export const BACKPACK = { id: 1, slug: 'mochila-urbana', name: 'Mochila Urbana 22 L', cents: 24_990 };
 export const SHIPPING_CENTS = 1_000;

@@ -6,7 +6,7 @@ import Router, { type RouterMiddleware } from '@koa/router';
 import { WorkerRegistry } from '@techcommerce/cluster-metrics';
 import { type Exposition, parseExposition } from '@techcommerce/cluster-metrics/testing';
 import Koa, { type Middleware } from 'koa';
-import { timeRequests } from '../../src/instrument/http.ts';
+import { followQueries, timeRequests } from '../../src/instrument/http.ts';
 import type { MeasuredRoute, WorkerMetrics } from '../../src/instrument/worker-metrics.ts';
 import { createWorkerMetrics } from '../../src/instrument/worker-metrics.ts';
 import { whenDone } from './wait.ts';
@@ -29,7 +29,8 @@ export const ROUTES: MeasuredRoute[] = [
 /** All metrics of a worker on a registry of their own. */
 export function measuredWorker(): MeasuredWorker {
   const registry = new WorkerRegistry();
-  const metrics = createWorkerMetrics(registry, { worker: '1', products: PRODUCTS, routes: ROUTES, poolMax: 3 });
+  const metrics = createWorkerMetrics(registry, { worker: '1', routes: ROUTES, poolMax: 3 });
+  metrics.declareProducts(PRODUCTS);
   return {
     metrics,
     async scrape() {
@@ -57,6 +58,7 @@ export async function measuredApp(
   const app = new Koa();
   app.silent = true;
   app.use(timeRequests(worker.metrics));
+  app.use(followQueries);
   for (const middleware of inner) app.use(middleware);
   app.use(router.routes());
   const server = createServer(app.callback()).listen(0, '127.0.0.1');

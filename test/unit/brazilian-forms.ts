@@ -19,7 +19,8 @@ const AREA_CODES =
 
 /**
  * A checkout form as Brazilians fill it in, without the card: house numbers of one to five digits, flats, blocks, and
- * telephone numbers in every usual form. One form in 20 has a CPF in its address lines, one in 50 a telephone number, one
+ * telephone numbers in every usual form. Half of the forms have the house number and the `bairro` in fields of their own, as
+ * in the shop's form; the others have them in the address lines. One form in 20 has a CPF in its address lines, one in 50 a telephone number, one
  * in 100 the CEP, one in 200 a CNPJ.
  */
 export function brazilianForm(random: () => number): Record<string, string> {
@@ -75,6 +76,7 @@ export function brazilianForm(random: () => number): Record<string, string> {
   ]);
   const zip = chance(0.5) ? `${digits(5)}-${digits(3)}` : digits(8);
 
+  const hasOwnFields = chance(0.5);
   const house = pick([
     `, ${number(4)}`,
     `, ${number(4)}`,
@@ -101,7 +103,7 @@ export function brazilianForm(random: () => number): Record<string, string> {
     `Conj. ${number(3)} - Jardim ${pick(['América', 'São Luiz', '2'])}`,
     `Bloco ${number(2)} apto ${number(4)} vaga ${number(3)}`,
   ]);
-  let address1 = street + house;
+  let address1 = hasOwnFields ? street : street + house;
   let address2 = complement;
   const add = (text: string) => {
     if (chance(0.2)) address1 += `, ${text}`;
@@ -125,6 +127,10 @@ export function brazilianForm(random: () => number): Record<string, string> {
     mobile: phone(),
     address1,
     address2,
+    ...(hasOwnFields && {
+      number: pick([number(4), number(5), `${number(4)} ${pick(['A', 'B', 'fundos'])}`, 'S/N', `km ${number(3)}`]),
+      district: pick(['Centro', 'Jardim América', 'Vila 2', `Setor ${number(2)}`, `Quadra ${number(3)}`, 'Bela Vista']),
+    }),
     city: pick(['São Paulo', 'Brasília', "Olho d'Água", 'Santa Bárbara d’Oeste']),
     state: pick(['SP', 'DF', 'PB', 'Minas Gerais']),
     country: 'Brasil',

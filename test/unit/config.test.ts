@@ -28,6 +28,14 @@ test('TRUST_PROXY means no proxy, one proxy or a number of proxies', () => {
   assert.deepEqual(['', 'false', 'true', '0', '1', '2', '32'].map(proxies), [0, 0, 1, 0, 1, 2, 32]);
 });
 
+test('PUBLIC_URL is an origin, with or without a slash at its end', () => {
+  const origin = (value: string) => readConfig({ PUBLIC_URL: value }).shop.publicUrl;
+  assert.equal(origin(''), null);
+  assert.equal(origin('https://shop.example'), 'https://shop.example');
+  assert.equal(origin('HTTPS://Shop.Example:443/'), 'https://shop.example');
+  assert.equal(origin('http://[::1]:5000'), 'http://[::1]:5000');
+});
+
 test('a database is named by its URL or by its parts', () => {
   const url = 'postgres://ana:secret@db:5433/shop';
   assert.deepEqual(readConfig({ DATABASE_URL: url }).database.connection, { url });
@@ -154,9 +162,20 @@ const MISTAKES: Array<[string, NodeJS.ProcessEnv, RegExp]> = [
   ['neither true nor false', { METRICS_ON_SHOP_PORT: 'yes' }, /^ {2}METRICS_ON_SHOP_PORT must be true or false/],
   ['proxies by name', { TRUST_PROXY: 'nginx' }, /^ {2}TRUST_PROXY must be true \(one proxy\), false, or how many/],
   ['fewer proxies than none', { TRUST_PROXY: '-1' }, /^ {2}TRUST_PROXY must be/],
+  ['an origin without a scheme', { PUBLIC_URL: 'shop.example' }, /^ {2}PUBLIC_URL must be the origin of the shop/],
+  ['an origin with a path', { PUBLIC_URL: 'https://shop.example/loja' }, /^ {2}PUBLIC_URL must be the origin/],
+  ['an origin with an account', { PUBLIC_URL: 'https://ana@shop.example' }, /^ {2}PUBLIC_URL must be the origin/],
+  ['an origin of no web site', { PUBLIC_URL: 'ftp://shop.example' }, /^ {2}PUBLIC_URL must be the origin/],
+  ['an origin that ends a page', { PUBLIC_URL: 'https://shop&example' }, /^ {2}PUBLIC_URL must be the origin/],
   ['a rate limit of none', { RATE_LIMIT: '0' }, /^ {2}RATE_LIMIT must be off, or/],
   ['connections that are never idle', { KEEP_ALIVE_SECONDS: '0' }, /^ {2}KEEP_ALIVE_SECONDS must be the seconds/],
   ['ready or not', { READY_WITHOUT_DATABASE: '1' }, /^ {2}READY_WITHOUT_DATABASE must be true or false/],
+  ['faults by half', { FAULTS: 'yes' }, /^ {2}FAULTS must be true or false/],
+  [
+    'rehearsed faults in production',
+    { NODE_ENV: 'production', FAULTS: 'true' },
+    /^ {2}FAULTS must not be true when NODE_ENV=production/,
+  ],
   ['a short session key', { SESSION_KEYS: 'short' }, /^ {2}SESSION_KEYS must be keys/],
   ['a token that no header carries', { METRICS_TOKEN: 'two words' }, /^ {2}METRICS_TOKEN must be a bearer token/],
   ['a host with a space', { METRICS_HOST: 'my host' }, /^ {2}METRICS_HOST must be an address or a host name$/],

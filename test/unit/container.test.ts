@@ -2,10 +2,31 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { parse } from 'yaml';
 import { readConfig } from '../../src/config.ts';
 import { projectRoot } from '../../src/paths.ts';
 
+interface Service {
+  image: string;
+  build?: string;
+  user?: string;
+  environment?: Record<string, string>;
+  ports?: string[];
+  restart: string;
+  stop_grace_period?: string;
+  read_only: boolean;
+  cap_drop: string[];
+  security_opt: string[];
+  cpus: number;
+  mem_limit: string;
+  pids_limit: number;
+}
+
 const lines = (path: string) => readFileSync(join(projectRoot, path), 'utf8').split('\n');
+
+const { services } = parse(lines('docker-compose.yml').join('\n'), { merge: true }) as {
+  services: Record<string, Service>;
+};
 
 test('the image is built from files that exist and that .dockerignore admits', () => {
   const visible = lines('.dockerignore').flatMap((line) => (line.startsWith('!') ? line.slice(1) : []));
@@ -20,17 +41,44 @@ test('the image is built from files that exist and that .dockerignore admits', (
   }
 });
 
-test('image, compose file and Prometheus agree with the configuration on the ports', () => {
+test('image, compose file, balancer and Prometheus agree with the configuration on the ports', () => {
   const { shop, metrics } = readConfig({});
   assert.ok(lines('Dockerfile').includes(`EXPOSE ${shop.port} ${metrics.port}`));
-  const compose = lines('docker-compose.yml').join('\n');
-  assert.match(compose, new RegExp(`:${shop.port}"$`, 'm'));
-  assert.match(compose, new RegExp(`:${metrics.port}"$`, 'm'));
-  assert.match(lines('monitoring/prometheus.yml').join('\n'), new RegExp(`\\[shop:${metrics.port}\\]`));
+  assert.equal(services.shop?.ports, undefined, 'a published port would allow one instance only');
+  const published = services.balancer?.ports ?? [];
+  assert.deepEqual(
+    published.map((port) => port.replace(/^127\.0\.0\.1:\$\{\w+:-(\d+)\}:/, '$1 ')),
+    [`${shop.port} ${shop.port}`, `${metrics.port} ${metrics.port}`],
+  );
+  assert.match(lines('deploy/haproxy/live.cfg').join('\n'), new RegExp(`"\\$\\{SHOP_NAME-shop\\}:${metrics.port}"`));
+  for (const file of ['compose.yml', 'compose-native.yml']) {
+    assert.match(lines(`monitoring/prometheus/${file}`).join('\n'), new RegExp(`^ +port: ${metrics.port}$`, 'm'), file);
+  }
   assert.match(
-    lines('monitoring/prometheus-local.yml').join('\n'),
+    lines('monitoring/prometheus/local.yml').join('\n'),
     new RegExp(`\\[127\\.0\\.0\\.1:${metrics.port}\\]`),
   );
+});
+
+test('each service of the compose file is confined, limited and checked, and its image is one release', () => {
+  assert.ok(Object.keys(services).length >= 8);
+  for (const [name, service] of Object.entries(services)) {
+    assert.equal(service.read_only, true, name);
+    assert.deepEqual(service.cap_drop, ['ALL'], name);
+    assert.deepEqual(service.security_opt, ['no-new-privileges:true'], name);
+    assert.ok(service.cpus && service.mem_limit && service.pids_limit, `${name} has no limits`);
+    assert.ok(service.restart === 'unless-stopped' || name === 'migrate' || name === 'k6', name);
+    for (const port of service.ports ?? []) assert.match(port, /^127\.0\.0\.1:/, `${name}: for this machine alone`);
+    if (!service.build)
+      assert.match(service.image, /^[\w/-]+:v?\d+(\.\d+\.\d+(-alpine)?)?(@sha256:[0-9a-f]{64})?$/, name);
+    assert.equal(service.user === 'root', name === 'alloy', name);
+  }
+});
+
+test('an instance has time to drain and to be scraped before Docker kills it', () => {
+  const { DRAIN_DELAY_SECONDS, LAST_SCRAPE_SECONDS } = shopEnvironment({});
+  const grace = Number(/^(\d+)s$/.exec(services.shop?.stop_grace_period ?? '')?.[1]);
+  assert.ok(grace >= Math.max(2, Number(DRAIN_DELAY_SECONDS)) + Number(LAST_SCRAPE_SECONDS) + 15);
 });
 
 test('the shop starts with the environment of the compose file, with and without .env.example', () => {
@@ -69,10 +117,10 @@ function shopEnvironment(env: Record<string, string>): Record<string, string> {
     const [, name = '', value = ''] = /^(?:ENV| {3}) ([A-Z_]+)=(\S+)/.exec(line) ?? [];
     return name ? [[name, value]] : [];
   });
-  const compose = lines('docker-compose.yml').flatMap((line) => {
-    const [, name = '', value = ''] = /^ {6}([A-Z_]+): (.+)$/.exec(line) ?? [];
-    return name && !name.startsWith('POSTGRES_') ? [[name, substitute(value, env)]] : [];
-  });
+  const compose = Object.entries(services.shop?.environment ?? {}).map(([name, value]) => [
+    name,
+    substitute(value, env),
+  ]);
   return Object.fromEntries([...image, ...compose]);
 }
 

@@ -15,7 +15,9 @@ test('every path that a page names exists', () => {
   let checked = 0;
   for (const page of [...pages, 'CONTRIBUTING.md']) {
     const codes = Array.from(read(page).matchAll(/`([^`\n]+)`/g), ([, code = '']) => code);
-    const paths = codes.flatMap((code) => code.match(/\b(?:src|test|packages|monitoring|docs)\/[\w./-]*\w\b/g) ?? []);
+    const paths = codes.flatMap(
+      (code) => code.match(/(?<!\bdist\/)\b(?:src|test|packages|monitoring|docs|deploy)\/[\w./-]*\w\b/g) ?? [],
+    );
     for (const path of paths) assert.ok(existsSync(join(projectRoot, path)), `${page}: no ${path}`);
     checked += paths.length;
   }
@@ -65,7 +67,7 @@ test('the changelog names only metrics, variables and scripts that exist', () =>
 
 test('each test file belongs to exactly one suite', () => {
   const { scripts } = JSON.parse(read('package.json'));
-  const globs = ['test', 'test:browser', 'test:long', 'test:load'].flatMap((suite) =>
+  const globs = ['test', 'test:browser', 'test:long', 'test:fleet', 'test:load'].flatMap((suite) =>
     (scripts[suite] as string).split(' ').filter((word) => word.endsWith('.test.ts')),
   );
   const files = ['test', 'packages/cluster-metrics/test'].flatMap((folder) =>

@@ -9,7 +9,7 @@ import { type ListenOptions, listen } from '../../src/http/server.ts';
 import { connectRaw } from '../support/raw-client.ts';
 import { until, whenDone } from '../support/wait.ts';
 
-const REQUESTS_PER_CONNECTION = 100;
+const REQUESTS_PER_CONNECTION = 1000;
 const DRAIN_MS = 5_000;
 /** Added to a time limit for a busy machine. */
 const SLACK_MS = 10_000;
@@ -20,8 +20,8 @@ async function serve(t: TestContext, options: Partial<ListenOptions> = {}) {
   return { port: server.port, origin: `http://127.0.0.1:${server.port}` };
 }
 
-test('a connection is closed after 100 requests with a notice in the last answer, so that the next may reach another worker', async (t) => {
-  const { port } = await serve(t);
+test('a shared connection is closed after 1000 requests with a notice in the last answer, so that the next may reach another worker', async (t) => {
+  const { port } = await serve(t, { shared: true });
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   whenDone(t, () => agent.destroy());
 

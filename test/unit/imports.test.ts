@@ -11,8 +11,9 @@ const LAYERS = [
   ['main'],
   ['cluster'],
   ['web', 'ops'],
+  ['faults'],
   ['shop'],
-  ['instrument', 'payments', 'http'],
+  ['instrument', 'payments', 'http', 'debug'],
   ['db'],
   ['promises', 'build-info'],
   ['log', 'paths', 'deadlines'],
@@ -73,4 +74,5 @@ test('the primary never loads the web application, a worker never the ops server
   assert.ok(primary.has('ops') && worker.has('shop'));
   for (const room of ['web', 'shop']) assert.ok(!primary.has(room), room);
   assert.ok(!worker.has('ops'));
+  for (const rooms of [primary, worker]) assert.ok(rooms.has('faults'), 'dynamic imports count');
 });

@@ -1,11 +1,20 @@
 import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
-import { request, type ServerResponse } from 'node:http';
+import fs from 'node:fs';
+import { IncomingMessage, request, ServerResponse } from 'node:http';
+import { syncBuiltinESMExports } from 'node:module';
+import { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import compress from 'koa-compress';
+import { createGzip } from 'node:zlib';
+import { ClusterRegistry, createStoreDirectory, openStore, WorkerRegistry } from '@techcommerce/cluster-metrics';
+import { parseExposition } from '@techcommerce/cluster-metrics/testing';
+import Koa from 'koa';
+import { timeRequests } from '../../src/instrument/http.ts';
 import { recordPayment } from '../../src/instrument/request-clock.ts';
+import { createWorkerMetrics, type MeasuredRoute } from '../../src/instrument/worker-metrics.ts';
+import { shopRoutes } from '../../src/web/index.ts';
 import { until } from '../support/wait.ts';
 import { type MeasuredApp, measuredApp } from '../support/worker-metrics.ts';
 
@@ -94,21 +103,69 @@ test('the size of a response is the number of bytes that were sent', async (t) =
 });
 
 test('the size of a compressed response is its compressed size', async (t) => {
-  const app = await measuredApp(
-    t,
-    {
-      '/'(ctx) {
-        ctx.type = 'html';
-        ctx.body = '<p>mochila</p>'.repeat(20_000);
-      },
+  const app = await measuredApp(t, {
+    '/'(ctx) {
+      ctx.set('Content-Encoding', 'gzip');
+      ctx.body = Readable.from(['<p>mochila</p>'.repeat(20_000)]).pipe(createGzip());
     },
-    compress({ br: false, threshold: 0 }),
-  );
-  const { body } = await send(app, 'GET', '/', { 'accept-encoding': 'gzip' });
+  });
+  const { body } = await send(app, 'GET', '/');
   assert.ok(body.length > 100 && body.length < 20_000);
   const scrape = await app.scrape();
   assert.equal(scrape.of(`${SIZE}_sum`), body.length);
   assert.equal(scrape.of(`${SIZE}_count`), 1);
+});
+
+test('what a request counts is in the file before its answer is sent, by one write', async (t) => {
+  // The heartbeat, which writes everything again once a second.
+  t.mock.timers.enable({ apis: ['setInterval'] });
+  const directory = createStoreDirectory({ name: 'writes' });
+  const reader = new ClusterRegistry({ directory: directory.path });
+  const store = openStore({ directory: directory.path, worker: 1 });
+  const metrics = createWorkerMetrics(new WorkerRegistry(store), { worker: '1', routes: shopRoutes, poolMax: 3 });
+  metrics.declareProducts(Array.from({ length: 24 }, (_, i) => `product-${i}`));
+  store.flush();
+  const write = t.mock.method(fs, 'writeSync');
+  syncBuiltinESMExports();
+  t.after(() => {
+    write.mock.restore();
+    syncBuiltinESMExports();
+    store.close();
+    reader.close();
+    directory.remove();
+  });
+  const inFile = async (name: string, labels: Record<string, string>) =>
+    parseExposition(await reader.clusterMetrics()).of(name, labels);
+  let nowMs = performance.now();
+  t.mock.method(performance, 'now', () => nowMs);
+  const timed = timeRequests(metrics);
+  /** @returns the writes that the request took */
+  async function answer({ method, route, statuses }: MeasuredRoute, durationMs: number): Promise<number> {
+    const request = Object.assign(new IncomingMessage(new Socket()), { method, url: '/' });
+    const ctx = new Koa().createContext(request, new ServerResponse(request));
+    const writes = write.mock.callCount();
+    await timed(ctx, async () => {
+      nowMs += durationMs;
+      ctx._matchedRoute = route;
+      ctx.status = statuses[0] ?? 200;
+      if (route === '/detail/:id') metrics.productViews.inc({ product: 'product-23' });
+    });
+    return write.mock.callCount() - writes;
+  }
+  // The first durations between two powers of two make a chunk of bins, which takes writes of its own.
+  const durationsMs = [1.5, 3];
+  for (const durationMs of durationsMs) for (const route of shopRoutes) await answer(route, durationMs);
+  for (const route of shopRoutes) {
+    const labels = { method: route.method, route: route.route };
+    for (const [i, durationMs] of durationsMs.entries()) {
+      const name = `${route.method} ${route.route} in ${durationMs} ms`;
+      assert.equal(await answer(route, durationMs), 1, name);
+      const writes = write.mock.callCount();
+      assert.equal(await inFile(`${DURATION}_count`, labels), durationsMs.length + i + 1, name);
+      assert.equal(write.mock.callCount() - writes, 0, `${name}: nothing was left for a later write`);
+    }
+  }
+  assert.equal(await inFile('shop_product_views_total', { product: 'product-23' }), 2 * durationsMs.length);
 });
 
 test('a thousand paths and methods add no series', async (t) => {
@@ -131,7 +188,9 @@ test('a thousand paths and methods add no series', async (t) => {
   const second = await app.scrape();
   assert.equal(second.samples.length, first.samples.length);
   assert.equal(second.since(first).of(`${DURATION}_count`), 1000);
-  const seen = new Set(second.samples.map(({ labels }) => labels.method).filter(Boolean));
+  // Payments have a label of this name too.
+  const ofRequests = second.samples.filter(({ name }) => name.startsWith('http_'));
+  const seen = new Set(ofRequests.map(({ labels }) => labels.method).filter(Boolean));
   assert.deepEqual([...seen].sort(), ['DELETE', 'GET', 'OPTIONS', 'POST', 'TRACE', '_OTHER']);
 });
 
@@ -176,6 +235,28 @@ test('an unhandled error is counted with the status that Koa answers', async (t)
   assert.equal(scrape.of(`${DURATION}_count`, { route: '/', status_code: 500 }), 1);
   assert.equal(scrape.of(`${DURATION}_count`, { route: '/slow', status_code: 418 }), 1);
   assert.equal(scrape.of('http_requests_in_flight'), 0);
+});
+
+test('a request is charged for what it waits for after another request has ended', async (t) => {
+  const gate = new EventEmitter();
+  const app = await measuredApp(t, {
+    async '/slow'(ctx) {
+      gate.emit('waits');
+      await once(gate, 'open');
+      recordPayment(1e-6);
+      ctx.body = 'paid';
+    },
+    '/'(ctx) {
+      ctx.body = 'home';
+    },
+  });
+  const waits = once(gate, 'waits');
+  const slow = send(app, 'GET', '/slow');
+  await waits;
+  await send(app, 'GET', '/');
+  gate.emit('open');
+  await slow;
+  assert.equal((await app.scrape()).of('shop_request_time_seconds_total', { route: '/slow', spent: 'payment' }), 1e-6);
 });
 
 test('the parts of the request time add up to its whole', async (t) => {

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { sampleProcess } from '../../src/instrument/process.ts';
 import {
   CHECKOUT_PHASES,
-  countError,
   ERROR_TYPES,
   ORDER_OUTCOMES,
-  SHOP_OPERATIONS,
-} from '../../src/instrument/worker-metrics.ts';
+  PAYMENT_METHODS,
+  PAYMENT_OUTCOMES,
+} from '../../src/instrument/label-values.ts';
+import { sampleProcess } from '../../src/instrument/process.ts';
+import { countError, SHOP_OPERATIONS } from '../../src/instrument/worker-metrics.ts';
 import { until, whenDone } from '../support/wait.ts';
 import { measuredWorker, PRODUCTS, ROUTES } from '../support/worker-metrics.ts';
 
@@ -15,6 +16,7 @@ test('every series that is known beforehand exists at 0', async () => {
   const scrape = await measuredWorker().scrape();
   const known: Array<[name: string, labels: Record<string, string>]> = [
     ['shop_order_value_brl_total', {}],
+    ['shop_visits_without_cookie_total', {}],
     ['http_requests_in_flight', {}],
     ['shop_cpu_usage_ratio', { worker: '1' }],
   ];
@@ -23,6 +25,10 @@ test('every series that is known beforehand exists at 0', async () => {
     known.push(['shop_product_views_total', { product }], ['shop_units_sold_total', { product }]);
   }
   for (const outcome of ORDER_OUTCOMES) known.push(['shop_orders_total', { outcome }]);
+  for (const method of PAYMENT_METHODS) {
+    known.push(['shop_payment_duration_seconds_count', { method }]);
+    for (const outcome of PAYMENT_OUTCOMES[method]) known.push(['shop_payments_total', { method, outcome }]);
+  }
   for (const phase of CHECKOUT_PHASES) known.push(['shop_checkout_phase_duration_seconds_count', { phase }]);
   for (const state of ['active', 'idle', 'pending']) known.push(['shop_db_connections', { state }]);
   for (const { operation, table } of SHOP_OPERATIONS) {

@@ -1,5 +1,11 @@
 import type { Registry } from 'prom-client';
-import { createStoreDirectory, WorkerRegistry as OurRegistry, openStore, type WorkerRegistry } from '../src/index.ts';
+import {
+  createStoreDirectory,
+  Histogram,
+  WorkerRegistry as OurRegistry,
+  openStore,
+  type WorkerRegistry,
+} from '../src/index.ts';
 import { defineRequest } from '../workload/fleet.ts';
 import type { Library, Loaded } from '../workload/mechanism.ts';
 import { latency } from '../workload/mix.ts';
@@ -40,6 +46,7 @@ export function costsOfOurs({ library }: Loaded, rounds: number): Costs {
   const [, store] = stores;
   if (registry === undefined || requestRegistry === undefined || store === undefined) throw new Error('there are two');
   const costs = costsOf(library, registry, rounds);
+  costs['Histogram.observe, classic and native'] = costOfNative(registry, rounds);
   const request = defineRequest(library, requestRegistry);
   costs['one request'] = shortestNs(rounds, () => {
     request.begin();
@@ -49,6 +56,14 @@ export function costsOfOurs({ library }: Loaded, rounds: number): Costs {
   for (const each of stores) each.close();
   directory.remove();
   return costs;
+}
+
+function costOfNative(registry: WorkerRegistry, rounds: number): number {
+  const labelNames = ['operation', 'table'] as const;
+  const histogram = new Histogram({ name: 'd', help: 'help', labelNames, native: true, registers: [registry] });
+  const labels = { operation: 'select', table: 'products' };
+  const latencies = Array.from({ length: 1024 }, latency);
+  return shortestNs(rounds, (i) => histogram.observe(labels, latencies[i & 1023] as number));
 }
 
 function costsOf(library: Library, registry: WorkerRegistry | Registry, rounds: number): Costs {

@@ -2,14 +2,20 @@ export {
   ClusterRegistry,
   ClusterRegistry as AggregatorRegistry,
   type ClusterRegistryOptions,
+  type ExpositionOptions,
+  type ProtobufContentType,
+  type SamplesOptions,
   type ScrapeOptions,
 } from './cluster/cluster-registry.ts';
 export type { LiveWorker } from './cluster/cluster-stores.ts';
+export type { Sample } from './cluster/samples.ts';
+export type { Labels } from './cluster/series-index.ts';
 export { createMetricsHandler, type MetricsHandler, type MetricsHandlerOptions } from './http/metrics-handler.ts';
 export type { FormatName } from './http/negotiation.ts';
 /** Every name of this file, types too, for `import client from '@techcommerce/cluster-metrics'`. */
 // biome-ignore lint/performance/noReExportAll: one namespace loads no more than the names themselves
 export * as default from './index.ts';
+export type { NativeOptions } from './instruments/binned.ts';
 export { Counter, type CounterConfiguration } from './instruments/counter.ts';
 export { Gauge, type GaugeConfiguration } from './instruments/gauge.ts';
 export { Histogram, type HistogramConfiguration } from './instruments/histogram.ts';

@@ -36,6 +36,11 @@ function twoStores(t: TestContext) {
   return { ...cluster, hurt, path: hurt.store.path };
 }
 
+/** The first values of a store's file. */
+function valuesOf(path: string): Float64Array {
+  return new Float64Array(readFileSync(path).buffer.slice(64, 64 + 8 * 1024));
+}
+
 const damages: Record<string, (path: string) => void> = {
   empty: (path) => truncateSync(path, 0),
   'cut in the header': (path) => truncateSync(path, 20),
@@ -44,7 +49,7 @@ const damages: Record<string, (path: string) => void> = {
   'values overwritten with zeros': (path) => overwrite(path, 64, Buffer.alloc(64)),
   'values overwritten with noise': (path) => overwrite(path, 64, Buffer.alloc(256, 0xff)),
   'header overwritten with noise': (path) => overwrite(path, 8, Buffer.alloc(56, 0x7b)),
-  'of another version': (path) => overwrite(path, 0, Buffer.from('promshm2')),
+  'of another version': (path) => overwrite(path, 0, Buffer.from('promshm1')),
 };
 
 function overwrite(path: string, position: number, bytes: Buffer): void {
@@ -76,6 +81,25 @@ for (const [name, damage] of Object.entries(damages)) {
   });
 }
 
+test('bins that are read before the record that names them are counted with it', async (t) => {
+  const { workers, scrape } = openCluster(t, 1);
+  const [{ store, histogram }] = workers as [(typeof workers)[0]];
+  const count = async () => (await scrape()).of('size_bytes_count{route="/"}');
+  histogram.zero({ route: '/' });
+  store.flush();
+  assert.equal(await count(), 0);
+
+  // As when the primary reads the header just before the worker writes it, and the values just after.
+  const path = store.path as string;
+  const header = readFileSync(path).subarray(0, 64);
+  histogram.observe({ route: '/' }, 50);
+  store.flush();
+  overwrite(path, 0, header);
+  await scrape();
+  store.rewrite();
+  assert.equal(await count(), 1);
+});
+
 test('a value that damage has raised stays, and all others grow on', async (t) => {
   const { scrape, path, hurt } = twoStores(t);
   await scrape();
@@ -85,8 +109,7 @@ test('a value that damage has raised stays, and all others grow on', async (t) =
   await scrape();
   const raised = Buffer.alloc(8);
   raised.writeDoubleLE(1000);
-  const values = new Float64Array(readFileSync(path).buffer.slice(64, 64 + 8 * 1024));
-  overwrite(path, 64 + 8 * values.indexOf(5), raised);
+  overwrite(path, 64 + 8 * valuesOf(path).indexOf(5), raised);
   assert.equal((await scrape()).of('acts_total{kind="a"}'), 1002);
   hurt.counter.inc({ kind: 'a' });
   counter.inc(1);
@@ -94,6 +117,44 @@ test('a value that damage has raised stays, and all others grow on', async (t) =
   await until('the next heartbeat', async () => (await scrape()).of('depth') === 9);
   assert.equal((await scrape()).of('acts_total{kind="a"}'), 1002);
   assert.equal((await scrape()).of('acts_total{kind="b"}'), 2);
+});
+
+test('a sum that damage has lowered alone keeps its last value', async (t) => {
+  const { scrape, path, hurt } = twoStores(t);
+  hurt.summary.observe(40);
+  hurt.store.flush();
+  const before = await scrape();
+  for (const sum of [40, 50]) {
+    const at = 64 + 8 * valuesOf(path).indexOf(sum);
+    overwrite(path, at, Buffer.alloc(8));
+    assert.deepEqual((await scrape()).decreases(before), [], `${sum}`);
+  }
+  hurt.store.rewrite();
+  hurt.summary.observe(2);
+  hurt.histogram.observe({ route: '/' }, 3);
+  hurt.store.flush();
+  const after = await scrape();
+  assert.deepEqual([after.of('took_seconds_sum'), after.of('size_bytes_sum{route="/"}')], [42, 53]);
+});
+
+test('a sum decreases by an observation below zero, also when it was read in the middle of its write', async (t) => {
+  const { scrape, path, hurt, problems } = twoStores(t);
+  hurt.summary.observe(40);
+  hurt.store.flush();
+  await scrape();
+  hurt.summary.observe(-7);
+  hurt.store.flush();
+  assert.equal((await scrape()).of('took_seconds_sum'), 33);
+
+  hurt.summary.observe(-3);
+  hurt.store.flush();
+  const former = Buffer.alloc(8);
+  former.writeDoubleLE(33);
+  overwrite(path, 64 + 8 * valuesOf(path).indexOf(30), former);
+  const between = await scrape();
+  assert.deepEqual([between.of('took_seconds_sum'), between.of('took_seconds_count')], [33, 3]);
+  await until('two heartbeats later it is believed', async () => (await scrape()).of('took_seconds_sum') === 30);
+  assert.deepEqual(problems, []);
 });
 
 test('a damaged directory is counted and reported', async (t) => {
@@ -183,9 +244,9 @@ test('values stay in memory when the disk is full, and those with room are still
     registry.close();
     directory.remove();
   });
-  // 8 blocks of 512 or 1,024 bytes, depending on the shell: room for the first series, but not for the whole directory.
+  // 16 blocks of 512 or 1,024 bytes, depending on the shell: room for the first series, but not for the whole directory.
   const script = fileURLToPath(new URL('support/full-disk.mjs', import.meta.url));
-  const child = spawn('sh', ['-c', 'ulimit -f 8; exec "$0" "$@"', process.execPath, script, directory.path, '400'], {
+  const child = spawn('sh', ['-c', 'ulimit -f 16; exec "$0" "$@"', process.execPath, script, directory.path, '600'], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   t.after(() => child.kill('SIGKILL'));
@@ -202,6 +263,14 @@ test('values stay in memory when the disk is full, and those with room are still
   assert.equal(samples.of('early_total{n="0"}'), 2, 'what has its room goes on');
   assert.equal(samples.of('took_seconds_count'), 2, 'an observation that finds no room for its bin is left out');
   assert.equal(samples.of('took_seconds_sum'), 2, 'of the sum too');
+  for (const n of [1, 2, 3]) {
+    assert.equal(
+      samples.of(`waited_seconds_sum{n="${n}"}`),
+      0,
+      'so is one whose bin has room, but no record of whose it is',
+    );
+    assert.equal(samples.of(`waited_seconds_count{n="${n}"}`), 0);
+  }
   await until('the primary reports it', async () => {
     const text = await registry.clusterMetrics();
     return parseExposition(text).of('cluster_metrics_store_problems_total{kind="unwritable"}') === 1;

@@ -6,13 +6,22 @@ import { buffer } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
 import zlib from 'node:zlib';
 import { createMetricsHandler, type MetricsHandlerOptions, WorkerRegistry } from '../src/index.ts';
+import { readProtobuf } from './support/protobuf.ts';
 import { openCluster } from './support/stores.ts';
 
 const TEXT = 'text/plain; version=0.0.4; charset=utf-8';
 const OPEN_METRICS = 'application/openmetrics-text; version=1.0.0; charset=utf-8';
+const PROTOBUF = 'application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited';
 /** What Prometheus 3 sends. */
 const PROMETHEUS_ACCEPT =
   'application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2';
+
+/** What Prometheus 2.42 sends with `--enable-feature=native-histograms`. */
+const PROMETHEUS_2_42_NATIVE =
+  'application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1';
+/** What Prometheus 3.5 sends with `--enable-feature=native-histograms`, and 3.14 with `scrape_native_histograms: true`. */
+const PROMETHEUS_3_NATIVE =
+  'application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1';
 
 interface Asked {
   path?: string;
@@ -64,19 +73,52 @@ for (const [accept, expected] of [
   ['text/plain;q=0, */*', OPEN_METRICS],
   ['application/openmetrics-text;q=2, text/plain;q=0.1', TEXT],
   ['application/json', TEXT],
+  [PROMETHEUS_2_42_NATIVE, PROTOBUF],
+  [PROMETHEUS_3_NATIVE, PROTOBUF],
+  ['application/vnd.google.protobuf', PROTOBUF],
+  ['text/plain;q=0.5, application/vnd.google.protobuf;encoding="delimited";q=0.6', PROTOBUF],
+  ['text/plain;q=0.6, application/vnd.google.protobuf;encoding=delimited;q=0.5', TEXT],
+  ['application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text', TEXT],
+  ['application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=compact-text, */*;q=0.1', TEXT],
+  ['application/vnd.google.protobuf;proto=another.Message;encoding=delimited, text/*;q=0.1', TEXT],
+  ['application/vnd.google.protobuf;q=0, text/*;q=0.1', TEXT],
   [',;q=1,/', TEXT],
 ] as const) {
   test(`Accept: ${accept} is answered with ${expected.split(';')[0]}`, async (t) => {
     const { ask } = await startServer(t);
-    const { status, headers, body } = await ask({ headers: { ...(accept !== undefined && { accept }) } });
+    const { status, headers, raw, body } = await ask({ headers: { ...(accept !== undefined && { accept }) } });
     assert.equal(status, 200);
     assert.equal(headers['content-type'], expected);
     assert.equal(body.endsWith('# EOF\n'), expected === OPEN_METRICS);
     assert.equal(headers.vary, 'Accept, Accept-Encoding');
     assert.equal(headers['cache-control'], 'no-store');
-    assert.equal(headers['content-length'], String(Buffer.byteLength(body)));
+    assert.equal(headers['content-length'], String(raw.length));
+    if (expected === PROTOBUF) assert.equal(readProtobuf(raw).get('depth')?.type, 'GAUGE');
   });
 }
+
+test('OpenMetrics has the times of creation where the handler is asked for them', async (t) => {
+  const { ask, workers } = await startServer(t, { createdSamples: true });
+  workers[0]?.counter.inc({ kind: 'a' });
+  const openMetrics = await ask({ headers: { accept: 'application/openmetrics-text' } });
+  assert.match(openMetrics.body, /^acts_total\{kind="a"\} 1\nacts_created\{kind="a"\} \d+(\.\d+)?$/m);
+  assert.doesNotMatch((await ask()).body, /_created/, 'text has no such samples');
+  const plain = await startServer(t);
+  assert.doesNotMatch((await plain.ask({ headers: { accept: 'application/openmetrics-text' } })).body, /_created/);
+});
+
+test('protobuf is compressed too, and shows one worker alone', async (t) => {
+  const { ask, workers } = await startServer(t);
+  for (const [i, { counter }] of workers.entries()) counter.inc({ kind: 'a' }, 1 + 2 * i);
+  const headers = { accept: PROTOBUF, 'accept-encoding': 'gzip' };
+  const totals: (number | undefined)[] = [];
+  for (const path of ['/metrics', '/metrics?worker=1', '/metrics?worker=2']) {
+    const answer = await ask({ path, headers });
+    assert.equal(answer.headers['content-encoding'], 'gzip');
+    totals.push(readProtobuf(zlib.gunzipSync(answer.raw)).get('acts_total')?.metric[0]?.counter?.value);
+  }
+  assert.deepEqual(totals, [4, 1, 3]);
+});
 
 test('a handler offers only the formats that it is told, the first to a client without a preference', async (t) => {
   const { ask } = await startServer(t, { formats: ['openmetrics', 'text'] });
@@ -277,10 +319,14 @@ test('wrong options of a handler are refused when it is created', (t) => {
     name: 'TypeError',
     message: "compression must be 'fastest', 'smallest' or 'never', not 'brotli'",
   });
-  for (const formats of [[], ['protobuf']]) {
+  assert.throws(() => createMetricsHandler(registry, { createdSamples: 'yes' as never }), {
+    name: 'TypeError',
+    message: "createdSamples must be true or false, not 'yes'",
+  });
+  for (const formats of [[], ['json']]) {
     assert.throws(() => createMetricsHandler(registry, { formats: formats as never }), {
       name: 'TypeError',
-      message: /^formats must be an array with one or more of 'text', 'openmetrics', not \[/,
+      message: /^formats must be an array with one or more of 'text', 'openmetrics', 'protobuf', not \[/,
     });
   }
 });

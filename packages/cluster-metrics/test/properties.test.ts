@@ -36,11 +36,18 @@ const seriesRecord = fc.record(
     metric: fc.nat(),
     labels: fc.array(label),
     slot: fc.nat(),
-    chunk: fc.integer({ min: -2048, max: 2047 }),
+    startMs: fc.nat(),
   },
-  { requiredKeys: ['kind', 'metric', 'labels', 'slot'] },
+  { requiredKeys: ['kind', 'metric', 'labels', 'slot', 'startMs'] },
 );
-const records = fc.array(fc.oneof(metricRecord, seriesRecord), { maxLength: 20 });
+const chunkRecord = fc.record({
+  kind: fc.constant('series' as const),
+  metric: fc.nat(),
+  labels: fc.array(label),
+  slot: fc.nat(),
+  chunk: fc.integer({ min: -2048, max: 2047 }),
+});
+const records = fc.array(fc.oneof(metricRecord, seriesRecord, chunkRecord), { maxLength: 20 });
 
 test('records that are written into a directory are read from it', () => {
   fc.assert(

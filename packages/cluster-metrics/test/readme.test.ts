@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -6,6 +7,7 @@ import { after, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { until } from '../../../test/support/wait.ts';
 import { type RunningExample, startExample } from './support/example.ts';
+import { readProtobuf } from './support/protobuf.ts';
 import { installTarball, link, packageIn, run } from './support/tarball.ts';
 
 /*
@@ -18,7 +20,7 @@ after(() => rmSync(scratch, { recursive: true, force: true, maxRetries: 10 }));
 link(folder, 'koa');
 const readme = readFileSync(join(packageIn(folder), 'README.md'), 'utf8');
 
-const [example = '', koaExample = '', testingExample = ''] = codeIn('js');
+const [example = '', koaExample = '', nativeExample = '', testingExample = ''] = codeIn('js');
 const [commonJsExample = ''] = codeIn('cjs');
 const [typeScriptExample = ''] = codeIn('ts');
 
@@ -92,6 +94,24 @@ test('the example of the testing helper runs beside the first one', async (t) =>
   await until('an answer', request);
   const file = write(testingExample.replace('9464', String(metricsPort)).replace('8080', String(port)), 'mjs');
   run(folder, process.execPath, [file]);
+});
+
+test('the example of native histograms shows both of them in protobuf', () => {
+  const code = `import { ClusterRegistry, createStoreDirectory, Histogram, Summary, WorkerRegistry } from '@techcommerce/cluster-metrics';
+const registry = new WorkerRegistry();
+${nativeExample}
+duration.observe({ route: '/' }, 0.1);
+queries.observe(0.2);
+const stores = createStoreDirectory();
+const page = new ClusterRegistry({ directory: stores.path, registers: [registry] });
+process.stdout.write(await page.exposition({ contentType: ClusterRegistry.PROTOBUF_CONTENT_TYPE }));
+page.close();
+stores.remove();
+`;
+  const families = readProtobuf(execFileSync(process.execPath, [write(code, 'mjs')], { cwd: folder }));
+  for (const name of ['page_seconds', 'query_histogram_seconds']) {
+    assert.deepEqual(families.get(name)?.metric[0]?.histogram?.positiveDelta, [1], name);
+  }
 });
 
 test('the tarball is small, and has the built package, its documentation and nothing else', () => {

@@ -71,6 +71,64 @@ for (const [kind, make] of Object.entries(kinds)) {
   });
 }
 
+test('what labels() returned counts in its series, also when it was removed and counted by others meanwhile', async (t) => {
+  const { workers, scrape } = openCluster(t, 1);
+  const registry = new WorkerRegistry(workers[0]?.store);
+  const common = { help: 'help', labelNames: ['x'] as const, registers: [registry] };
+  const counter = new Counter({ ...common, name: 'a_total' });
+  const histogram = new Histogram({ ...common, name: 'b', buckets: [1] });
+  const summary = new Summary({ ...common, name: 'c', percentiles: [0.5] });
+  const children = {
+    a_total: { remove: () => counter.remove('1'), child: counter.labels('1'), plain: () => counter.inc({ x: '1' }) },
+    b_count: {
+      remove: () => histogram.remove('1'),
+      child: histogram.labels('1'),
+      plain: () => histogram.observe({ x: '1' }, 1),
+    },
+    c_count: {
+      remove: () => summary.remove('1'),
+      child: summary.labels('1'),
+      plain: () => summary.observe({ x: '1' }, 1),
+    },
+  };
+  const shown = async (name: string) => {
+    registry.store.flush();
+    return (await scrape()).get(`${name}{x="1"}`);
+  };
+  for (const [name, { remove, child, plain }] of Object.entries(children)) {
+    const count = () => ('inc' in child ? child.inc() : child.observe(1));
+    assert.equal(await shown(name), undefined, `${name} has no series before it is counted`);
+    count();
+    count();
+    assert.equal(await shown(name), 2);
+    remove();
+    assert.equal(await shown(name), undefined);
+    count();
+    assert.equal(await shown(name), 3);
+    remove();
+    plain();
+    count();
+    assert.equal(await shown(name), 5);
+  }
+});
+
+test('what labels() returned keeps its series when the caller changes the object with the labels', async () => {
+  const common = { help: 'help', labelNames: ['x'] as const, registers: [new WorkerRegistry()] };
+  const counter = new Counter({ ...common, name: 'a_total' });
+  const histogram = new Histogram({ ...common, name: 'b', buckets: [1] });
+  const labels = { x: '1' };
+  const [counted, observed] = [counter.labels(labels), histogram.labels(labels)];
+  const end = observed.startTimer();
+  counted.inc();
+  labels.x = '2';
+  counter.inc({ x: '3' });
+  counter.remove('3');
+  counted.inc();
+  end();
+  assert.deepEqual((await counter.get()).values, [{ labels: { x: '1' }, value: 2 }]);
+  assert.deepEqual(new Set((await histogram.get()).values.map((value) => value.labels.x)), new Set(['1']));
+});
+
 test('removed series of the primary itself are left out, and return', async (t) => {
   const registry = new WorkerRegistry();
   const { directory } = openCluster(t, 0);

@@ -148,7 +148,7 @@ test('counts of new workers that died before their shape took over are not lost'
 
 test('a shape that is rolled back begins anew, and a hundred reloads take no room', async (t) => {
   const { directory, scrape } = openCluster(t);
-  const series = Array.from({ length: 1000 }, (_, n) => ({ n }));
+  const series = Array.from({ length: 400 }, (_, n) => ({ n }));
   async function reload(i: number): Promise<void> {
     const store = openStore({ directory, worker: 1 });
     const registers = [new WorkerRegistry(store)];
@@ -172,11 +172,13 @@ test('a shape that is rolled back begins anew, and a hundred reloads take no roo
     store.close();
     await scrape();
   }
-  for (let i = 0; i < 4; i++) await reload(i);
+  // The compiler keeps more and more about the code of the first reloads, as much as 500 KB.
+  for (let i = 0; i < 24; i++) await reload(i);
   const before = await heapInUse();
-  for (let i = 4; i < 104; i++) await reload(i);
+  for (let i = 24; i < 124; i++) await reload(i);
   const grown = (await heapInUse()) - before;
-  assert.ok(grown < 2_000_000, `100 shapes of 48 KB each, and ${grown} bytes are kept`);
+  // Without a leak it grows by 180 to 240 KB; if half of each shape were kept, by 950 KB more.
+  assert.ok(grown < 600_000, `100 shapes of 19 KB each, and ${grown} bytes are kept`);
 });
 
 test('series go on when help, label order, percentiles, window or aggregator change, and the youngest worker decides', async (t) => {

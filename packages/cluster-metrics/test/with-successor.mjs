@@ -1,5 +1,5 @@
-// Runs the package's tests with @prometheus-io/client, the successor of prom-client, in prom-client's place. Node.js 22.15
-// or newer, since the hook that exchanges them is that new.
+// Runs all tests of the package with @prometheus-io/client, the successor of prom-client, in prom-client's place: all registries
+// and metrics of the package extend prom-client's. Node.js 22.15 or newer, since the hook that exchanges the two is that new.
 //
 // The successor is installed in a scratch folder, unless SUCCESSOR names a folder that has it.
 import { spawnSync } from 'node:child_process';
@@ -31,7 +31,7 @@ function runTests(successor) {
   // In the environment, as the tests start processes of their own.
   const preload = `--import ${pathToFileURL(join(import.meta.dirname, 'support/successor.mjs'))}`;
   const env = { ...process.env, SUCCESSOR: successor, NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} ${preload}` };
-  const options = ['--import', 'tsx', '--test', '--test-concurrency=2', '--test-timeout=300000'];
+  const options = ['--import', 'tsx', '--test', '--test-concurrency=3', '--test-timeout=300000'];
   return spawnSync(process.execPath, [...options, ...files], { cwd: root, env, stdio: 'inherit' }).status ?? 1;
 }
 

@@ -34,6 +34,7 @@ export async function openFleet({ workers, samples }: { workers: number; samples
   return {
     messages,
     scrape: () => registry.clusterMetrics(),
+    readSamples: () => registry.samples(),
     close() {
       for (const store of stores) store.close();
       registry.close();

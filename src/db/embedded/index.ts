@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DatabaseConnection } from '../../config.ts';
 import type { Logger } from '../../log.ts';
+import { type Deferred, deferred } from '../../promises.ts';
 import { StartError } from '../../start-error.ts';
 import { claimFolder } from './claim.ts';
 import { clusterPaths, provideCluster } from './cluster-folder.ts';
@@ -21,6 +22,12 @@ export interface EmbeddedPostgres {
   readonly connection: DatabaseConnection;
   /** False from the moment the server is found dead until it answers again. */
   up(): boolean;
+  /**
+   * Stops the server, its data safe, and keeps it down.
+   *
+   * @returns starts it again; it answers some time later
+   */
+  suspend(): Promise<() => void>;
   /** Stops the server, its data safe, and releases the folder. */
   stop(): Promise<void>;
 }
@@ -108,6 +115,8 @@ function keepRunning(
 ): EmbeddedPostgres {
   let server: Server | undefined = first;
   let stopped: Promise<void> | undefined;
+  /** While the server is kept down. */
+  let suspended: Deferred<void> | undefined;
   const stopping = new AbortController();
   const running = keepUp();
 
@@ -115,8 +124,10 @@ function keepRunning(
     while (server) {
       const how = await server.ended;
       server = undefined;
+      if (suspended) await suspended.promise;
+      else if (!stopping.signal.aborted)
+        log.error({ how }, 'the embedded PostgreSQL ended unexpectedly and is started again');
       if (stopping.signal.aborted) return;
-      log.error({ how }, 'the embedded PostgreSQL ended unexpectedly and is started again');
       server = await startAgain();
     }
   }
@@ -139,8 +150,19 @@ function keepRunning(
     return undefined;
   }
 
+  async function suspend(): Promise<() => void> {
+    const pause = deferred();
+    suspended = pause;
+    await server?.stop();
+    return function resume() {
+      suspended = undefined;
+      pause.resolve();
+    };
+  }
+
   async function stop(): Promise<void> {
     stopping.abort();
+    suspended?.resolve();
     await server?.stop();
     await running;
     await stopLeftover(options.paths.cluster);
@@ -150,6 +172,7 @@ function keepRunning(
   return {
     connection: serverConnection(port, options.password),
     up: () => server !== undefined,
+    suspend,
     stop: () => (stopped ??= stop()),
   };
 }

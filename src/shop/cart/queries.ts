@@ -30,74 +30,116 @@ export async function findOpenCart(
   return { cartId: rows[0]?.cartId ?? null, items: rows.filter(hasItem).map(toItem) };
 }
 
-export async function findStock(database: Knex, productId: number): Promise<{ slug: string; stock: number } | null> {
-  const row: { slug: string; stock: number } | undefined = await database('products')
-    .where('id', productId)
-    .first('slug', 'stock');
-  return row ?? null;
+/** Units in the session's open cart. */
+export async function countUnits(database: Knex, sessionId: string): Promise<number> {
+  const [row]: { units: number | null }[] = await database('carts')
+    .join('cart_items', 'cart_items.cart_id', 'carts.id')
+    .where({ 'carts.session_id': sessionId, 'carts.status': 'open' })
+    .sum({ units: 'cart_items.quantity' });
+  return row?.units ?? 0;
+}
+
+/** What an attempt to add to a cart met. */
+export interface Addition {
+  slug: string;
+  /** 0: nothing was changed. */
+  stock: number;
+  /** Units of the product in the cart now; null when they would be too many, and nothing was changed. */
+  inCart: number | null;
+  /** Units of the whole cart, without other additions that are under way. */
+  cartCount: number;
 }
 
 /**
- * Adds units to the session's open cart, opening one if need be.
+ * Adds units to the session's open cart. Stores the session and opens a cart if need be.
  *
  * One statement, so it happens whole or not at all, and concurrent adds queue up at the cart's row. It also queues
  * behind an order that is being stored, and finds no open cart after it: then the units go into a new one. So do those
  * that are added while the cart's payment is under way, when its order is stored.
  *
- * @returns units of the product that are in the cart now, or null when they would be too many and nothing was changed
+ * The cleanup may be about to remove a session that was last seen long ago, so such a one is seen now. Its row is locked
+ * before the cart's, as the cleanup does.
+ *
+ * @returns null when there is no such product, and nothing was changed
  */
 export async function addToCart(
   database: Knex,
   sessionId: string,
   productId: number,
   quantity: number,
-): Promise<number | null> {
+): Promise<Addition | null> {
   const { rows } = await labelQuery(
-    database.raw<{ rows: { quantity: number }[] }>(
-      `with cart as (
-         insert into carts (session_id, status) values (:sessionId, 'open')
+    database.raw<{ rows: Addition[] }>(
+      `with product as (
+         select id, slug, stock from products where id = :productId::bigint
+       ), stored_session as (
+         insert into sessions (id, cart_filled)
+         select :sessionId::uuid, true from product
+         where stock > 0 and not exists (
+           select from sessions where id = :sessionId::uuid and last_seen_at > now() - interval '1 hour')
+         on conflict (id) do update set last_seen_at = now()
+         returning id
+       ), cart as (
+         insert into carts (session_id)
+         select :sessionId::uuid from product, (select count(*) from stored_session) as first where stock > 0
          on conflict (session_id) where status = 'open' do update set updated_at = carts.updated_at
          returning id
+       ), item as (
+         insert into cart_items (cart_id, product_id, quantity)
+         select cart.id, product.id, :quantity::integer from cart, product
+         on conflict (cart_id, product_id) do update set quantity = cart_items.quantity + excluded.quantity
+         where cart_items.quantity + excluded.quantity <= ${MAX_QUANTITY}
+         returning cart_id, product_id, quantity
        )
-       insert into cart_items (cart_id, product_id, quantity)
-       select cart.id, :productId, :quantity from cart
-       on conflict (cart_id, product_id) do update set quantity = cart_items.quantity + excluded.quantity
-       where cart_items.quantity + excluded.quantity <= ${MAX_QUANTITY}
-       returning quantity`,
+       select product.slug, product.stock, item.quantity as "inCart",
+         coalesce(item.quantity, 0) + (
+           select coalesce(sum(other.quantity), 0)::integer from cart_items as other
+           where other.cart_id = item.cart_id and other.product_id <> item.product_id
+         ) as "cartCount"
+       from product left join item on true`,
       { sessionId, productId, quantity },
     ),
     'insert',
     'cart_items',
   );
-  return rows[0]?.quantity ?? null;
+  return rows[0] ?? null;
 }
 
 /**
  * Sets the quantity of an item of the session's open cart.
  *
- * @param quantity 1 to 99
- * @returns whether the session has such an item
+ * @param quantity 1 to 99, or 0 to remove the item
+ * @returns units of the whole cart; null when the session has no such item
  */
 export async function setQuantity(
   database: Knex,
   sessionId: string,
   itemId: number,
   quantity: number,
-): Promise<boolean> {
-  const changed = await database('cart_items')
-    .where('id', itemId)
-    .whereIn('cart_id', lockedOpenCart(database, sessionId))
-    .update({ quantity });
-  return changed > 0;
-}
-
-/** @returns whether the session had such an item */
-export async function removeItem(database: Knex, sessionId: string, itemId: number): Promise<boolean> {
-  const removed = await database('cart_items')
-    .where('id', itemId)
-    .whereIn('cart_id', lockedOpenCart(database, sessionId))
-    .delete();
-  return removed > 0;
+): Promise<number | null> {
+  const isRemoval = quantity === 0;
+  const change = isRemoval
+    ? 'delete from cart_items using cart'
+    : 'update cart_items set quantity = :quantity from cart';
+  const { rows } = await labelQuery(
+    // The cart is locked, so that an item never changes while its cart's order is being stored.
+    database.raw<{ rows: { cartCount: number }[] }>(
+      `with cart as materialized (
+         select id from carts where session_id = :sessionId and status = 'open' for update
+       ), changed as (
+         ${change} where cart_id = cart.id and cart_items.id = :itemId::bigint returning cart_id, cart_items.id
+       )
+       select :quantity::integer + (
+         select coalesce(sum(other.quantity), 0)::integer from cart_items as other
+         where other.cart_id = changed.cart_id and other.id <> changed.id
+       ) as "cartCount"
+       from changed`,
+      { sessionId, itemId, quantity },
+    ),
+    isRemoval ? 'delete' : 'update',
+    'cart_items',
+  );
+  return rows[0]?.cartCount ?? null;
 }
 
 export const ITEM_COLUMNS = {
@@ -110,11 +152,6 @@ export const ITEM_COLUMNS = {
   stock: 'products.stock',
   priceCents: 'products.price_cents',
 };
-
-/** Locked, so that an item never changes while its cart's order is being stored. */
-function lockedOpenCart(database: Knex, sessionId: string) {
-  return database('carts').where({ session_id: sessionId, status: 'open' }).select('id').forUpdate();
-}
 
 function hasItem(row: OpenCartRow): row is { cartId: string } & ItemRow {
   return row.id !== null;

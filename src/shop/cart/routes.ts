@@ -1,8 +1,10 @@
+import type { Knex } from 'knex';
+import { parseReturnPath } from '../catalogue/return-path.ts';
 import { conflict, invalid, notFound } from '../errors.ts';
 import { parseId } from '../input.ts';
 import type { Answer, Route, Shop, ShopRequest } from '../route.ts';
 import { MAX_QUANTITY, sumUp } from './cart.ts';
-import { addToCart, findOpenCart, findStock, removeItem, setQuantity } from './queries.ts';
+import { addToCart, findOpenCart, setQuantity } from './queries.ts';
 
 export const cartRoutes: readonly Route[] = [
   { method: 'POST', path: '/add_to_cart/:id', handle: add },
@@ -13,38 +15,57 @@ export const cartRoutes: readonly Route[] = [
 
 async function add({ params, form, sessionId }: ShopRequest, { database, metrics }: Shop): Promise<Answer> {
   const productId = parseId(params.id);
-  const product = productId === null ? null : await findStock(database, productId);
-  if (productId === null || !product) throw notFound('Esse produto não existe ou não é mais vendido.');
+  if (productId === null) throw noSuchProduct();
   const quantity = parseQuantity(form.quantity, 1);
-  if (product.stock === 0) throw conflict('Esse produto está esgotado no momento.');
-  const inCart = await addToCart(database, sessionId, productId, quantity);
+  const added = await addToCart(database, sessionId, productId, quantity);
+  if (!added) throw noSuchProduct();
+  const { slug, stock, inCart, cartCount } = added;
+  if (stock === 0) throw conflict('Esse produto está esgotado no momento.');
   if (inCart === null) {
     throw conflict(`O carrinho leva no máximo ${MAX_QUANTITY} unidades de cada produto. Nada foi alterado.`);
   }
-  metrics.cartAdditions.inc({ product: product.slug });
-  metrics.cartUnitsAdded.inc({ product: product.slug }, quantity);
-  return { redirect: `/detail/${productId}`, flash: inCart > product.stock ? 'added_beyond_stock' : 'added' };
+  metrics.cartAdditions.inc({ product: slug });
+  metrics.cartUnitsAdded.inc({ product: slug }, quantity);
+  const list = parseReturnPath(form.from);
+  return {
+    redirect: list ? `${list}#produto-${productId}` : `/detail/${productId}`,
+    flash: inCart > stock ? 'added_beyond_stock' : 'added',
+    cartCount,
+  };
 }
 
 async function showCart({ sessionId }: ShopRequest, { database }: Shop): Promise<Answer> {
   const { items } = await findOpenCart(database, sessionId);
-  return { page: 'cart', view: { cart: sumUp(items) } };
+  const cart = sumUp(items);
+  return { page: 'cart', view: { cart }, cartCount: cart.count };
 }
 
 async function update({ params, form, sessionId }: ShopRequest, { database }: Shop): Promise<Answer> {
   const itemId = parseItem(params.item);
-  const quantity = parseQuantity(form.quantity, 0);
-  const found =
-    quantity === 0
-      ? await removeItem(database, sessionId, itemId)
-      : await setQuantity(database, sessionId, itemId, quantity);
-  if (!found) throw noSuchItem();
-  return { redirect: '/cart', flash: quantity === 0 ? 'removed' : 'updated' };
+  return changeItem(database, sessionId, itemId, parseQuantity(form.quantity, 0), form.next);
 }
 
-async function remove({ params, sessionId }: ShopRequest, { database }: Shop): Promise<Answer> {
-  if (!(await removeItem(database, sessionId, parseItem(params.item)))) throw noSuchItem();
-  return { redirect: '/cart', flash: 'removed' };
+function remove({ params, form, sessionId }: ShopRequest, { database }: Shop): Promise<Answer> {
+  return changeItem(database, sessionId, parseItem(params.item), 0, form.next);
+}
+
+/** @param next from the page's forms: the neighbour of the item, where the page continues if the item is removed */
+async function changeItem(
+  database: Knex,
+  sessionId: string,
+  itemId: number,
+  quantity: number,
+  next: unknown,
+): Promise<Answer> {
+  const cartCount = await setQuantity(database, sessionId, itemId, quantity);
+  if (cartCount === null) throw noSuchItem();
+  const neighbour = typeof next === 'string' ? parseId(next) : null;
+  const place = quantity === 0 ? neighbour : itemId;
+  return {
+    redirect: neighbour === null ? '/cart' : `/cart#item-${place}`,
+    flash: quantity === 0 ? 'removed' : 'updated',
+    cartCount,
+  };
 }
 
 function parseItem(text: string | undefined): number {
@@ -62,8 +83,12 @@ function parseItem(text: string | undefined): number {
 function parseQuantity(value: unknown, min: 0 | 1): number {
   const quantity = typeof value === 'string' && /^(0|[1-9]\d?)$/.test(value) ? Number(value) : Number.NaN;
   if (quantity >= min && quantity <= MAX_QUANTITY) return quantity;
-  const message = `A quantidade deve ser um número inteiro de ${min} a ${MAX_QUANTITY}.`;
+  const message = `Escolha uma quantidade de ${min} a ${MAX_QUANTITY}.`;
   throw invalid(message, { fields: { quantity: message } });
+}
+
+function noSuchProduct() {
+  return notFound('Esse produto não existe ou não é mais vendido.');
 }
 
 /** The same answer for an item that doesn't exist and for another visitor's, so that it reveals neither. */

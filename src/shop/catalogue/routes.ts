@@ -1,55 +1,91 @@
 import { notFound } from '../errors.ts';
 import { parseId } from '../input.ts';
 import type { Answer, Route, Shop, ShopRequest } from '../route.ts';
-import { findFeatured, findNewest, findProduct, findRelated, searchProducts } from './queries.ts';
-import { parseSearch, SORTS, searchUrl } from './search.ts';
+import type { HomeView, ProductCardView, ShopView } from '../views.ts';
+import type { Catalogue } from './catalogue.ts';
+import { BY_FEATURE, BY_NEWNESS, parseSearch, type Search, SORTS, searchUrl } from './search.ts';
 
-const FEATURED = 8;
+const BEST_SELLERS = 4;
+const FEATURED = 6;
 const NEWEST = 6;
 const RELATED = 4;
 const PAGE_SIZE = 12;
 
 export const catalogueRoutes: readonly Route[] = [
-  { method: 'GET', path: '/', handle: showHome },
-  { method: 'GET', path: '/shop', handle: showSearch },
-  { method: 'GET', path: '/detail/:id', handle: showProduct },
-  { method: 'GET', path: '/contact', handle: () => ({ page: 'contact', view: {} }) },
+  // First, so that the page's metrics lie beside the views of products: see createRequestMetrics.
+  { method: 'GET', path: '/detail/:id', isFromMemory: true, handle: showProduct },
+  { method: 'GET', path: '/', isFromMemory: true, handle: showHome },
+  { method: 'GET', path: '/shop', isFromMemory: true, handle: showSearch },
+  { method: 'GET', path: '/contact', isFromMemory: true, handle: showContact },
 ];
 
-async function showHome(_request: ShopRequest, { database }: Shop): Promise<Answer> {
-  const [featured, newest] = await Promise.all([findFeatured(database, FEATURED), findNewest(database, NEWEST)]);
-  return { page: 'home', view: { featured, newest } };
-}
-
-async function showSearch({ query }: ShopRequest, { database, catalogue }: Shop): Promise<Answer> {
-  const search = parseSearch(query);
-  const categories = await catalogue.categories();
-  if (search.category && !categories.some(({ slug }) => slug === search.category)) {
-    throw notFound('Essa categoria não existe.');
-  }
-  const { products, total } = await searchProducts(database, search, PAGE_SIZE);
-  if (products.length === 0 && search.page > 1) throw notFound('Essa página da lista não existe.');
+function showHome(_request: ShopRequest, shop: Shop): Answer {
+  const catalogue = shop.catalogue.current();
   return {
-    page: 'shop',
-    view: {
-      products,
-      total,
-      page: search.page,
-      pages: Math.max(1, Math.ceil(total / PAGE_SIZE)),
-      q: search.q,
-      category: search.category,
-      sort: search.sort.value,
-      sorts: SORTS.map(({ value, label }) => ({ value, label })),
-      pageUrl: (page) => searchUrl(search, page),
-    },
+    page: 'home',
+    address: '/',
+    catalogue,
+    view: () => homeView(catalogue),
   };
 }
 
-async function showProduct({ isVisit, params }: ShopRequest, { database, metrics }: Shop): Promise<Answer> {
+/** Shows no product twice: an add leads back to the card of its product. */
+function homeView(catalogue: Catalogue): HomeView {
+  const bestSellers = catalogue.bestSellers(BEST_SELLERS);
+  const featured = catalogue.first(BY_FEATURE, FEATURED, bestSellers);
+  const newest = catalogue.first(BY_NEWNESS, NEWEST, [...bestSellers, ...featured]);
+  return { bestSellers, featured, newest };
+}
+
+function showContact(_request: ShopRequest, shop: Shop): Answer {
+  return { page: 'contact', address: '/contact', catalogue: shop.catalogue.current(), view: () => ({}) };
+}
+
+function showSearch({ query }: ShopRequest, shop: Shop): Answer {
+  const search = parseSearch(query);
+  const catalogue = shop.catalogue.current();
+  const listed = catalogue.count(search.category);
+  if (listed === null) throw notFound('Essa categoria não existe.');
+  // Every text makes another page, so that such pages would drive all others out of the memory.
+  if (search.q !== '') return { page: 'shop', view: listView(search, catalogue.search(search)) };
+  if (search.page > pagesOf(listed)) throw noSuchListPage();
+  const view = () => listView(search, catalogue.search(search));
+  return { page: 'shop', address: searchUrl(search, search.page), catalogue, view };
+}
+
+function listView(search: Search, found: readonly ProductCardView[]): ShopView {
+  const pages = pagesOf(found.length);
+  if (search.page > pages) throw noSuchListPage();
+  return {
+    products: found.slice((search.page - 1) * PAGE_SIZE, search.page * PAGE_SIZE),
+    total: found.length,
+    page: search.page,
+    pages,
+    q: search.q,
+    category: search.category,
+    sort: search.sort.value,
+    sorts: SORTS.map(({ value, label }) => ({ value, label })),
+    pageUrl: (page) => searchUrl(search, page),
+  };
+}
+
+/** An empty list is a page too. */
+function pagesOf(products: number): number {
+  return Math.max(1, Math.ceil(products / PAGE_SIZE));
+}
+
+const noSuchListPage = () => notFound('Essa página da lista não existe.');
+
+function showProduct({ isVisit, params }: ShopRequest, shop: Shop): Answer {
+  const catalogue = shop.catalogue.current();
   const id = parseId(params.id);
-  const product = id === null ? null : await findProduct(database, id);
+  const product = id === null ? null : catalogue.product(id);
   if (!product) throw notFound('Esse produto não existe ou não é mais vendido.');
-  const related = await findRelated(database, product, RELATED);
-  if (isVisit) metrics.productViews.inc({ product: product.slug });
-  return { page: 'detail', view: { product, related } };
+  if (isVisit) shop.metrics.productViews.inc({ product: product.slug });
+  return {
+    page: 'detail',
+    address: `/detail/${product.id}`,
+    catalogue,
+    view: () => ({ product, related: catalogue.related(product, RELATED) }),
+  };
 }

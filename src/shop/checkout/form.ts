@@ -4,6 +4,7 @@ import { EMPTY, line } from '../input.ts';
 import { parseExpiry, passesLuhn } from '../payment/card.ts';
 import { crossOutCpf, findCardNumbers } from '../payment/card-numbers.ts';
 import { CHECKOUT_FIELDS, type CheckoutField } from '../views.ts';
+import { isBrazil, isState, placeOfCep, STATES } from './cep.ts';
 
 /** The buyer, and the address of the parcel. */
 export interface Customer {
@@ -12,7 +13,11 @@ export interface Customer {
   email: string;
   mobile: string;
   address1: string;
+  /** `S/N` for a house without a number; null from a client that writes it into `address1`. */
+  houseNumber: string | null;
   address2: string;
+  /** `bairro`; null from a client that doesn't send it. */
+  district: string | null;
   city: string;
   state: string;
   country: string;
@@ -21,60 +26,126 @@ export interface Customer {
 
 export type FieldErrors = Partial<Record<CheckoutField, string>>;
 
-export type ParsedCheckout = { ok: true; customer: Customer; card: Card } | { ok: false; errors: FieldErrors };
+/** The way to pay that the shopper has chosen. */
+export type ChosenPayment =
+  | {
+      method: 'card';
+      card: Card;
+      /** Into which the card's issuer splits the total: 1 to 10. */
+      installments: number;
+    }
+  | { method: 'pix'; installments: 1 };
+
+export type ParsedCheckout =
+  | { ok: true; customer: Customer; payment: ChosenPayment }
+  | { ok: false; errors: FieldErrors };
 
 /** Fields that are forgotten with the request: not even the form shown again has them. */
 const SECRET_FIELDS: ReadonlySet<string> = new Set(['card_number', 'expiry_date', 'cvv']);
 
-const BRAZIL = /^(br|bra|bra[sz]il)$/i;
-
-const STRAY_CARD = 'Parece o número de um cartão. Ele só vai no campo do cartão.';
+const STRAY_CARD = 'Isso parece o número de um cartão. Digite-o só no campo do cartão.';
 
 const required = (max: number) => line(max).min(1, EMPTY);
 
-const checkoutSchema = z
+const customerSchema = z
   .object({
     first_name: required(100),
     last_name: required(100),
     email: required(254).pipe(z.email('Digite um e-mail como nome@exemplo.com.br.')),
-    mobile: line(30).regex(/^\+?(?:[ ().-]*\d){8,15}[ ().-]*$/, 'Digite o celular com DDD, como (11) 91234-5678.'),
+    mobile: line(30).regex(
+      /^\+?(?:[ ().-]*\d){8,15}[ ().-]*$/,
+      'Digite o celular com DDD, como (11)\u00a091234\u20115678.',
+    ),
     address1: required(255),
+    number: line(20).optional(),
+    no_number: line(10).optional(),
     address2: line(255).default(''),
+    district: line(100).optional(),
     city: required(100),
     state: required(60),
     country: required(60).default('Brasil'),
     zip: required(20),
-    card_name: required(100),
-    card_number: required(40)
-      .transform((text) => text.replace(/[ -]/g, ''))
-      .refine((digits) => /^\d{13,19}$/.test(digits) && passesLuhn(digits), 'Esse número de cartão não é válido.'),
-    expiry_date: required(12)
-      .transform(parseExpiry)
-      .refine((expires) => expires !== null, 'Digite a validade como MM/AA.')
-      .refine((expires) => expires === null || expires.getTime() > Date.now(), 'Esse cartão está vencido.'),
-    cvv: required(10).regex(/^\d{3,4}$/, 'O código tem 3 ou 4 números.'),
   })
-  .refine(({ country, zip }) => !BRAZIL.test(country) || /^\d{5}-?\d{3}$/.test(zip), {
+  .refine(({ country, zip }) => !isBrazil(country) || /^\d{5}-?\d{3}$/.test(zip), {
     path: ['zip'],
-    error: 'Digite o CEP com 8 números, como 01310-100.',
+    error: 'Digite o CEP com 8 números, como 01310\u2011100.',
   })
   // Other countries have other codes; all are letters and digits (https://en.wikipedia.org/wiki/Postal_code).
-  .refine(({ country, zip }) => BRAZIL.test(country) || /^[\p{L}\d][\p{L}\d -]{1,14}$/u.test(zip), {
+  .refine(({ country, zip }) => isBrazil(country) || /^[\p{L}\d][\p{L}\d -]{1,14}$/u.test(zip), {
     path: ['zip'],
     error: 'Digite o código postal do endereço.',
+  })
+  .superRefine((fields, { addIssue }) => {
+    if (!usesOwnFields(fields)) return;
+    const { number, no_number, district, state, country, zip } = fields;
+    const wrong = (field: CheckoutField, message: string) => addIssue({ code: 'custom', path: [field], message });
+    if (!number && !no_number) wrong('number', 'Digite o número, ou marque “Sem número”.');
+    if (district === '') wrong('district', EMPTY);
+    if (!isBrazil(country)) return;
+    const place = placeOfCep(zip);
+    if (!place) wrong('zip', 'Esse CEP não existe. Confira os números.');
+    else if (!isState(state, place.state)) {
+      wrong('zip', `Esse CEP é de ${STATES[place.state].name}. Confira o CEP e o estado.`);
+    }
   });
 
-/** Reads a posted checkout form; every wrong field gets one message. */
+const cardSchema = z.object({
+  card_name: required(100),
+  card_number: required(40)
+    .transform((text) => text.replace(/[ -]/g, ''))
+    .refine((digits) => /^\d{13,19}$/.test(digits) && passesLuhn(digits), 'Esse número de cartão não é válido.'),
+  expiry_date: required(12)
+    .transform(parseExpiry)
+    .refine((expires) => expires !== null, 'Digite a validade como MM/AA.')
+    .refine((expires) => expires === null || expires.getTime() > Date.now(), 'Esse cartão está vencido.'),
+  cvv: required(10).regex(/^\d{3,4}$/, 'O código tem 3 ou 4 números.'),
+  installments: line(10)
+    .regex(/^([1-9]|10)$/, 'Escolha uma das opções de parcelamento.')
+    .default('1')
+    .transform(Number),
+});
+
+const methodSchema = z.object({
+  payment_method: z.enum(['card', 'pix'], { error: 'Escolha Pix ou cartão.' }).default('card'),
+});
+
+/**
+ * Whether a form has the fields that the shop's own form adds to the original's. Other clients send the original's
+ * fields alone; for them, nothing more is asked and nothing is filled in.
+ */
+function usesOwnFields({ number, no_number, district }: Readonly<Record<string, unknown>>): boolean {
+  return number !== undefined || no_number !== undefined || district !== undefined;
+}
+
+/** The form with the state and the city that its postal code tells, where they were left empty. */
+function withPlace(form: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const { zip, state, city, country } = form;
+  const isAbroad = typeof country === 'string' && !isBrazil(country.trim());
+  const place = usesOwnFields(form) && !isAbroad && typeof zip === 'string' ? placeOfCep(zip.trim()) : null;
+  if (!place) return form;
+  const isEmpty = (value: unknown) => value === undefined || (typeof value === 'string' && value.trim() === '');
+  return {
+    ...form,
+    ...(isEmpty(state) && { state: place.state }),
+    ...(isEmpty(city) && place.city !== null && { city: place.city }),
+  };
+}
+
+/** Reads a posted checkout form; every wrong field gets one message. The fields of a card count only where one is used. */
 export function parseCheckout(form: Readonly<Record<string, unknown>>): ParsedCheckout {
-  const parsed = checkoutSchema.safeParse(form);
+  const customer = customerSchema.safeParse(withPlace(form));
+  const method = methodSchema.safeParse(form);
+  const card = method.data?.payment_method === 'pix' ? null : cardSchema.safeParse(form);
   const strays = fieldsWithStrayCards(form);
-  if (!parsed.success || strays.size > 0) {
+  if (!customer.success || !method.success || card?.success === false || strays.size > 0) {
     const errors: FieldErrors = {};
     for (const field of strays) errors[field] = STRAY_CARD;
-    for (const { path, message } of parsed.error?.issues ?? []) errors[path[0] as CheckoutField] ??= message;
+    for (const { error } of [customer, method, card ?? {}]) {
+      for (const { path, message } of error?.issues ?? []) errors[path[0] as CheckoutField] ??= message;
+    }
     return { ok: false, errors };
   }
-  const fields = parsed.data;
+  const fields = customer.data;
   return {
     ok: true,
     customer: {
@@ -83,33 +154,45 @@ export function parseCheckout(form: Readonly<Record<string, unknown>>): ParsedCh
       email: fields.email,
       mobile: fields.mobile,
       address1: fields.address1,
+      houseNumber: fields.number || (fields.no_number ? 'S/N' : null),
       address2: fields.address2,
+      district: fields.district ?? null,
       city: fields.city,
       state: fields.state,
       country: fields.country,
       zip: fields.zip,
     },
-    card: {
-      holder: fields.card_name,
-      number: fields.card_number,
-      expires: fields.expiry_date as Date,
-      cvv: fields.cvv,
-    },
+    payment: card
+      ? {
+          method: 'card',
+          card: {
+            holder: card.data.card_name,
+            number: card.data.card_number,
+            expires: card.data.expiry_date as Date,
+            cvv: card.data.cvv,
+          },
+          installments: card.data.installments,
+        }
+      : { method: 'pix', installments: 1 },
   };
 }
 
-/** Entries that the form shows again after a mistake: nothing of a card, in whichever field it was typed. */
+/**
+ * Entries that the form shows again after a mistake, with what the postal code tells: nothing of a card, in whichever
+ * field it was typed.
+ */
 export function typedBefore(form: Readonly<Record<string, unknown>>): Partial<Record<CheckoutField, string>> {
   const typed: Partial<Record<CheckoutField, string>> = {};
   const strays = fieldsWithStrayCards(form);
+  const filled = withPlace(form);
   for (const field of CHECKOUT_FIELDS) {
-    const value = form[field];
+    const value = filled[field];
     if (typeof value === 'string' && !SECRET_FIELDS.has(field) && !strays.has(field)) typed[field] = value;
   }
   return typed;
 }
 
-const ADDRESS: readonly CheckoutField[] = ['address1', 'address2', 'city', 'state', 'country'];
+const ADDRESS: readonly CheckoutField[] = ['address1', 'number', 'address2', 'district', 'city', 'state', 'country'];
 const MOBILE: readonly CheckoutField[] = ['mobile'];
 /** `00` is dialled for the `+` of a telephone number with its country code. */
 const DIALLED_PLUS = /(?<=^\s*\(?)00(?=[1-9])/;

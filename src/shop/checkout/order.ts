@@ -1,11 +1,20 @@
 import { randomBytes } from 'node:crypto';
-import { type CheckoutPhase, ORDER_OUTCOMES, type WorkerMetrics } from '../../instrument/worker-metrics.ts';
+import { type CheckoutPhase, ORDER_OUTCOMES } from '../../instrument/label-values.ts';
+import type { WorkerMetrics } from '../../instrument/worker-metrics.ts';
 import type { Cart, CartItem } from '../cart/cart.ts';
 
 export interface PaidOrder {
   outcome: 'paid';
   number: string;
   cart: Cart;
+  /** Units that were added while it was paid; they are in the visitor's next cart. */
+  lateUnits: number;
+}
+
+/** What is counted of a paid order. */
+interface SoldOrder {
+  outcome: 'paid';
+  cart: Pick<Cart, 'totalCents'> & { items: readonly { product: { slug: string }; quantity: number }[] };
 }
 
 export interface OutOfStock {
@@ -16,6 +25,8 @@ export interface OutOfStock {
 /** How a submitted checkout ended, unless it failed. */
 export type PlacedOrder =
   | PaidOrder
+  /** It has a Pix that waits to be paid: the payment's reference. */
+  | { outcome: 'charged'; reference: string }
   | OutOfStock
   /** This cart, or the cart that was open a moment ago, has its order already. */
   | { outcome: 'repeated'; number: string }
@@ -23,7 +34,9 @@ export type PlacedOrder =
   | { outcome: 'declined' }
   /** Prices or the cart have changed since the form was shown. */
   | { outcome: 'total_changed'; totalCents: number }
-  | { outcome: 'too_expensive' };
+  | { outcome: 'too_expensive' }
+  /** Each would be too small. */
+  | { outcome: 'too_many_installments'; totalCents: number };
 
 export const FAILED = { outcome: 'failed' } as const;
 
@@ -31,11 +44,11 @@ const ATTEMPTS: ReadonlySet<string> = new Set(ORDER_OUTCOMES);
 
 /**
  * Counts an attempt to order once its outcome is known. A repetition is no attempt, nor is a cart that can't be ordered
- * as it is.
+ * as it is, nor a Pix that was not paid.
  */
 export function countOrder(
   metrics: Pick<WorkerMetrics, 'orders' | 'orderValueBrl' | 'unitsSold'>,
-  placed: PlacedOrder | typeof FAILED,
+  placed: Exclude<PlacedOrder, PaidOrder> | SoldOrder | typeof FAILED,
 ): void {
   if (!ATTEMPTS.has(placed.outcome)) return;
   metrics.orders.inc({ outcome: placed.outcome });

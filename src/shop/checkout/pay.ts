@@ -1,7 +1,8 @@
 import { Semaphore, withTimeout } from 'async-mutex';
 import { CHECKOUT_MS } from '../../deadlines.ts';
 import { recordPayment } from '../../instrument/request-clock.ts';
-import type { PaymentGateway, PaymentRequest } from '../../payments/gateway.ts';
+import type { WorkerMetrics } from '../../instrument/worker-metrics.ts';
+import type { PaymentGateway, PaymentRequest, PixCharge, PixRequest } from '../../payments/gateway.ts';
 import { withDeadline } from '../../promises.ts';
 import { unavailable } from '../errors.ts';
 
@@ -44,16 +45,42 @@ export function createBulkhead(places: number): Bulkhead {
 }
 
 /**
- * Asks for the payment of an order, and waits no longer than the checkout's share for it.
+ * Asks for the payment of an order by card, and waits no longer than the checkout's share for it.
  *
  * @throws {ShopError} 503 when the provider has failed or has not answered in time; it may still approve the payment
  */
-export async function pay(payments: PaymentGateway, payment: PaymentRequest): Promise<{ approved: boolean }> {
+export async function pay(
+  { payments, metrics }: { payments: PaymentGateway; metrics: Pick<WorkerMetrics, 'paymentDuration'> },
+  payment: PaymentRequest,
+): Promise<{ approved: boolean }> {
+  const stop = metrics.paymentDuration.startTimer({ method: 'card' });
+  try {
+    return await inShareOfTime((signal) => payments.authorize(payment, signal));
+  } finally {
+    stop();
+  }
+}
+
+/**
+ * Asks for a Pix that can be paid, and waits as {@link pay} does.
+ *
+ * @throws {ShopError} 503 as of {@link pay}; the provider may still make the charge
+ */
+export function charge(payments: PaymentGateway, payment: PixRequest): Promise<PixCharge> {
+  return inShareOfTime((signal) => payments.charge(payment, signal));
+}
+
+/**
+ * Waits for an answer of the provider no longer than the checkout's share.
+ *
+ * @throws {ShopError} 503 when it fails or is late; `signal` is aborted then
+ */
+export async function inShareOfTime<T>(ask: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const startedMs = performance.now();
   const controller = new AbortController();
   try {
     return await withDeadline(
-      payments.authorize(payment, controller.signal),
+      ask(controller.signal),
       CHECKOUT_MS.payment,
       () => new Error(`no answer from the payment provider in ${CHECKOUT_MS.payment} ms`),
     );

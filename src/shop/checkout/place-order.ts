@@ -3,14 +3,16 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Knex } from 'knex';
 import { isLockTimeout, isUnanswered } from '../../db/index.ts';
 import { PAGE_MS, SHORT_LOCK_WAIT_MS } from '../../deadlines.ts';
+import type { PaymentOutcome } from '../../instrument/label-values.ts';
 import { recordPayment } from '../../instrument/request-clock.ts';
-import { type Card, MAX_AMOUNT_CENTS } from '../../payments/gateway.ts';
-import { type NewPayment, noteAnswer, startPayment } from '../../payments/ledger.ts';
+import { MAX_AMOUNT_CENTS } from '../../payments/gateway.ts';
+import { noteAnswer } from '../../payments/ledger.ts';
 import { settle } from '../../payments/settle.ts';
 import { type Cart, type CartItem, sumUp } from '../cart/cart.ts';
 import { unavailable } from '../errors.ts';
+import { leastTotalCents } from '../money.ts';
 import type { Shop } from '../route.ts';
-import type { Customer } from './form.ts';
+import type { ChosenPayment, Customer } from './form.ts';
 import {
   countOrder,
   FAILED,
@@ -21,13 +23,15 @@ import {
   type PlacedOrder,
 } from './order.ts';
 import { pay } from './pay.ts';
+import { chargeCart, keepOrReplace } from './pix.ts';
 import {
-  findCart,
+  type FoundCart,
   findNumberOfCart,
   findRecentNumber,
-  keepForLater,
-  lockForOrder,
+  type NewOrder,
   type Reservation,
+  reserveCart,
+  type StoredOrder,
   storeOrder,
 } from './queries.ts';
 
@@ -38,7 +42,7 @@ export interface Purchase {
   /** The total that the form showed, in cents of BRL; null from a client that doesn't send it. */
   totalCents: number | null;
   customer: Customer;
-  card: Card;
+  payment: ChosenPayment;
 }
 
 type Deps = Pick<Shop, 'database' | 'checkouts' | 'payments' | 'worker' | 'reports' | 'diskSpace' | 'log' | 'metrics'>;
@@ -54,7 +58,8 @@ const REPETITION_POLL_MS = 25;
  * The payment is written down before the provider is asked, and the order is stored together with the payment's end, so
  * that the ledger shows at every moment which payments a death has left: see docs/operations.md, "Payments". No
  * connection and no lock is held while the provider answers. A repeated submit waits for the first and then finds its
- * order. If the last unit is sold meanwhile, the money is given back.
+ * order. A Pix is only charged here: its order is made when it is paid, see `followPix`. If the last unit is sold
+ * meanwhile, the money is given back.
  *
  * @throws {ShopError} 503 when the payment provider fails, or keeps too many others waiting
  */
@@ -64,7 +69,12 @@ export async function placeOrder(shop: Deps, purchase: Purchase, phases: Phases)
   try {
     const reserved = await orCountFailed(shop, reserve(shop, purchase));
     // From here on, the outcome is counted where it is known.
-    if ('reference' in reserved) return await payAndStore(shop, purchase, reserved, phases);
+    if (!('outcome' in reserved)) {
+      const { payment } = purchase;
+      return await (payment.method === 'pix'
+        ? chargeCart(shop, purchase, reserved, phases)
+        : payAndStore(shop, purchase, payment, reserved, phases));
+    }
     countOrder(shop.metrics, reserved);
     return reserved;
   } finally {
@@ -83,52 +93,67 @@ async function orCountFailed<T>({ metrics }: Deps, work: Promise<T>): Promise<T>
 
 /** Checks everything that can be checked, and writes the payment down. */
 async function reserve(shop: Deps, purchase: Purchase): Promise<Reservation | PlacedOrder> {
-  const { database } = shop;
+  const { database, diskSpace } = shop;
   const startedMs = performance.now();
   let isRehearsed = false;
   for (;;) {
-    const found = await findCart(database, purchase.sessionId, purchase.cartId);
+    const reference = `pay_${randomUUID()}`;
+    const mayStart = !diskSpace.isLacking() && (isRehearsed || !diskSpace.isInDoubt());
+    const found = await (mayStart ? startPayment(shop, purchase, reference) : readCart(database, purchase));
     if (!found) return previousOrder(shop, purchase);
+    const reservation = { reference, cartId: found.id, cart: sumUp(found.items) };
+    if (found.started) return reservation;
     if (found.ordered) return repeated(await findNumberOfCart(database, found.id));
-    const cart = sumUp(found.items);
-    if (cart.items.length === 0) return { outcome: 'empty' };
-    const soldOut = lacking(cart, (item) => item.product.stock);
-    if (soldOut.length > 0) return { outcome: 'out_of_stock', lacking: soldOut };
-    const { totalCents } = cart;
-    if (totalCents > MAX_AMOUNT_CENTS) return { outcome: 'too_expensive' };
-    if (purchase.totalCents !== null && purchase.totalCents !== totalCents) {
-      return { outcome: 'total_changed', totalCents };
+    const refusal = refusalOf(reservation.cart, purchase);
+    if (refusal) return refusal;
+    const charged = await keepOrReplace(shop, purchase, reservation, purchase.payment.method);
+    if (charged) return charged;
+    if (mayStart) {
+      await waitForOther(startedMs);
+      continue;
     }
-    if (shop.diskSpace.isLacking()) {
+    if (diskSpace.isLacking()) {
       throw unavailable('database', {
         cause: new Error('the database has just refused a write for lack of disk space'),
       });
     }
-
-    const reservation = { reference: `pay_${randomUUID()}`, cartId: found.id, cart };
-    const payment = newPayment(reservation, shop.worker);
-    if (shop.diskSpace.isInDoubt() && !isRehearsed) {
-      await rehearse(shop, purchase, reservation);
-      isRehearsed = true;
-    }
-    let started: boolean;
-    try {
-      started = await startPayment(database, payment);
-    } catch (error) {
-      if (isUnanswered(error)) {
-        void settle(shop, payment);
-        // The caller counts it now.
-        shop.reports.orderCounted(payment.reference);
-      }
-      throw error;
-    }
-    if (started) return reservation;
-    await waitForOther(startedMs);
+    await rehearse(shop, purchase, reservation);
+    isRehearsed = true;
   }
 }
 
-function newPayment({ reference, cartId, cart }: Reservation, worker: string): NewPayment {
-  return { reference, cartId, amountCents: cart.totalCents, worker };
+function readCart(database: Knex, { sessionId, cartId }: Purchase): Promise<FoundCart | null> {
+  return reserveCart(database, sessionId, cartId, null);
+}
+
+async function startPayment(
+  shop: Deps,
+  { sessionId, cartId, totalCents, payment: { method, installments } }: Purchase,
+  reference: string,
+): Promise<FoundCart | null> {
+  const start = { reference, worker: shop.worker, method, totalCents, installments };
+  try {
+    return await reserveCart(shop.database, sessionId, cartId, start);
+  } catch (error) {
+    if (isUnanswered(error)) {
+      void settle(shop, { cartId, reference });
+      // The caller counts it now.
+      shop.reports.orderCounted(reference);
+    }
+    throw error;
+  }
+}
+
+/** Why no payment is started for a cart; null while another one is under way. */
+function refusalOf(cart: Cart, { totalCents, payment: { installments } }: Purchase): PlacedOrder | null {
+  if (cart.items.length === 0) return { outcome: 'empty' };
+  const soldOut = lacking(cart, (item) => item.product.stock);
+  if (soldOut.length > 0) return { outcome: 'out_of_stock', lacking: soldOut };
+  if (cart.totalCents > MAX_AMOUNT_CENTS) return { outcome: 'too_expensive' };
+  const isChanged = totalCents !== null && totalCents !== cart.totalCents;
+  if (isChanged) return { outcome: 'total_changed', totalCents: cart.totalCents };
+  const isTooLittle = cart.totalCents < leastTotalCents(installments);
+  return isTooLittle ? { outcome: 'too_many_installments', totalCents: cart.totalCents } : null;
 }
 
 /**
@@ -138,16 +163,18 @@ function newPayment({ reference, cartId, cart }: Reservation, worker: string): N
  */
 async function rehearse(
   { database, worker }: Deps,
-  { sessionId, customer }: Purchase,
-  reservation: Reservation,
+  { sessionId, customer, totalCents, payment: { method, installments } }: Purchase,
+  { reference, cartId }: Reservation,
 ): Promise<void> {
   const transaction = await database.transaction();
   try {
     // Changes since the cart was read are noticed when the payment is started, or when the order is stored.
-    if (!(await startPayment(transaction, newPayment(reservation, worker)))) return;
-    const stock = await lockForOrder(transaction, reservation, 0);
-    if (!stock || lackingNow(reservation.cart, stock).length > 0) return;
-    await storeOrder(transaction, { ...reservation, number: newOrderNumber(), sessionId, customer });
+    const start = { reference, worker, method, totalCents, installments };
+    const found = await reserveCart(transaction, sessionId, cartId, start);
+    if (!found?.started) return;
+    const cart = sumUp(found.items);
+    const order = { reference, cartId, cart, number: newOrderNumber(), sessionId, customer, installments };
+    await storeOrder(transaction, order, 0);
   } finally {
     await transaction.rollback();
   }
@@ -175,35 +202,47 @@ function repeated(number: string | null): PlacedOrder {
 /** From here on money may have moved: if anything fails, the payment is settled. */
 async function payAndStore(
   shop: Deps,
-  { sessionId, customer, card }: Purchase,
+  { sessionId, customer }: Purchase,
+  { card, installments }: Extract<ChosenPayment, { method: 'card' }>,
   reservation: Reservation,
   phases: Phases,
 ): Promise<PlacedOrder> {
-  const { database, payments, metrics } = shop;
+  const { database, metrics } = shop;
   const { reference, cartId, cart } = reservation;
+  const order: NewOrder = { ...reservation, number: newOrderNumber(), sessionId, customer, installments };
+  const paid: PaidOrder = { outcome: 'paid', number: order.number, cart, lateUnits: 0 };
+  /** How the payment ends if nothing more succeeds. */
+  let paymentOutcome: PaymentOutcome = 'failed';
   try {
     phases.enter('payment');
-    const { approved } = await pay(payments, { reference, amountCents: cart.totalCents, card });
+    const { approved } = await pay(shop, { reference, amountCents: cart.totalCents, card, installments });
     phases.enter('commit');
     if (!approved) {
+      paymentOutcome = 'declined';
       await note('declined');
       return counted({ outcome: 'declined' });
     }
-    const paid: PaidOrder = { outcome: 'paid', number: newOrderNumber(), cart };
+    paymentOutcome = 'cancelled';
     try {
-      await store(paid, SHORT_LOCK_WAIT_MS);
+      paid.lateUnits = await stored(storeOrder(database, order, SHORT_LOCK_WAIT_MS));
     } catch (error) {
       if (!isLockTimeout(error)) throw error;
       // It may take long now, so the ledger notes the approval; otherwise that would be a round trip for nothing.
       await note('approved');
-      await store(paid, 0);
+      // In a transaction, the server itself ends a statement that waits for too long.
+      paid.lateUnits = await stored(database.transaction((transaction) => storeOrder(transaction, order, 0)));
     }
+    paymentOutcome = 'approved';
     return counted(paid);
   } catch (error) {
     const settled = settle(shop, { cartId, reference });
-    if (error instanceof CommitFailed) {
+    if (error instanceof OrderInDoubt) {
       // Only the settling finds out whether the order was made.
-      void settled.then((made) => (made ? countOrder(metrics, error.paid) : countUnsettled(FAILED)));
+      void settled.then((made) => {
+        if (!made) return countUnsettled(FAILED);
+        paymentOutcome = 'approved';
+        counted(paid);
+      });
       throw error.cause;
     }
     const soldOut = error instanceof JustSold ? ({ outcome: 'out_of_stock', lacking: error.lacking } as const) : null;
@@ -216,51 +255,43 @@ async function payAndStore(
     if (!(await noteAnswer(database, reference, answer))) throw givenUpMeanwhile();
   }
 
-  /** @throws {CommitFailed} when all was written, and the order may have been stored in spite of the error */
-  async function store(paid: PaidOrder, lockTimeoutMs: number): Promise<void> {
-    let isWritten = false;
-    try {
-      await database.transaction(async (transaction) => {
-        await write(transaction, paid, lockTimeoutMs);
-        isWritten = true;
-      });
-    } catch (error) {
-      // A lock timeout has rolled the order back, even at its commit: triggers run there.
-      throw isWritten && !isLockTimeout(error) ? new CommitFailed(paid, error) : error;
-    }
-  }
-
-  async function write(transaction: Knex.Transaction, paid: PaidOrder, lockTimeoutMs: number): Promise<void> {
-    const stock = await lockForOrder(transaction, reservation, lockTimeoutMs);
-    if (!stock) throw givenUpMeanwhile();
-    const justSold = lackingNow(cart, stock);
-    if (justSold.length > 0) throw new JustSold(justSold);
-    const added = await storeOrder(transaction, { ...reservation, number: paid.number, sessionId, customer });
-    if (added.length > 0) await keepForLater(transaction, sessionId, added);
+  /**
+   * @returns the late units
+   * @throws {OrderInDoubt} when the answer was lost
+   */
+  async function stored(attempt: Promise<StoredOrder>): Promise<number> {
+    const result = await attempt.catch((error: unknown) => {
+      throw isUnanswered(error) ? new OrderInDoubt(error) : error;
+    });
+    if (result.stored) return result.lateUnits;
+    if (!result.stock) throw givenUpMeanwhile();
+    throw new JustSold(lackingNow(cart, result.stock));
   }
 
   function counted(placed: PlacedOrder): PlacedOrder {
-    countOrder(metrics, placed);
+    count(placed);
     return placed;
   }
 
   function countUnsettled(placed: OutOfStock | typeof FAILED): void {
-    countOrder(metrics, placed);
+    count(placed);
     shop.reports.orderCounted(reference);
   }
-}
 
-/** The commit of an order has failed, or its answer was lost. */
-class CommitFailed extends Error {
-  readonly paid: PaidOrder;
-
-  constructor(paid: PaidOrder, cause: unknown) {
-    super('the commit of an order failed', { cause });
-    this.paid = paid;
+  function count(placed: PlacedOrder | typeof FAILED): void {
+    countOrder(metrics, placed);
+    metrics.payments.inc({ method: 'card', outcome: paymentOutcome });
   }
 }
 
-/** Rolls the order back. */
+/** The answer was lost when an order was stored. */
+class OrderInDoubt extends Error {
+  constructor(cause: unknown) {
+    super('the database has not said whether it has stored an order', { cause });
+  }
+}
+
+/** The order was not stored. */
 class JustSold extends Error {
   readonly lacking: CartItem[];
 

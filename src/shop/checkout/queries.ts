@@ -1,8 +1,12 @@
 import type { Knex } from 'knex';
 import { labelQuery } from '../../db/query-labels.ts';
+import { MAX_AMOUNT_CENTS, type PaymentMethod } from '../../payments/gateway.ts';
 import type { Cart, CartItem } from '../cart/cart.ts';
 import { ITEM_COLUMNS, type ItemRow, toItem } from '../cart/queries.ts';
+import { estimateDelivery } from '../delivery.ts';
+import { leastTotalCents, SHIPPING_CENTS } from '../money.ts';
 import type { OrderConfirmationView } from '../views.ts';
+import { formatCep, isBrazil } from './cep.ts';
 import type { Customer } from './form.ts';
 
 /** A cart as it was when its payment was started: exactly this is ordered, even if the cart changes meanwhile. */
@@ -17,149 +21,196 @@ export interface NewOrder extends Reservation {
   number: string;
   sessionId: string;
   customer: Customer;
+  installments: number;
 }
 
-/** Units of a product that are not in an order. */
-export interface Units {
-  productId: number;
-  quantity: number;
+const ITEM_LIST = Object.entries(ITEM_COLUMNS)
+  .map(([name, column]) => `${column} as "${name}"`)
+  .join(', ');
+
+/** What a checkout may be charged for. */
+export interface PaymentStart {
+  /** Of the payment to be started. */
+  readonly reference: string;
+  /** The process that asks for it, as the primary knows it. */
+  readonly worker: string;
+  readonly method: PaymentMethod;
+  /** The total that the form showed, in cents of BRL; null: any. */
+  readonly totalCents: number | null;
+  /** In which it is to be paid. */
+  readonly installments: number;
 }
 
-type CartRow = { cartId: string; status: string } & (ItemRow | { [Column in keyof ItemRow]: null });
+export interface FoundCart {
+  id: string;
+  ordered: boolean;
+  items: CartItem[];
+  /** Whether its payment is started. */
+  started: boolean;
+}
+
+type CartRow = { cartId: string; status: string; started: boolean } & (ItemRow | { [Column in keyof ItemRow]: null });
 
 /**
- * One of the session's carts with what is in it, in the order of the product ids.
+ * Reads one of the session's carts with what is in it, in the order of the product ids, and writes down that its payment
+ * is about to be asked for, which must be done before the provider is. One statement, so it charges for what it reads.
+ *
+ * No payment is started for a cart that is empty or not open, for more units than are in stock, for another total than
+ * the form showed, for more than one payment can have, for too little for the instalments, or while another payment for
+ * the cart is under way.
  *
  * @param cartId the cart to order; null for the open one
+ * @param start null: only read
  */
-export async function findCart(
+export async function reserveCart(
   database: Knex,
   sessionId: string,
   cartId: string | null,
-): Promise<{ id: string; ordered: boolean; items: CartItem[] } | null> {
-  const rows: CartRow[] = await database('carts')
-    .leftJoin('cart_items', 'cart_items.cart_id', 'carts.id')
-    .leftJoin('products', 'products.id', 'cart_items.product_id')
-    .where({
-      'carts.session_id': sessionId,
-      ...(cartId === null ? { 'carts.status': 'open' } : { 'carts.id': cartId }),
-    })
-    .orderBy('products.id')
-    .select({ cartId: 'carts.id', status: 'carts.status', ...ITEM_COLUMNS });
+  start: PaymentStart | null,
+): Promise<FoundCart | null> {
+  const { rows } = await labelQuery(
+    // The lock waits for an order that is being stored: its cart is not open after that.
+    database.raw<{ rows: CartRow[] }>(
+      `with cart as (
+         select id, status from carts
+         where session_id = :sessionId and ${cartId === null ? "status = 'open'" : 'id = :cartId'}
+       ), item as (
+         select ${ITEM_LIST} from cart
+         join cart_items on cart_items.cart_id = cart.id
+         join products on products.id = cart_items.product_id
+       ), due as (
+         select sum(quantity * "priceCents") + ${SHIPPING_CENTS} as cents, bool_and(quantity <= stock) as "inStock" from item
+       ), payment as (
+         insert into payments (reference, cart_id, amount_cents, method, worker, state)
+         select :reference, carts.id, due.cents, :method, :worker, 'started'
+         from cart, due, carts
+         where carts.id = cart.id and carts.status = 'open' and due."inStock" and due.cents <= ${MAX_AMOUNT_CENTS}
+           and due.cents = coalesce(:totalCents::numeric, due.cents) and due.cents >= :leastCents
+           and :reference::text is not null
+         for update of carts
+         on conflict (cart_id) where state in ('started', 'waiting', 'approved') and given_up_at is null do nothing
+         returning reference
+       )
+       select cart.id as "cartId", cart.status, exists (select from payment) as started, item.*
+       from cart left join item on true
+       order by item."productId"`,
+      {
+        sessionId,
+        ...(cartId !== null && { cartId }),
+        reference: start?.reference ?? null,
+        method: start?.method ?? null,
+        worker: start?.worker ?? null,
+        totalCents: start?.totalCents ?? null,
+        leastCents: leastTotalCents(start?.installments ?? 1),
+      },
+    ),
+    'insert',
+    'payments',
+  );
   const [cart] = rows;
   if (!cart) return null;
   return {
     id: cart.cartId,
     ordered: cart.status === 'ordered',
     items: rows.flatMap((row) => (row.id === null ? [] : [toItem(row)])),
+    started: cart.started,
   };
 }
 
+export type StoredOrder =
+  /** `lateUnits` were added after the reservation, and are in the next cart. */
+  | { stored: true; lateUnits: number }
+  /** `stock` is what is left, by product id; null when the cart is not open any more, or the payment was given up. */
+  | { stored: false; stock: ReadonlyMap<number, number> | null };
+
+/** What `store_order` answers. */
+export interface StoredRow {
+  is_stored: boolean;
+  /** By product id. */
+  in_stock: Record<string, number> | null;
+  late_units: number;
+}
+
 /**
- * Locks, until the transaction ends, the cart, the payment, which becomes `ordered`, and the products: in this order
- * everywhere, and the products in the order of their ids, so that two checkouts never wait for each other in a circle.
+ * Takes a paid order's units out of the stock, writes it with its items, ends its payment and closes its cart, all or
+ * nothing, in one round trip: migrations 0005-store-order and 0006-installments.
  *
- * @param lockTimeoutMs for each lock that another transaction holds; 0: until the statement's own deadline
- * @returns what is in stock now, by product id; null when the cart is not open any more, or the payment was given up
+ * @param lockTimeoutMs for each lock that another transaction holds; 0: until the statement's own deadline, so that its
+ *   time is mostly a wait
  * @throws an error for which `isLockTimeout` is true
  */
-export async function lockForOrder(
-  transaction: Knex.Transaction,
-  { reference, cartId, cart }: Reservation,
-  lockTimeoutMs: number,
-): Promise<Map<number, number> | null> {
-  const { rows } = await labelQuery(
-    // `for update` of the products would also block the foreign keys of visitors who add them to their carts.
-    transaction.raw<{ rows: { id: number; stock: number }[] }>(
-      `with cart as materialized (
-         select id from carts, set_config('lock_timeout', :lockTimeout, true)
-         where id = :cartId and status = 'open' for update of carts
-       ), payment as (
-         update payments set state = 'ordered' from cart
-         where payments.reference = :reference and payments.cart_id = cart.id
-           and payments.state in ('started', 'approved') and payments.given_up_at is null
-         returning payments.reference
-       )
-       select products.id, products.stock from payment join products on products.id = any(:productIds)
-       order by products.id
-       for no key update of products`,
-      { cartId, reference, lockTimeout: `${lockTimeoutMs}ms`, productIds: cart.items.map((item) => item.product.id) },
-    ),
-    'lock',
-    'products',
-  );
-  return rows.length === 0 ? null : new Map(rows.map(({ id, stock }) => [id, stock]));
+export async function storeOrder(database: Knex, order: NewOrder, lockTimeoutMs: number): Promise<StoredOrder> {
+  const { order: record, items } = orderRecords(order);
+  const query = database.raw<{ rows: [StoredRow] }>('select * from store_order(:order, :items, :lockTimeoutMs)', {
+    order: JSON.stringify({ ...record, number: order.number, payment_reference: order.reference }),
+    items: JSON.stringify(items),
+    lockTimeoutMs,
+  });
+  return readStored(query, lockTimeoutMs);
 }
 
-/**
- * Takes a paid order's units out of the stock, writes it with its items, and closes its cart. One statement: during
- * each round trip, orders of the same products wait.
- *
- * @returns units that were put into the cart after the order was reserved
- */
-export async function storeOrder(transaction: Knex.Transaction, order: NewOrder): Promise<Units[]> {
-  const { cart, customer } = order;
-  const { rows } = await labelQuery(
-    transaction.raw<{ rows: Units[] }>(
-      `with item as (
-         select * from unnest(:productIds::bigint[], :names::text[], :prices::bigint[], :quantities::integer[])
-           as item (product_id, product_name, unit_price_cents, quantity)
-       ), taken as (
-         update products set stock = products.stock - item.quantity from item where products.id = item.product_id
-       ), stored as (
-         insert into orders (
-           number, cart_id, session_id, status, subtotal_cents, shipping_cents, total_cents, payment_reference,
-           first_name, last_name, email, mobile, address1, address2, city, state, country, zip
-         ) values (
-           :number, :cartId, :sessionId, 'paid', :subtotalCents, :shippingCents, :totalCents, :reference,
-           :firstName, :lastName, :email, :mobile, :address1, :address2, :city, :state, :country, :zip
-         ) returning id
-       ), stored_items as (
-         insert into order_items (order_id, product_id, product_name, unit_price_cents, quantity)
-         select stored.id, item.product_id, item.product_name, item.unit_price_cents, item.quantity from stored, item
-       ), closed as (
-         update carts set status = 'ordered', updated_at = now() where id = :cartId
-       )
-       select cart_items.product_id as "productId", cart_items.quantity - coalesce(item.quantity, 0) as quantity
-       from cart_items left join item on item.product_id = cart_items.product_id
-       where cart_items.cart_id = :cartId and cart_items.quantity > coalesce(item.quantity, 0)`,
-      {
-        ...customer,
-        number: order.number,
-        cartId: order.cartId,
-        sessionId: order.sessionId,
-        reference: order.reference,
-        subtotalCents: cart.subtotalCents,
-        shippingCents: cart.shippingCents,
-        totalCents: cart.totalCents,
-        productIds: cart.items.map(({ product }) => product.id),
-        names: cart.items.map(({ product }) => product.name),
-        prices: cart.items.map(({ unitPriceCents }) => unitPriceCents),
-        quantities: cart.items.map(({ quantity }) => quantity),
-      },
-    ),
-    'insert',
-    'orders',
-  );
-  return rows;
+/** An item as `store_order` takes it, and the slug of its product, which it ignores. */
+export interface StoredItem {
+  product_id: number;
+  product_slug: string;
+  product_name: string;
+  unit_price_cents: number;
+  quantity: number;
 }
 
-/** Opens the session's next cart with the units that came too late for the order. */
-export async function keepForLater(transaction: Knex.Transaction, sessionId: string, units: Units[]): Promise<void> {
-  await labelQuery(
-    transaction.raw(
-      `with cart as (insert into carts (session_id) values (:sessionId) returning id)
-       insert into cart_items (cart_id, product_id, quantity)
-       select cart.id, unit.* from cart, unnest(:productIds::bigint[], :quantities::integer[]) as unit`,
-      {
-        sessionId,
-        productIds: units.map(({ productId }) => productId),
-        quantities: units.map(({ quantity }) => quantity),
-      },
-    ),
-    'insert',
-    'cart_items',
-  );
+/** What `store_order` takes: rows of `orders` and `order_items`, but for the order's number and the payment's reference. */
+export interface OrderRecords {
+  order: Readonly<Record<string, unknown>>;
+  items: StoredItem[];
+}
+
+export function orderRecords({
+  cartId,
+  cart,
+  sessionId,
+  customer,
+  installments,
+}: Omit<NewOrder, 'number' | 'reference'>): OrderRecords {
+  return {
+    order: {
+      cart_id: cartId,
+      session_id: sessionId,
+      subtotal_cents: cart.subtotalCents,
+      shipping_cents: cart.shippingCents,
+      total_cents: cart.totalCents,
+      first_name: customer.firstName,
+      last_name: customer.lastName,
+      email: customer.email,
+      mobile: customer.mobile,
+      address1: customer.address1,
+      house_number: customer.houseNumber,
+      address2: customer.address2,
+      district: customer.district,
+      city: customer.city,
+      state: customer.state,
+      country: customer.country,
+      zip: customer.zip,
+      installments,
+    },
+    items: cart.items.map(({ product, unitPriceCents, quantity }) => ({
+      product_id: product.id,
+      product_slug: product.slug,
+      product_name: product.name,
+      unit_price_cents: unitPriceCents,
+      quantity,
+    })),
+  };
+}
+
+/** Runs a statement that stores an order, and reads its answer. */
+export async function readStored(query: Knex.Raw<{ rows: [StoredRow] }>, lockTimeoutMs: number): Promise<StoredOrder> {
+  const { rows } = await (lockTimeoutMs === 0
+    ? labelQuery(query, 'lock', 'products')
+    : labelQuery(query, 'insert', 'orders'));
+  const [{ is_stored, in_stock, late_units }] = rows;
+  if (is_stored) return { stored: true, lateUnits: late_units };
+  const stock = in_stock && new Map(Object.entries(in_stock).map(([id, units]) => [Number(id), units]));
+  return { stored: false, stock };
 }
 
 export async function findNumberOfCart(database: Knex, cartId: string): Promise<string | null> {
@@ -183,35 +234,55 @@ export async function findOrder(
   sessionId: string,
   number: string,
 ): Promise<OrderConfirmationView['order'] | null> {
-  const order: OrderRow | undefined = await database('orders').where({ number, session_id: sessionId }).first();
-  if (!order) return null;
-  const items: OrderItemRow[] = await database('order_items')
+  const rows: OrderRow[] = await database('orders')
+    .join('order_items', 'order_items.order_id', 'orders.id')
     .join('products', 'products.id', 'order_items.product_id')
-    .where('order_items.order_id', order.id)
+    .leftJoin('payments', 'payments.reference', 'orders.payment_reference')
+    .where({ 'orders.number': number, 'orders.session_id': sessionId })
     .orderBy('order_items.product_id')
-    .select({
+    .select('orders.*', {
+      method: 'payments.method',
       name: 'order_items.product_name',
       slug: 'products.slug',
       picture: 'products.picture',
       quantity: 'order_items.quantity',
       unitPriceCents: 'order_items.unit_price_cents',
     });
+  const [order] = rows;
+  if (!order) return null;
   return {
     number: order.number,
     createdAt: order.created_at,
-    items: items.map((item) => ({ ...item, totalCents: item.unitPriceCents * item.quantity })),
+    items: rows.map(({ name, slug, picture, quantity, unitPriceCents }) => ({
+      name,
+      slug,
+      picture,
+      quantity,
+      unitPriceCents,
+      totalCents: unitPriceCents * quantity,
+    })),
     subtotalCents: order.subtotal_cents,
     shippingCents: order.shipping_cents,
     totalCents: order.total_cents,
+    payment: { method: order.method ?? 'card', installments: order.installments },
     customer: { name: `${order.first_name} ${order.last_name}`, email: order.email, mobile: order.mobile },
-    address: [order.address1, order.address2, `${order.city} – ${order.state}`, order.zip, order.country].filter(
-      Boolean,
-    ),
+    address: addressLines(order),
+    delivery: estimateDelivery({ createdAt: order.created_at, zip: order.zip, country: order.country }),
   };
 }
 
+function addressLines(order: OrderRow): string[] {
+  return [
+    order.house_number ? `${order.address1}, ${order.house_number}` : order.address1,
+    order.address2,
+    order.district ?? '',
+    `${order.city} – ${order.state}`,
+    ...(isBrazil(order.country) ? [`CEP ${formatCep(order.zip)}`] : [order.zip, order.country]),
+  ].filter(Boolean);
+}
+
+/** An item of an order, with its order. */
 interface OrderRow {
-  id: number;
   number: string;
   created_at: Date;
   subtotal_cents: number;
@@ -222,14 +293,16 @@ interface OrderRow {
   email: string;
   mobile: string;
   address1: string;
+  house_number: string | null;
   address2: string;
+  district: string | null;
   city: string;
   state: string;
   country: string;
   zip: string;
-}
-
-interface OrderItemRow {
+  installments: number;
+  /** Null for an order of version 1.0.0, which kept no payments. */
+  method: PaymentMethod | null;
   name: string;
   slug: string;
   picture: string;

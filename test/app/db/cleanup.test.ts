@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import type { Knex } from 'knex';
-import { removeEndedRateLimits, removeOldSessions } from '../../../src/db/cleanup.ts';
+import { removeEndedRateLimits, removeOldPix, removeOldSessions } from '../../../src/db/cleanup.ts';
 import { testDatabase } from '../../support/database.ts';
 
 async function session(knex: Knex, age: string, cart?: 'open' | 'ordered'): Promise<string> {
@@ -152,4 +152,35 @@ test('ended windows of the rate limit are removed, and the others stay', async (
   await window('10.0.1.0', '1 minute');
   await removeEndedRateLimits(knex, { batch: 2 });
   assert.deepEqual(await knex('rate_limits').pluck('address'), ['10.0.1.0']);
+});
+
+test('charges by Pix are removed a day after their expiry, unless they are still open', async (t) => {
+  const { knex } = await testDatabase(t);
+  const charges = [
+    { reference: 'old', expired: '25 hours' },
+    { reference: 'older', expired: '40 days' },
+    { reference: 'new', expired: '23 hours' },
+    { reference: 'open', expired: '25 hours', new_order: {} },
+  ];
+  for (const { reference, expired, new_order = null } of charges) {
+    await knex('payments').insert({
+      reference,
+      cart_id: randomUUID(),
+      amount_cents: 500,
+      method: 'pix',
+      state: 'cancelled',
+      worker: 'gone',
+    });
+    await knex('pix_charges').insert({
+      reference,
+      session_id: randomUUID(),
+      br_code: 'code',
+      expires_at: knex.raw('now() - ?::interval', [expired]),
+      new_order,
+      new_items: '[]',
+    });
+  }
+  await removeOldPix(knex, { batch: 1 });
+  assert.deepEqual((await knex('pix_charges').pluck('reference')).sort(), ['new', 'open']);
+  assert.equal((await knex('payments')).length, charges.length, 'the ledger stays');
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import type { Knex } from 'knex';
+import * as pix from '../../../src/db/migrations/0007-pix.ts';
 import { testDatabase } from '../../support/database.ts';
 
 const CHECK = '23514';
@@ -17,6 +18,18 @@ async function openCart(knex: Knex): Promise<{ session: string; cart: string }> 
   const [row] = await knex('carts').insert({ session_id: session }).returning<{ id: string }[]>('id');
   assert.ok(row);
   return { session, cart: row.id };
+}
+
+/** A charge by Pix that waits for its payment. */
+function openPix(knex: Knex, cart: string): Knex.QueryBuilder {
+  return knex('payments').insert({
+    reference: 'pix',
+    cart_id: cart,
+    amount_cents: 500,
+    method: 'pix',
+    worker: 'this',
+    state: 'waiting',
+  });
 }
 
 function order(session: string, cart: string) {
@@ -136,4 +149,30 @@ test('a session is deleted with its carts unless it has ordered', async (t) => {
   await assert.rejects(async () => knex('sessions').where({ id: buying.session }).delete(), {
     constraint: 'orders_session_id_fkey',
   });
+});
+
+test('one payment of a cart is open at a time, a Pix too, also for the release that knows no Pix', async (t) => {
+  const { knex } = await testDatabase(t);
+  const { cart } = await openCart(knex);
+  const start = (reference: string) =>
+    knex.raw(
+      `insert into payments (reference, cart_id, amount_cents, worker, state) values (?, ?, 500, 'former', 'started')
+       on conflict (cart_id) where state in ('started', 'approved') and given_up_at is null do nothing`,
+      [reference, cart],
+    );
+  await openPix(knex, cart);
+  assert.equal((await start('one')).rowCount, 0);
+  await knex('payments').update({ state: 'cancelled' });
+  assert.equal((await start('two')).rowCount, 1);
+  assert.equal((await start('three')).rowCount, 0);
+});
+
+test('a Pix that is open when its migration is taken back is left to be given back', async (t) => {
+  const { knex } = await testDatabase(t);
+  const { cart } = await openCart(knex);
+  await openPix(knex, cart);
+  await knex.transaction((transaction) => pix.down(transaction));
+  assert.deepEqual(await knex('payments').whereNotNull('given_up_at').select('reference', 'state'), [
+    { reference: 'pix', state: 'approved' },
+  ]);
 });

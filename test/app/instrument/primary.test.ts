@@ -1,48 +1,22 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { Gauge, WorkerRegistry } from '@techcommerce/cluster-metrics';
-import { type Exposition, parseExposition } from '@techcommerce/cluster-metrics/testing';
+import { parseExposition } from '@techcommerce/cluster-metrics/testing';
 import type { Knex } from 'knex';
-import {
-  createPrimaryMetrics,
-  type PrimaryMetrics,
-  RESTART_REASONS,
-  type WorkerState,
-} from '../../../src/instrument/primary-metrics.ts';
+import { RESTART_REASONS } from '../../../src/instrument/label-values.ts';
 import { parseProcStat, sampleHostCpu } from '../../../src/instrument/process.ts';
 import { fillDisk, openPool, testDatabase } from '../../support/database.ts';
-import { recordLog, silentLog } from '../../support/log.ts';
+import { recordLog } from '../../support/log.ts';
 import { startProxy } from '../../support/proxy.ts';
 import { queuedMs } from '../../support/system.ts';
 import { PATIENT } from '../../support/test-server.ts';
 import { until, whenDone } from '../../support/wait.ts';
+import { measuredPrimary } from './measured-primary.ts';
 
 const MINUTE_MS = 60_000;
 /** Far less than the timeout of a query. */
 const SCRAPE_MS = 100;
-
-interface MeasuredPrimary {
-  primary: PrimaryMetrics;
-  database: Knex;
-  places: { state: WorkerState }[];
-  scrape(): Promise<Exposition>;
-}
-
-/** The metrics of a primary that is connected to a database. */
-async function measuredPrimary(t: TestContext, url: string, log = silentLog): Promise<MeasuredPrimary> {
-  const database = openPool(t, { url }, { applicationName: 'test primary', log });
-  const registry = new WorkerRegistry();
-  const places: MeasuredPrimary['places'] = [];
-  const primary = await createPrimaryMetrics(registry, {
-    database,
-    log,
-    build: { version: '1.2.3', revision: 'c0ffee' },
-    workers: () => places,
-  });
-  whenDone(t, () => primary.stop());
-  return { primary, database, places, scrape: async () => parseExposition(await registry.metrics()) };
-}
 
 /** Inserts a session, with a cart if asked. */
 async function addSession(
@@ -111,6 +85,15 @@ test("PostgreSQL's own view shows each connection in its state", async (t) => {
   await Promise.all([transaction.rollback(), failed.rollback(), waiting]);
 });
 
+const READ_GAUGES = [
+  'shop_active_sessions',
+  'shop_active_cart_sessions',
+  'shop_db_server_connections',
+  'shop_db_server_waiting_locks',
+  'shop_db_server_longest_transaction_seconds',
+  'shop_db_server_size_bytes',
+];
+
 for (const [trouble, strike, heal] of [
   ['gone', 'refuse', 'accept'],
   ['silent', 'block', 'unblock'],
@@ -119,21 +102,25 @@ for (const [trouble, strike, heal] of [
     const { url } = await testDatabase(t);
     const proxy = await startProxy(t, url);
     const { primary, scrape } = await measuredPrimary(t, proxy.url);
-    assert.equal((await scrape()).of('shop_db_up'), 1);
+    const before = await until('everything is read', async () => {
+      const first = await scrape();
+      return first.of('shop_db_up') === 1 && READ_GAUGES.every((name) => first.of(name) >= 0) && first;
+    });
 
     proxy[strike]();
     const known = async () => (await scrape()).of('shop_db_up') === 1;
     const durations: number[] = [];
     // Each gauge is sampled separately.
-    await until('shop_db_up is 0 and the gauges are NaN', async () => {
+    const down = await until('shop_db_up is 0 and the gauges are NaN', async () => {
       const [startedMs, queuedBefore] = [performance.now(), queuedMs([process.pid])];
       const down = await scrape();
       durations.push(performance.now() - startedMs - (queuedMs([process.pid]) - queuedBefore));
-      const unknown = ['shop_active_sessions', 'shop_active_cart_sessions', 'shop_db_server_connections'].every(
-        (name) => Number.isNaN(down.of(name)),
-      );
-      return down.of('shop_db_up') === 0 && unknown;
+      const unknown = READ_GAUGES.every((name) => Number.isNaN(down.of(name)));
+      return down.of('shop_db_up') === 0 && unknown && down;
     });
+    for (const counter of ['transactions', 'rows', 'blocks', 'deadlocks'].map((of) => `shop_db_server_${of}_total`)) {
+      assert.ok(down.of(counter) >= before.of(counter), `${counter} keeps its value`);
+    }
     assert.ok(Math.max(...durations) < SCRAPE_MS, `a scrape took ${Math.max(...durations)} ms`);
     assert.equal(primary.databaseUp(), false);
 

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
+import { addToCart, setQuantity } from '../../../src/shop/cart/queries.ts';
+import { testDatabase } from '../../support/database.ts';
 import { dump, PATIENCE, startShop } from '../../support/shop.ts';
 
 test('40 concurrent adds on two workers count 40, from the first one on', async (t) => {
@@ -50,12 +53,128 @@ test('a product that is sold out cannot be added', async (t) => {
   assert.equal((await shop.knex('carts')).length, 0);
 });
 
+test('an add says what is in the cart, and an add that is refused changes nothing', async (t) => {
+  const { knex } = await testDatabase(t);
+  await knex('products').where('id', 3).update({ stock: 0 });
+  const session = randomUUID();
+  const before = await dump(knex);
+  assert.equal(await addToCart(knex, session, 99_999, 1), null);
+  assert.equal(await addToCart(knex, session, Number.MAX_SAFE_INTEGER, 1), null);
+  assert.equal((await addToCart(knex, session, 3, 1))?.stock, 0);
+  assert.equal(await dump(knex), before);
+
+  const [bag, mug] = await knex('products').whereIn('id', [1, 2]).orderBy('id');
+  const added = { slug: bag.slug, stock: bag.stock, inCart: 90, cartCount: 90 };
+  assert.deepEqual(await addToCart(knex, session, 1, 90), added);
+  assert.deepEqual(await addToCart(knex, session, 2, 5), {
+    slug: mug.slug,
+    stock: mug.stock,
+    inCart: 5,
+    cartCount: 95,
+  });
+  assert.deepEqual(await addToCart(knex, session, 1, 9), { ...added, inCart: 99, cartCount: 104 });
+  const full = await dump(knex);
+  assert.equal((await addToCart(knex, session, 1, 1))?.inCart, null);
+  assert.equal(await dump(knex), full);
+
+  const [first, second] = await knex('cart_items').orderBy('id').pluck('id');
+  assert.equal(await setQuantity(knex, session, first, 7), 12);
+  assert.equal(await setQuantity(knex, randomUUID(), first, 8), null);
+  assert.equal(await setQuantity(knex, session, second, 0), 7);
+  assert.equal(await setQuantity(knex, session, second, 0), null);
+  assert.equal(await setQuantity(knex, session, Number.MAX_SAFE_INTEGER, 1), null);
+  assert.deepEqual(await knex('cart_items').pluck('quantity'), [7]);
+});
+
+test('an add stores the session, and saves one that the cleanup may be about to remove', async (t) => {
+  const { knex } = await testDatabase(t);
+  const session = randomUUID();
+  await addToCart(knex, session, 1, 1);
+  assert.deepEqual(await knex('sessions').pluck('id'), [session]);
+  await knex('sessions').update({ last_seen_at: knex.raw("now() - interval '2 days'") });
+  await addToCart(knex, session, 1, 1);
+  assert.ok(await knex('sessions').whereRaw("last_seen_at > now() - interval '1 minute'").first());
+  assert.deepEqual(await knex('cart_items').pluck('quantity'), [2]);
+});
+
 test('a cart may hold more than the stock, and the page says so', async (t) => {
   const shop = await startShop(t);
   await shop.knex('products').where('id', 1).update({ stock: 2 });
   const shopper = shop.visitor();
   await shopper.post('/add_to_cart/1', { quantity: 3 });
   assert.match((await shopper.get('/detail/1')).text, /mais unidades no carrinho do que no estoque/);
+});
+
+/** The field `from`, and where the shop leads after an add of product 1. */
+const RETURNS: readonly (readonly [from: string, location: string])[] = [
+  ['/', '/#produto-1'],
+  ['/shop', '/shop#produto-1'],
+  ['/shop?page=2', '/shop?page=2#produto-1'],
+  [
+    '/shop?q=m%C3%B4chila+urbana&category=casa&sort=price_asc',
+    '/shop?q=m%C3%B4chila+urbana&category=casa&sort=price_asc#produto-1',
+  ],
+  ['/shop?page=1&sort=featured&x=made-up', '/shop#produto-1'],
+  ['/shop?q=%3Cb%3E%0D%0ASet-Cookie', '/detail/1'],
+  ['/shop?q=4242424242424242', '/detail/1'],
+  ['/shop?q=a&q=b', '/detail/1'],
+  ['/shop?page=0', '/detail/1'],
+  ['/shop?sort=nenhuma', '/detail/1'],
+  ['/shop?q=mochila#other', '/detail/1'],
+  ['/shop?q=mochila\r\nX: y', '/detail/1'],
+  ['/shop?page=2\n', '/detail/1'],
+  ['/detail/2', '/detail/2#produto-1'],
+  ['/detail/2/..', '/detail/1'],
+  ['/detail/abc', '/detail/1'],
+  ['/cart', '/detail/1'],
+  ['/shop/', '/detail/1'],
+  ['', '/detail/1'],
+  ['shop', '/detail/1'],
+  ['//example.com', '/detail/1'],
+  ['//example.com/shop', '/detail/1'],
+  ['/\\example.com', '/detail/1'],
+  ['\\\\example.com', '/detail/1'],
+  ['/\t/example.com', '/detail/1'],
+  ['https://example.com/shop', '/detail/1'],
+  ['javascript:alert(1)', '/detail/1'],
+];
+
+test('an add leads back to the card that it came from, and to no page that the shop did not write', async (t) => {
+  const shop = await startShop(t);
+  const shopper = shop.visitor();
+  for (const [from, location] of RETURNS) {
+    const added = await shopper.post('/add_to_cart/1', { quantity: 1, from });
+    assert.equal(added.status, 302, from);
+    assert.equal(added.location, location, from);
+    assert.ok(!added.text.includes('example.com'), from);
+  }
+  assert.equal((await shop.metrics()).of('shop_cart_additions_total'), RETURNS.length);
+});
+
+test('each card of home, a list, a search and a product leads back to its own place', async (t) => {
+  const shop = await startShop(t);
+  const shopper = shop.visitor();
+  for (const path of ['/', '/shop?page=2', '/shop?category=audio&sort=price_asc', '/shop?q=caneca', '/detail/1']) {
+    const { text } = await shopper.get(path);
+    const cards = [...text.matchAll(/<article class="card" id="(produto-\d+)".*?<\/article>/g)];
+    assert.ok(cards.length > 0, path);
+    assert.equal(new Set(cards.map(([, id]) => id)).size, cards.length, path);
+    for (const [card, id] of cards) {
+      const [, action = ''] = /action="([^"]+)"/.exec(card) ?? [];
+      const [, from = ''] = /name="from" value="([^"]+)"/.exec(card) ?? [];
+      const added = await shopper.post(action, { quantity: 1, from: from.replaceAll('&amp;', '&') });
+      assert.equal(added.location, `${path}#${id}`);
+    }
+  }
+  const list = await shopper.get('/shop?page=2');
+  assert.match(list.text, /Produto adicionado ao carrinho/);
+});
+
+test('a page that a script reads after an add is no view of a product', async (t) => {
+  const shop = await startShop(t);
+  const shopper = shop.visitor();
+  for (const dest of ['document', 'empty']) await shopper.get('/detail/2', { 'sec-fetch-dest': dest });
+  assert.equal((await shop.metrics()).of('shop_product_views_total'), 1);
 });
 
 const WRONG_QUANTITIES = [
@@ -85,7 +204,7 @@ test('a quantity that is no whole number from 1 to 99 is refused and changes not
   for (const quantity of WRONG_QUANTITIES) {
     const added = await shopper.post('/add_to_cart/1', { quantity });
     assert.equal(added.status, 422, quantity);
-    assert.match(added.text, /A quantidade deve ser um número inteiro de 1 a 99/);
+    assert.match(added.text, /Escolha uma quantidade de 1 a 99/);
     // Zero removes the item: another test covers it.
     if (quantity === '0') continue;
     assert.equal((await shopper.post(`/update_quantity/${item.id}`, { quantity })).status, 422, quantity);
@@ -103,7 +222,7 @@ test('a new quantity replaces the old one, and zero or a removal deletes the ite
   const [first, second] = await shop.knex('cart_items').orderBy('id');
 
   const updated = await shopper.post(`/update_quantity/${first.id}`, { quantity: 7 });
-  assert.equal(updated.location, '/cart');
+  assert.equal(updated.location, '/cart', 'for a client that sends no `next`');
   assert.match((await shopper.get('/cart')).text, /Quantidade atualizada/);
   assert.deepEqual(await shop.knex('cart_items').orderBy('id').pluck('quantity'), [7, 1]);
 
@@ -112,6 +231,26 @@ test('a new quantity replaces the old one, and zero or a removal deletes the ite
   await shopper.post(`/remove_item/${second.id}`, {});
   assert.deepEqual(await shop.knex('cart_items'), []);
   assert.equal((await shopper.post(`/remove_item/${second.id}`, {})).status, 404);
+});
+
+test('a change of the cart leads back to its item, and a removal to the neighbour', async (t) => {
+  const shop = await startShop(t);
+  const shopper = shop.visitor();
+  for (const id of [1, 2, 3]) await shopper.post(`/add_to_cart/${id}`, { quantity: 1 });
+  const [first, second, third] = await shop.knex('cart_items').orderBy('id').pluck('id');
+  const { text } = await shopper.get('/cart');
+  const nextOf = (item: number) => new RegExp(`/remove_item/${item}".*?name="next" value="(\\d+)"`).exec(text)?.[1];
+  assert.deepEqual([first, second, third].map(nextOf), [second, third, second].map(String));
+
+  const location = async (path: string, fields: Record<string, string | number>) =>
+    (await shopper.post(path, fields)).location;
+  assert.equal(await location(`/update_quantity/${first}`, { quantity: 2, next: second }), `/cart#item-${first}`);
+  for (const next of ['', '0', '1e1', '//example.com', '2#x', '-1']) {
+    assert.equal(await location(`/update_quantity/${first}`, { quantity: 2, next }), '/cart', next);
+  }
+  assert.equal(await location(`/update_quantity/${first}`, { quantity: 0, next: second }), `/cart#item-${second}`);
+  assert.equal(await location(`/remove_item/${third}`, { next: second }), `/cart#item-${second}`);
+  assert.doesNotMatch((await shopper.get('/cart')).text, /name="next"/);
 });
 
 test('a shopper cannot change the cart of another shopper', async (t) => {

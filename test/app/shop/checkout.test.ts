@@ -34,6 +34,9 @@ test('a declined card keeps the cart and all of the form except the card', async
   assert.equal(await dump(shop.knex), before);
   const metrics = await shop.metrics();
   assert.equal(metrics.of('shop_orders_total', { outcome: 'declined' }), 1);
+  assert.equal(metrics.of('shop_payments_total', { method: 'card', outcome: 'declined' }), 1);
+  assert.equal(metrics.of('shop_payments_total'), 1);
+  assert.equal(metrics.of('shop_payment_duration_seconds_count', { method: 'card' }), 1);
   assert.equal(metrics.of('shop_errors_total', { type: 'payment_declined', route: '/checkout' }), 1);
   assert.equal(metrics.of('shop_errors_total'), 1);
 
@@ -106,7 +109,7 @@ test('an order beyond the stock is refused and changes nothing', async (t) => {
   const before = await dump(shop.knex);
   const refused = await shopper.post('/checkout', { ...CUSTOMER, cart });
   assert.equal(refused.status, 409);
-  assert.match(refused.text, /restam 2, e você quer 3/);
+  assert.match(refused.text, /só restam 2, e você pediu 3/);
   assert.equal(await dump(shop.knex), before);
   assert.equal((await shop.metrics()).of('shop_orders_total', { outcome: 'out_of_stock' }), 1);
 });
@@ -200,9 +203,12 @@ test("a card's number in any stored field is refused and never shown", async (t)
     { last_name: '٤٢٤٢٤٢٤٢٤٢٤٢٤٢٤٢' },
     { first_name: 'Ana 4242 4242', last_name: '4242 4242 Souza' },
     { address1: 'Rua das Flores, 10 - 424242', address2: '4242424242, fundos' },
+    { number: '4242424242424242', district: 'Centro' },
+    { number: '10', district: '4242.4242 4242 4242' },
+    { address1: 'Rua das Flores 5105', number: '1051', address2: '0510', district: '5100' },
   ];
   for (const stray of strays) {
-    const names = Object.keys(stray).filter((name) => /\p{Nd}/u.test(stray[name] as string));
+    const names = Object.keys(stray).filter((name) => /\p{Nd}{4}/u.test(stray[name] as string));
     const form = { ...CUSTOMER, cart, ...stray };
     const html = await shopper.post('/checkout', form);
     assert.equal(html.status, 422, JSON.stringify(stray));
@@ -240,6 +246,131 @@ test('plausible addresses and spellings of a card are accepted', async (t) => {
   const { shopper } = await withCart(shop);
   assert.equal((await shopper.post('/checkout', withoutCountry)).status, 302);
   assert.equal((await shop.knex('orders').orderBy('id', 'desc').first()).country, 'Brasil');
+});
+
+/** The shop's own form: the original's fields, with the house number and the `bairro` in fields of their own. */
+const OWN_FORM = { ...CUSTOMER, address1: 'Rua das Flores', number: '10', district: 'Bela Vista' };
+
+test('the house number and the bairro are stored and shown with the address', async (t) => {
+  const shop = await startShop(t);
+  const addresses: [fields: Record<string, string>, lines: string[]][] = [
+    [{}, ['Rua das Flores, 10', 'Apto 2', 'Bela Vista', 'São Paulo – SP', 'CEP 01310-100']],
+    [{ number: '', no_number: 'on', zip: '01310100' }, ['Rua das Flores, S/N', 'CEP 01310-100']],
+    [{ number: '120 A', address2: '' }, ['Rua das Flores, 120 A', 'Bela Vista']],
+  ];
+  for (const [fields, lines] of addresses) {
+    const { shopper, cart } = await withCart(shop);
+    const { location } = await shopper.post('/checkout', { ...OWN_FORM, cart, ...fields });
+    const { text } = await shopper.get(location ?? '');
+    for (const line of lines) assert.ok(text.includes(`<span>${line}</span>`), line);
+    assert.ok(!text.includes('<span>Brasil</span>'));
+  }
+  const { shopper } = await withCart(shop);
+  const { location } = await shopper.post('/checkout', { ...CUSTOMER, country: 'Chile', zip: '8320000' });
+  const abroad = (await shopper.get(location ?? '')).text;
+  for (const line of ['Rua das Flores, 10', '8320000', 'Chile'])
+    assert.ok(abroad.includes(`<span>${line}</span>`), line);
+});
+
+test("the postal code fills in the state and a capital's name where they were left empty", async (t) => {
+  const shop = await startShop(t);
+  const { shopper, cart } = await withCart(shop);
+  const empty = { ...OWN_FORM, cart, city: '', state: '' };
+
+  const again = await shopper.post('/checkout', { ...empty, zip: '30140-071', card_number: '1' });
+  assert.match(again.text, /name="city" value="Belo Horizonte"/);
+  assert.match(again.text, /<option value="MG" selected/);
+  const unknown = await shopper.post('/checkout', { ...empty, zip: '13010-000' }, { accept: 'application/json' });
+  assert.deepEqual(Object.keys(JSON.parse(unknown.text).error.fields), ['city']);
+
+  assert.equal((await shopper.post('/checkout', empty)).status, 302);
+  const { city, state } = await shop.knex('orders').first();
+  assert.deepEqual({ city, state }, { city: 'São Paulo', state: 'SP' });
+});
+
+test("the shop's own form asks for the number and the bairro, and for a state that has the postal code", async (t) => {
+  const shop = await startShop(t);
+  const { shopper, cart } = await withCart(shop);
+  const wrong: [fields: Record<string, string>, field: string, message: RegExp][] = [
+    [{ number: '' }, 'number', /Sem número/],
+    [{ number: 'x'.repeat(21) }, 'number', /no máximo 20/],
+    [{ district: ' ' }, 'district', /Preencha/],
+    [{ state: 'RJ' }, 'zip', /Esse CEP é de São Paulo/],
+    [{ zip: '00100-000' }, 'zip', /não existe/],
+    [{ zip: '78900-000' }, 'zip', /não existe/],
+  ];
+  for (const [fields, field, message] of wrong) {
+    const answer = await shopper.post('/checkout', { ...OWN_FORM, cart, ...fields }, { accept: 'application/json' });
+    assert.equal(answer.status, 422, JSON.stringify(fields));
+    const { error } = JSON.parse(answer.text);
+    assert.deepEqual(Object.keys(error.fields), [field]);
+    assert.match(error.fields[field], message);
+  }
+  for (const state of ['sp', 'sao paulo', 'São Paulo']) {
+    const { shopper } = await withCart(shop);
+    assert.equal((await shopper.post('/checkout', { ...OWN_FORM, state })).status, 302, state);
+  }
+});
+
+test("a form with the original's fields alone is accepted as it always was", async (t) => {
+  const shop = await startShop(t);
+  for (const fields of [{ state: 'RJ' }, { zip: '00100-000' }, { state: 'São Paulo', city: 'Osasco' }]) {
+    const { shopper } = await withCart(shop);
+    assert.equal((await shopper.post('/checkout', { ...CUSTOMER, ...fields })).status, 302, JSON.stringify(fields));
+  }
+  const { shopper } = await withCart(shop);
+  const empty = await shopper.post('/checkout', { ...CUSTOMER, state: '' }, { accept: 'application/json' });
+  assert.deepEqual(Object.keys(JSON.parse(empty.text).error.fields), ['state']);
+});
+
+test('an order is paid in the instalments that were chosen, and the confirmation shows them to the cent', async (t) => {
+  const asked: number[] = [];
+  const payments = testProvider({
+    authorize: async ({ installments }) => {
+      asked.push(installments);
+      return { approved: true };
+    },
+  });
+  const shop = await startShop(t, { payments });
+  // With the shipping, R$ 100.
+  await shop.knex('products').where('id', 1).update({ price_cents: 9_000 });
+  const bought: [fields: Record<string, string>, shown: RegExp][] = [
+    [{}, /1x de R\$\s100,00/],
+    [{ installments: '1' }, /1x de R\$\s100,00/],
+    [{ installments: '4' }, /4x de R\$\s25,00 sem juros/],
+    [{ installments: '3', total_cents: '10000' }, /3x sem juros: 1\sde\sR\$\s33,34 \+ 2\sde\sR\$\s33,33/],
+    [{ installments: '10' }, /10x de R\$\s10,00 sem juros/],
+  ];
+  for (const [fields, shown] of bought) {
+    const { shopper } = await withCart(shop);
+    const { location } = await shopper.post('/checkout', { ...CUSTOMER, ...fields });
+    assert.match((await shopper.get(location ?? '')).text, shown);
+  }
+  assert.deepEqual(asked, [1, 1, 4, 3, 10]);
+  assert.deepEqual(await shop.knex('orders').orderBy('id').pluck('installments'), asked);
+});
+
+test('instalments that would be too small or too many are refused, and nothing is charged', async (t) => {
+  const payments = testProvider();
+  const shop = await startShop(t, { payments });
+  await shop.knex('products').where('id', 1).update({ price_cents: 2_500 });
+  const { shopper, cart } = await withCart(shop);
+  const before = await dump(shop.knex);
+  const form = await shopper.get('/checkout');
+  assert.match(form.text, /<option value="3">3x sem juros: 2\sde\sR\$\s11,67 \+ 1\sde\sR\$\s11,66</);
+  assert.doesNotMatch(form.text, /<option value="4">/);
+
+  for (const total of [{}, { total_cents: '3500' }]) {
+    const answer = await shopper.post('/checkout', { ...CUSTOMER, cart, installments: '4', ...total });
+    assert.equal(answer.status, 422);
+    assert.match(answer.text, /id="installments-error">O total de R\$\s35,00 pode ser pago em até 3x/);
+  }
+  for (const installments of ['0', '11', '2.5', 'x', '']) {
+    const answer = await shopper.post('/checkout', { ...CUSTOMER, cart, installments }, { accept: 'application/json' });
+    assert.deepEqual(Object.keys(JSON.parse(answer.text).error.fields), ['installments'], installments);
+  }
+  assert.deepEqual(payments.asked, []);
+  assert.equal(await dump(shop.knex), before);
 });
 
 test('text that a shopper types is shown as text', async (t) => {
@@ -293,6 +424,7 @@ test('a payment provider that hangs or fails causes a 503 and no order, and a la
   assert.equal(await dump(shop.knex), before);
   const metrics = await shop.metrics();
   assert.equal(metrics.of('shop_orders_total', { outcome: 'failed' }), 2);
+  assert.equal(metrics.of('shop_payments_total', { method: 'card', outcome: 'failed' }), 2);
   const waited = metrics.of('shop_request_time_seconds_total', { route: '/checkout', spent: 'payment' });
   assert.ok(waited > (LEAST_PART * CHECKOUT_MS.payment) / 1000, `${waited} s`);
   assert.equal(metrics.of('shop_checkout_phase_duration_seconds_count', { phase: 'payment' }), 2);
@@ -381,6 +513,7 @@ test('neither this shopper nor the next one waits while the payment for a sold-o
   assert.match(shop.log(), new RegExp(`"paymentReference":"${lost}","msg":"the order was not made`));
   const metrics = await shop.metrics();
   assert.equal(metrics.of('shop_orders_total', { outcome: 'out_of_stock' }), 1);
+  assert.equal(metrics.of('shop_payments_total', { method: 'card', outcome: 'cancelled' }), 1);
   assert.equal(metrics.of('shop_orders_total', { outcome: 'paid' }), 1);
   assert.equal(metrics.of('shop_orders_total', { outcome: 'failed' }), 0);
 });

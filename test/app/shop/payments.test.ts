@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Knex } from 'knex';
 import type { PaymentRequest } from '../../../src/payments/gateway.ts';
 import { type AbandonedPaymentsOptions, settleAbandonedPayments } from '../../../src/payments/settle.ts';
 import { openPaymentProvider } from '../../../src/payments/simulated.ts';
+import { addToCart } from '../../../src/shop/cart/queries.ts';
 import { openPool, testDatabase } from '../../support/database.ts';
 import { silentLog as log } from '../../support/log.ts';
 import { testProvider } from '../../support/payments.ts';
@@ -25,7 +27,7 @@ test('a checkout whose total the form did not show, for another price or more un
   const refused = await shopper.post('/checkout', { ...CUSTOMER, ...hidden });
 
   assert.equal(refused.status, 409);
-  assert.match(refused.text, /O total do pedido mudou, e agora é R\$ 15\.010,00/);
+  assert.match(refused.text, /O total do pedido mudou, e agora é R\$\s15\.010,00/);
   assert.match(refused.text, /Nada foi cobrado/);
   assert.ok(refused.text.includes(CUSTOMER.address1), 'what was typed is still there');
   assert.equal(await dump(shop.knex), before);
@@ -67,7 +69,7 @@ test('a total that is no amount is refused, and a missing one is accepted', asyn
   for (const total of ['', '-1', 'abc', '1e5', '25990.00', '025990', ' 25990', '9'.repeat(40), 'NaN']) {
     const refused = await shopper.post('/checkout', { ...CUSTOMER, ...hidden, total_cents: total });
     assert.equal(refused.status, 422, total);
-    assert.match(refused.text, /Esse total não existe/);
+    assert.match(refused.text, /O total não confere/);
   }
   assert.equal(await dump(shop.knex), before);
   assert.deepEqual(await shop.knex('payments'), []);
@@ -114,6 +116,40 @@ test('the reserved cart is charged and ordered, even if products and cart change
     ],
     'what came too late is in the next cart',
   );
+  assert.match((await shopper.get('/contact')).text, /class="badge">6</);
+});
+
+test('units that are added while the order waits for the cart are in the next cart', async (t) => {
+  const { connection } = await testDatabase(t);
+  const other = openPool(t, connection, { deadlines: PATIENT });
+  let adding: Knex.Transaction | undefined;
+  const payments = testProvider({
+    async authorize() {
+      adding = await other.transaction();
+      const [cart] = await adding('carts').where({ status: 'open' }).forUpdate().select('id', 'session_id');
+      await addToCart(adding, cart.session_id, 1, 3);
+      return { approved: true };
+    },
+  });
+  const shop = await startShop(t, { payments, database: openPool(t, connection) });
+  const { shopper, hidden } = await atCheckout(shop, 2);
+
+  const ordering = shopper.post('/checkout', { ...CUSTOMER, ...hidden });
+  await until('the order waits', async () =>
+    other('pg_stat_activity')
+      .where({ wait_event_type: 'Lock', datname: other.raw('current_database()') })
+      .first('pid'),
+  );
+  await adding?.commit();
+
+  assert.match((await ordering).location ?? '', /^\/order_confirmation\//);
+  assert.deepEqual(await other('order_items').pluck('quantity'), [2]);
+  const next = await other('cart_items')
+    .join('carts', 'carts.id', 'cart_items.cart_id')
+    .where({ status: 'open' })
+    .pluck('quantity');
+  assert.deepEqual(next, [3]);
+  assert.match((await shopper.get('/contact')).text, /class="badge">3</);
 });
 
 test('amounts may exceed 2^31 cents, up to the greatest that a payment can have', async (t) => {
@@ -123,7 +159,7 @@ test('amounts may exceed 2^31 cents, up to the greatest that a payment can have'
   const dear = await atCheckout(shop, 99);
   const { location } = await dear.shopper.post('/checkout', { ...CUSTOMER, ...dear.hidden });
   const confirmation = await dear.shopper.get(location ?? '');
-  assert.match(confirmation.text, /R\$ 24\.750\.010,00/);
+  assert.match(confirmation.text, /R\$\s24\.750\.010,00/);
   assert.deepEqual(await shop.knex('orders').pluck('total_cents'), [99 * 25_000_000 + 1_000]);
   assert.equal((await shop.metrics()).of('shop_order_value_brl_total'), 24_750_010);
 
@@ -132,7 +168,7 @@ test('amounts may exceed 2^31 cents, up to the greatest that a payment can have'
     const { shopper } = await atCheckout(shop, 1);
     const refused = await shopper.post('/checkout', CUSTOMER);
     assert.equal(refused.status, 409, refused.text);
-    assert.match(refused.text, /passa de R\$ 9\.999\.999\.999,99/);
+    assert.match(refused.text, /passa de R\$\s9\.999\.999\.999,99/);
   }
   assert.equal(payments.asked.length, 1);
   await setPrice(shop, 999_999_998_999);
@@ -151,7 +187,7 @@ test('ids may exceed 2^31', async (t) => {
   assert.equal(product.id, 2 ** 31);
 
   const shopper = shop.visitor();
-  assert.equal((await shopper.get(`/detail/${product.id}`)).status, 200);
+  await until('the worker shows it', async () => (await shopper.get(`/detail/${product.id}`)).status === 200);
   for (const id of [1, product.id])
     assert.equal((await shopper.post(`/add_to_cart/${id}`, { quantity: 1 })).status, 302);
   const [first, second] = await shop.knex('cart_items').orderBy('id').pluck('id');
@@ -370,7 +406,7 @@ test('the simulated provider decides a reference once and remembers the answer f
   const card = { holder: 'ANA SOUZA', number: '4242424242424242', expires: new Date(), cvv: '123' };
   const signal = new AbortController().signal;
   const ask = (provider: typeof one, reference: string, number = card.number) =>
-    provider.authorize({ reference, amountCents: 500, card: { ...card, number } }, signal);
+    provider.authorize({ reference, amountCents: 500, card: { ...card, number }, installments: 1 }, signal);
 
   assert.equal(await one.find('a'), null);
   assert.deepEqual(await ask(one, 'a'), { approved: true });
@@ -387,7 +423,7 @@ test('the simulated provider decides a reference once and remembers the answer f
     'cancelled',
   ]);
   const left = new AbortController();
-  const late = one.authorize({ reference: 'c', amountCents: 500, card }, left.signal);
+  const late = one.authorize({ reference: 'c', amountCents: 500, card, installments: 1 }, left.signal);
   left.abort();
   await assert.rejects(late);
   await until('the approval is stored, claimed or not', async () => (await two.find('c')) === 'approved');

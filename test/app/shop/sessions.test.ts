@@ -1,11 +1,28 @@
 import assert from 'node:assert/strict';
-import { createHmac } from 'node:crypto';
+import { createHmac, randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { startShop, type TestShop } from '../../support/shop.ts';
+import { CUSTOMER, type Page } from '../../support/visitor.ts';
+import { until, whenDone } from '../../support/wait.ts';
 
 const cookieOf = (setCookie: string[]) => setCookie.map((line) => line.split(';', 1)[0]).join('; ');
 
-test('the cookie is signed, holds ids only, and the first page stores the session', async (t) => {
+/** Sends the cookie back until the visit is noted. Then the visits before it are noted too. */
+async function noteVisits(shop: TestShop): Promise<void> {
+  const visitor = shop.visitor();
+  const first = await visitor.get('/contact');
+  const { id } = contentOf(first.headers.getSetCookie());
+  await visitor.get('/contact');
+  await until('a visit is noted', () => shop.knex('sessions').where({ id }).first());
+  await shop.knex('sessions').where({ id }).delete();
+}
+
+function contentOf(setCookie: string[]): { id: string; cart?: number } {
+  const value = /^fake_shop_[\da-f]{8}=([^;]+)/.exec(setCookie.join('\n'))?.[1] ?? '';
+  return JSON.parse(Buffer.from(value, 'base64').toString());
+}
+
+test('the cookie is signed, holds an id and the count of the cart, and a visitor has a row once it comes back', async (t) => {
   const shop = await startShop(t);
   const response = await fetch(`${shop.origin}/`);
   const lines = response.headers.getSetCookie();
@@ -16,14 +33,98 @@ test('the cookie is signed, holds ids only, and the first page stores the sessio
     assert.match(line, /; samesite=lax/i);
     assert.doesNotMatch(line, /; secure/i);
   }
-  const value = /^fake_shop_[\da-f]{8}=([^;]+)/.exec(lines.join('\n'))?.[1] ?? '';
-  const data = JSON.parse(Buffer.from(value, 'base64').toString());
-  const [session] = await shop.knex('sessions');
-  assert.deepEqual(Object.keys(data).sort(), ['_expire', '_maxAge', 'id']);
-  assert.equal(data.id, session.id);
+  const data = contentOf(lines);
+  assert.deepEqual(Object.keys(data).sort(), ['_expire', '_maxAge', 'cart', 'id']);
+  assert.equal(data.cart, 0);
+  await noteVisits(shop);
+  assert.deepEqual(await shop.knex('sessions'), [], 'a client that keeps no cookie has no row');
 
-  await fetch(`${shop.origin}/shop`, { headers: { cookie: cookieOf(lines) } });
-  assert.equal((await shop.knex('sessions')).length, 1);
+  for (const path of ['/shop', '/shop', '/']) {
+    const page = await fetch(shop.origin + path, { headers: { cookie: cookieOf(lines) } });
+    assert.deepEqual(page.headers.getSetCookie(), []);
+  }
+  await noteVisits(shop);
+  assert.deepEqual(await shop.knex('sessions').pluck('id'), [data.id]);
+});
+
+test('the cookie counts the cart after each change, and a wrong count is mended by the cart and the checkout', async (t) => {
+  const shop = await startShop(t);
+  const shopper = shop.visitor();
+  const countAfter = async (page: Promise<Page>) => contentOf((await page).headers.getSetCookie()).cart;
+  assert.equal(await countAfter(shopper.post('/add_to_cart/1', { quantity: 3 })), 3);
+  assert.equal(await countAfter(shopper.post('/add_to_cart/2', { quantity: 4 })), 7);
+  const [first, second] = await shop.knex('cart_items').orderBy('id').pluck('id');
+  assert.equal(await countAfter(shopper.post(`/update_quantity/${first}`, { quantity: 1 })), 5);
+  assert.equal(await countAfter(shopper.post(`/remove_item/${second}`, {})), 1);
+  await shopper.get('/');
+
+  for (const [path, quantity] of Object.entries({ '/cart': 8, '/checkout': 9 })) {
+    // By another tab, whose answer has not come yet.
+    await shop.knex('cart_items').update({ quantity });
+    assert.doesNotMatch((await shopper.get('/')).text, new RegExp(`class="badge">${quantity}<`));
+    const mended = await shopper.get(path);
+    assert.match(mended.text, new RegExp(`class="badge">${quantity}<`));
+    assert.equal(contentOf(mended.headers.getSetCookie()).cart, quantity);
+    assert.match((await shopper.get('/')).text, new RegExp(`class="badge">${quantity}<`));
+  }
+
+  await shop.knex('cart_items').update({ quantity: 10 });
+  const again = await shopper.post('/checkout', { ...CUSTOMER, zip: 'x' });
+  assert.equal(again.status, 422);
+  assert.match(again.text, /class="badge">10</);
+  assert.equal(contentOf(again.headers.getSetCookie()).cart, 10);
+
+  assert.equal(await countAfter(shopper.post('/checkout', { ...CUSTOMER, cart: randomUUID() })), 10);
+  assert.equal(await countAfter(shopper.post('/checkout', CUSTOMER)), 0);
+  assert.doesNotMatch((await shopper.get('/')).text, /class="badge"/);
+});
+
+test('a cookie without a count learns it with one query, and has it from then on', async (t) => {
+  const key = 'the key of the shop';
+  const shop = await startShop(t, { sessionKeys: [key] });
+  const bought = await addOne(shop);
+  const lines = bought.headers.getSetCookie();
+  const { id } = contentOf(lines);
+  const name = lines[0]?.split('=', 1)[0] as string;
+  const value = Buffer.from(JSON.stringify({ id, _expire: Date.now() + 1e9, _maxAge: 1e9 })).toString('base64');
+  const signature = createHmac('sha1', key).update(`${name}=${value}`).digest('base64url');
+  const former = { headers: { cookie: `${name}=${value}; ${name}.sig=${signature}` } };
+
+  const queries = async () =>
+    (await shop.metrics()).of('shop_db_operation_duration_seconds_count', { operation: 'select', table: 'carts' });
+  const before = await queries();
+  const unseen = await fetch(`${shop.origin}/contact`, { method: 'HEAD', ...former });
+  assert.deepEqual(unseen.headers.getSetCookie(), []);
+  assert.equal(await queries(), before + 1);
+  const page = await fetch(`${shop.origin}/contact`, former);
+  assert.match(await page.text(), /class="badge">1</);
+  assert.equal(await queries(), before + 2);
+  const renewed = page.headers.getSetCookie();
+  assert.deepEqual([contentOf(renewed).id, contentOf(renewed).cart], [id, 1]);
+
+  const later = await fetch(`${shop.origin}/contact`, { headers: { cookie: cookieOf(renewed) } });
+  assert.match(await later.text(), /class="badge">1</);
+  assert.deepEqual(later.headers.getSetCookie(), []);
+  assert.equal(await queries(), before + 2);
+});
+
+test('an add that is stored after its deadline is counted by the next page', async (t) => {
+  const shop = await startShop(t, { options: { deadlineMs: 500 } });
+  const shopper = shop.visitor();
+  await shopper.post('/add_to_cart/1', { quantity: 1 });
+  await shopper.get('/contact');
+  const lock = await shop.knex.transaction();
+  whenDone(t, () => lock.rollback());
+  await lock('carts').forUpdate();
+  const late = await shopper.post('/add_to_cart/2', { quantity: 5 });
+  assert.equal(late.status, 503);
+  assert.equal(contentOf(late.headers.getSetCookie()).cart, undefined);
+  await lock.commit();
+  await until('it is stored', async () => (await shop.knex('cart_items')).length === 2);
+  assert.match((await shopper.get('/contact')).text, /class="badge">6</);
+  const refused = await shopper.post('/add_to_cart/1', { quantity: 0 });
+  assert.equal(refused.status, 422);
+  assert.deepEqual(refused.headers.getSetCookie(), [], 'a refusal changes nothing');
 });
 
 /** Adds one unit of a product to the cart of a new visitor, or of the visitor with this cookie. */
@@ -132,6 +233,7 @@ test('neither a HEAD nor a prefetch changes anything', async (t) => {
     }
   };
   await askForAll({});
+  await noteVisits(shop);
   assert.equal((await shop.knex('sessions')).length, 0);
 
   const bought = await addOne(shop);
@@ -139,6 +241,7 @@ test('neither a HEAD nor a prefetch changes anything', async (t) => {
   await shop.knex('sessions').update({ last_seen_at: shop.knex.raw("now() - interval '1 hour'") });
   const [before] = await shop.knex('sessions');
   await askForAll({ cookie });
+  await noteVisits(shop);
   assert.deepEqual(await shop.knex('sessions'), [before]);
   assert.equal((await shop.metrics()).of('shop_product_views_total'), 0);
   const shown = await fetch(`${shop.origin}/detail/1`, { headers: { cookie } });
@@ -146,23 +249,45 @@ test('neither a HEAD nor a prefetch changes anything', async (t) => {
   assert.equal((await shop.metrics()).of('shop_product_views_total'), 1);
 });
 
+test('a HEAD or a prefetch that fails sets no cookie', async (t) => {
+  const shop = await startShop(t);
+  const [line = ''] = (await fetch(shop.origin)).headers.getSetCookie();
+  const name = line.split('=', 1)[0];
+  // Koa takes back a cookie whose signature is wrong.
+  const cookie = `${name}=e30=; ${name}.sig=${'A'.repeat(27)}`;
+  for (const path of ['/detail/99999', '/order_confirmation/x']) {
+    for (const init of [{ method: 'HEAD', headers: { cookie } }, { headers: { cookie, purpose: 'prefetch' } }]) {
+      const answer = await fetch(shop.origin + path, init);
+      assert.equal(answer.status, 404);
+      assert.deepEqual(answer.headers.getSetCookie(), []);
+    }
+  }
+});
+
 test('health checks, files and unknown addresses store no session', async (t) => {
   const shop = await startShop(t);
-  for (const path of ['/livez', '/readyz', '/static/shop.css', '/wp-admin']) await fetch(`${shop.origin}${path}`);
+  const headers = { cookie: cookieOf((await fetch(shop.origin)).headers.getSetCookie()) };
+  for (const path of ['/livez', '/readyz', '/static/shop.css', '/wp-admin']) {
+    const answer = await fetch(shop.origin + path, { headers });
+    assert.deepEqual(answer.headers.getSetCookie(), []);
+  }
+  await noteVisits(shop);
   assert.equal((await shop.knex('sessions')).length, 0);
 });
 
-test('last_seen_at is written again only when it has become stale', async (t) => {
+test('a visit is noted again only when the last note is old', async (t) => {
   const shop = await startShop(t);
   const shopper = shop.visitor();
+  await shopper.post('/add_to_cart/1', { quantity: 1 });
+  const [added] = await shop.knex('sessions');
   await shopper.get('/');
-  const seen = async () => (await shop.knex('sessions').first()).last_seen_at.getTime();
-  const first = await seen();
-  await shopper.get('/');
-  assert.equal(await seen(), first);
+  await noteVisits(shop);
+  assert.deepEqual(await shop.knex('sessions'), [added]);
+
   await shop.knex('sessions').update({ last_seen_at: shop.knex.raw("now() - interval '1 minute'") });
+  const [old] = await shop.knex('sessions');
   await shopper.get('/');
-  assert.ok((await seen()) >= first);
+  await until('the visit is noted', async () => (await shop.knex('sessions').first()).last_seen_at > old.last_seen_at);
 });
 
 test('a forged, foreign or broken cookie is a new visitor, not an error', async (t) => {
@@ -206,8 +331,13 @@ test('visitors stay logged in after a change of keys, and the old key can be rem
 test('a session whose row was deleted is stored again', async (t) => {
   const shop = await startShop(t);
   const shopper = shop.visitor();
-  await shopper.get('/');
+  await shopper.post('/add_to_cart/1', { quantity: 1 });
+  const ids = await shop.knex('sessions').pluck('id');
   await shop.knex('sessions').delete();
   assert.equal((await shopper.post('/add_to_cart/1', { quantity: 1 })).status, 302);
-  assert.equal((await shop.knex('sessions')).length, 1);
+  assert.deepEqual(await shop.knex('sessions').pluck('id'), ids);
+  await shop.knex('sessions').delete();
+  const worker = await shop.another();
+  await shopper.get(`${worker.origin}/`);
+  await until('the session is stored', () => shop.knex('sessions').where('id', ids[0]).first());
 });

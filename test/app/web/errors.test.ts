@@ -11,7 +11,7 @@ import { pino } from 'pino';
 import { openPool } from '../../support/database.ts';
 import { testProvider } from '../../support/payments.ts';
 import { connectRaw } from '../../support/raw-client.ts';
-import { startShop } from '../../support/shop.ts';
+import { recordStatements, startShop } from '../../support/shop.ts';
 import { freePort } from '../../support/system.ts';
 import { PATIENT } from '../../support/test-server.ts';
 import { CUSTOMER } from '../../support/visitor.ts';
@@ -40,6 +40,47 @@ test('an error is a page in Portuguese with its id, or JSON for a client that as
   assert.equal(metrics.of('shop_errors_total', { type: 'not_found', route: '/detail/:id' }), 2);
   assert.equal(metrics.of('shop_errors_total'), 2);
   assert.equal(metrics.of('shop_product_views_total'), 0);
+});
+
+test("an error page keeps the cart's number, says when to come back, and speaks of no order", async (t) => {
+  const shop = await startShop(t);
+  const bought = await shop.visitor().post('/add_to_cart/1', { quantity: 2 });
+  const cookies = bought.headers.getSetCookie().map((line) => line.split(';', 1)[0]);
+  const overloaded = await shop.another({ options: { load: { maxInFlight: 0, lateCount: 10, lateMs: 1_000 } } });
+  const limited = await shop.another({ rateLimiter: { count: () => 12 } });
+
+  async function ask(
+    { origin }: { origin: string },
+    path: string,
+    init: RequestInit = {},
+    cookie = cookies.join('; '),
+  ) {
+    const answer = await fetch(`${origin}${path}`, { ...init, headers: { cookie, ...init.headers } });
+    assert.deepEqual(answer.headers.getSetCookie(), [], `${path} leaves the cookie as it is`);
+    const text = await answer.text();
+    assert.doesNotMatch(text, /pedido|endereço/i, path);
+    const [, badge = '0'] = /class="badge">(\d+)/.exec(text) ?? [];
+    return { status: answer.status, badge, text };
+  }
+  const form = { method: 'POST', body: new URLSearchParams({ quantity: '1' }) };
+  for (const [status, where, path, init, advice] of [
+    [400, shop, '/%zz', {}, null],
+    [403, shop, '/add_to_cart/1', { ...form, headers: { 'sec-fetch-site': 'cross-site' } }, null],
+    [404, shop, '/nowhere', {}, null],
+    [405, shop, '/add_to_cart/1', {}, null],
+    [429, limited, '/add_to_cart/1', form, 'Espere 12 segundos, volte à página anterior e envie de novo.'],
+    [503, overloaded, '/cart', {}, 'Espere 1 segundo e tente de novo.'],
+    [503, overloaded, '/add_to_cart/1', form, 'Espere 1 segundo, volte à página anterior e envie de novo.'],
+  ] as const) {
+    for (let i = 0; i < 2; i++) {
+      const page = await ask(where, path, init);
+      assert.deepEqual([page.status, page.badge], [status, '2'], path);
+      assert.equal(/data-retry-after="\d+"[^>]*>([^<]+)/.exec(page.text)?.[1] ?? null, advice);
+    }
+    for (const other of ['', `${cookies[0]}x; ${cookies[1]}`]) {
+      assert.equal((await ask(where, path, init, other)).badge, '0', 'a stranger has no cart');
+    }
+  }
 });
 
 test("a trusted proxy's request id is used unless it could forge log lines, and no other client's id is", async (t) => {
@@ -81,6 +122,23 @@ test('HEAD is GET without a body, and a 405 names the methods of the route', asy
   assert.equal((await send('DELETE', '/nowhere')).status, 404);
 });
 
+test('HEAD tells the length and the encoding that GET has', async (t) => {
+  const shop = await startShop(t);
+  for (const path of ['/', '/shop?q=a', '/cart', '/static/shop.css', '/livez']) {
+    for (const encoding of ['br', 'gzip', 'identity']) {
+      const [get, head] = await Promise.all(
+        ['GET', 'HEAD'].map(async (method) => {
+          const answer = await fetch(`${shop.origin}${path}`, { method, headers: { 'accept-encoding': encoding } });
+          await answer.text();
+          return ['content-length', 'content-encoding', 'content-type', 'vary'].map((name) => answer.headers.get(name));
+        }),
+      );
+      assert.ok(Number(get?.[0]) > 0);
+      assert.deepEqual(head, get, `${path} ${encoding}`);
+    }
+  }
+});
+
 test('a body that is no form or too big is refused', async (t) => {
   const shop = await startShop(t);
   const post = (headers: Record<string, string>, body: string | Uint8Array<ArrayBuffer>) =>
@@ -104,6 +162,34 @@ test('a body that is no form or too big is refused', async (t) => {
   assert.equal((await post({ ...form, 'content-encoding': 'gzip' }, 'quantity=1')).status, 415);
   assert.equal((await post(form, `quantity=1&x=${'y'.repeat(20_000)}`)).status, 413);
   assert.equal((await shop.visitor().post('/add_to_cart/1', {})).status, 422);
+});
+
+test('a form is read as UTF-8, and refused when it is anything else', async (t) => {
+  const shop = await startShop(t);
+  const statusOf = async (body: string | Uint8Array<ArrayBuffer>, parameter = '') => {
+    const headers = { 'content-type': `application/x-www-form-urlencoded${parameter}` };
+    const { status } = await fetch(`${shop.origin}/add_to_cart/1`, {
+      method: 'POST',
+      headers,
+      body,
+      redirect: 'manual',
+    });
+    return status;
+  };
+  for (const charset of ['UTF-8', '"utf-8"', 'utf8', 'US-ASCII']) {
+    assert.equal(await statusOf('quantity=1', `; charset=${charset}`), 302, charset);
+  }
+  for (const charset of ['utf-16', 'iso-8859-1', 'nonsense']) {
+    assert.equal(await statusOf('quantity=1', `; charset=${charset}`), 415, charset);
+  }
+  for (const note of ['São', 'S%C3%A3o', '%F0%9F%98%80', '\ufffd', '100%', '%zz', '%C3%B3%20%C3%B3']) {
+    assert.equal(await statusOf(`quantity=1&note=${note}`), 302, note);
+  }
+  for (const note of ['%FF', 'S%E3o', '%C3', '%C3%', '%A3%C3', '%ED%A0%80']) {
+    assert.equal(await statusOf(`quantity=1&note=${note}`), 400, note);
+  }
+  assert.equal(await statusOf(Uint8Array.from(Buffer.from('quantity=1&note=São', 'latin1'))), 400);
+  assert.equal(await statusOf('?quantity=1'), 422, 'the question mark belongs to the name');
 });
 
 test('a post without a body is an empty form for any content type', async (t) => {
@@ -202,10 +288,10 @@ test('a refused upload is cut off, and a short form keeps its connection', async
 
 test('an unexpected failure is a 500 that shows nothing to the client, and the log has all of it once', async (t) => {
   const shop = await startShop(t);
-  await shop.knex.raw('alter table products rename column summary to blurb');
-  const page = await shop.visitor().get('/');
+  await shop.knex.raw('alter table cart_items rename column quantity to amount');
+  const page = await shop.visitor().get('/cart');
   assert.equal(page.status, 500);
-  assert.doesNotMatch(page.text, /summary|column|select/);
+  assert.doesNotMatch(page.text, /quantity|column|select/);
   const id = page.headers.get('x-request-id') ?? '';
   const lines = shop
     .log()
@@ -214,8 +300,8 @@ test('an unexpected failure is a 500 that shows nothing to the client, and the l
     .map((line) => JSON.parse(line));
   assert.equal(lines.length, 1);
   assert.equal(lines[0].level, 50);
-  assert.match(lines[0].cause.message, /summary/);
-  assert.equal((await shop.metrics()).of('shop_errors_total', { type: 'internal', route: '/' }), 1);
+  assert.match(lines[0].cause.message, /quantity/);
+  assert.equal((await shop.metrics()).of('shop_errors_total', { type: 'internal', route: '/cart' }), 1);
 });
 
 /** A server that gives the same answer to the first data of each connection. */
@@ -260,7 +346,7 @@ test('a page says that the shop is coming back after every kind of database fail
   }
 });
 
-test('a worker with too many requests in flight refuses more at once, and its health checks still pass', async (t) => {
+test('a worker with too many requests in flight refuses more at once, but no page from memory and no health check', async (t) => {
   const load = { maxInFlight: 1, lateCount: 10, lateMs: 30_000 };
   const shop = await startShop(t, { deadlines: PATIENT, options: { load, deadlineMs: 30_000 } });
   const visitor = shop.visitor();
@@ -269,8 +355,8 @@ test('a worker with too many requests in flight refuses more at once, and its he
 
   const lock = await shop.knex.transaction();
   whenDone(t, () => lock.rollback());
-  await lock.raw('lock table products in access exclusive mode');
-  const waiting = visitor.get('/shop');
+  await lock.raw('lock table cart_items in access exclusive mode');
+  const waiting = visitor.get('/cart');
   await until('the page is in flight', async () => {
     const { rows } = await shop.knex.raw(
       "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
@@ -278,21 +364,24 @@ test('a worker with too many requests in flight refuses more at once, and its he
     return rows.length === 1;
   });
   for (let i = 0; i < 5; i++) {
-    const refused = await visitor.get('/contact');
+    const refused = await visitor.get('/cart');
     assert.equal(refused.status, 503);
     assert.equal(refused.headers.get('retry-after'), '1');
+    const id = refused.headers.get('x-request-id') ?? '';
+    assert.equal(refused.text.split(id).length, 2, 'the page shows its id once');
+    assert.match(refused.text, /problema passageiro.*<\/html>/s);
   }
-  assert.equal((await visitor.get('/livez')).status, 200);
+  for (const path of ['/', '/detail/1', '/livez']) assert.equal((await visitor.get(path)).status, 200, path);
   await lock.rollback();
 
   assert.equal((await waiting).status, 200);
-  assert.equal((await visitor.get('/contact')).status, 200);
+  assert.equal((await visitor.get('/cart')).status, 200);
   const change = (await shop.metrics()).since(before);
-  assert.equal(change.of('shop_errors_total', { type: 'overload', route: '/contact' }), 5);
+  assert.equal(change.of('shop_errors_total', { type: 'overload', route: '/cart' }), 5);
   assert.equal(change.of('shop_errors_total'), 5);
 });
 
-test('a worker that has fallen behind refuses new requests until it has caught up', async (t) => {
+test('a worker that has fallen behind refuses new requests until it has caught up, but no page from memory', async (t) => {
   const load = { maxInFlight: 250, lateCount: 3, lateMs: 200 };
   const shop = await startShop(t, { deadlines: PATIENT, options: { load, deadlineMs: 30_000 } });
   const visitor = shop.visitor();
@@ -303,17 +392,18 @@ test('a worker that has fallen behind refuses new requests until it has caught u
   await lock.raw('lock table cart_items in access exclusive mode');
   const waiting = Promise.all([1, 2, 3].map(() => visitor.get('/cart')));
   const refused = await until('a refusal', async () => {
-    const page = await fetch(`${shop.origin}/contact`, { signal: AbortSignal.timeout(100) });
+    const page = await fetch(`${shop.origin}/cart`, { signal: AbortSignal.timeout(100) });
     return page.status === 503 && page;
   });
   assert.equal(refused.headers.get('retry-after'), '1');
+  for (const each of [visitor, shop.visitor()]) assert.equal((await each.get('/detail/1')).status, 200);
   await lock.rollback();
 
   assert.deepEqual(
     (await waiting).map(({ status }) => status),
     [200, 200, 200],
   );
-  assert.equal((await visitor.get('/contact')).status, 200);
+  assert.equal((await visitor.get('/cart')).status, 200);
 });
 
 test('a page that is ready after its deadline does not touch the 503 that was sent instead', async (t) => {
@@ -334,14 +424,13 @@ test('a page that is ready after its deadline does not touch the 503 that was se
   );
   const shop = await startShop(t, { log, options: { deadlineMs: 500 } });
   const lock = await shop.knex.transaction();
-  // The page's own queries are done in time, but the queries of the layout are not.
-  await lock.raw('lock table categories in access exclusive mode');
+  await lock.raw('lock table cart_items in access exclusive mode');
   release = () => void lock.rollback();
-  const page = await shop.visitor().get('/contact');
+  const page = await shop.visitor().get('/cart');
   assert.equal(page.status, 503);
   assert.match(page.text, /problema passageiro.*<\/html>/s);
-  assert.equal((await shop.metrics()).of('shop_errors_total', { type: 'database', route: '/contact' }), 1);
-  await until('it is shown', async () => (await shop.visitor().get('/contact')).status === 200);
+  assert.equal((await shop.metrics()).of('shop_errors_total', { type: 'database', route: '/cart' }), 1);
+  await until('it is shown', async () => (await shop.visitor().get('/cart')).status === 200);
   assert.ok(!lines.join('').includes('after its deadline'), 'what succeeds late is no failure');
 });
 
@@ -384,14 +473,16 @@ test('a page that is late for another reason is no database error, and its later
   assert.match((await shopper.post('/checkout', CUSTOMER)).location ?? '', /^\/order_confirmation\//);
 });
 
-test('a form with mistakes is shown again without the queries of a complete page', async (t) => {
-  const shop = await startShop(t);
+test('a form with mistakes is shown again for one query, that of its cart', async (t) => {
+  const { shop, statements } = await recordStatements(t, await startShop(t));
   const shopper = shop.visitor();
   await shopper.post('/add_to_cart/1', { quantity: 1 });
-  await shop.knex.raw('alter table categories rename to shelves');
+  statements.length = 0;
   const page = await shopper.post('/checkout', { ...CUSTOMER, zip: 'x' });
   assert.equal(page.status, 422);
   assert.match(page.text, /name="zip".*<\/html>/s);
+  assert.equal(statements.length, 1, statements.join('\n'));
+  assert.match(statements[0] ?? '', /from "carts"/);
 });
 
 test('the log has one line for each request, without query, cookies and body', async (t) => {

@@ -59,16 +59,16 @@ test('every request is one line with the id that its page shows and with the cau
   assert.equal(missing.line.error, 'not_found');
   assert.equal(missing.line.cause, undefined);
 
-  await knex.raw('alter table products rename column summary to blurb');
-  const failed = await ask(visitor.get('/'));
+  await knex.raw('alter table carts rename column session_id to owner');
+  const failed = await ask(visitor.get('/cart'));
   assert.equal(failed.status, 500);
   assert.equal(failed.line.level, ERROR);
-  assert.match(failed.line.cause?.message ?? '', /summary/);
-  assert.doesNotMatch(failed.text, /summary|column/);
+  assert.match(failed.line.cause?.message ?? '', /session_id/);
+  assert.doesNotMatch(failed.text, /session_id|column/);
   const mentions = shop
     .output()
     .split('\n')
-    .filter((line) => line.includes('blurb') || line.includes('summary'));
+    .filter((line) => line.includes('session_id'));
   assert.equal(mentions.length, 1, mentions.join('\n'));
 });
 
@@ -110,11 +110,14 @@ test('a client that has gone before the answer is a 499, as in the metrics, and 
   const form = 'Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100';
   await upload.send(`POST /add_to_cart/1 HTTP/1.1\r\nHost: x\r\n${form}\r\n\r\nquant`);
   const lock = await knex.transaction();
-  await lock.raw('lock table sessions in access exclusive mode');
+  await lock.raw('lock table carts in access exclusive mode');
   const pages = Array.from({ length: 5 }, () => connectRaw(t, shop.shopUrl));
-  for (const page of pages) await page.send('GET /detail/1 HTTP/1.1\r\nHost: x\r\n\r\n');
+  const sentMs = performance.now();
+  for (const page of pages) await page.send('GET /cart HTTP/1.1\r\nHost: x\r\n\r\n');
   await until('all wait', async () => (await shop.metrics()).of('http_requests_in_flight') === 6);
   for (const { socket } of [upload, ...pages]) socket.destroy();
+  // On a busy machine, a page may have been refused as late before its client went.
+  const wereInTime = performance.now() - sentMs < 1_000;
   const [cut] = await linesOf(shop, ({ method }) => method === 'POST');
   assert.deepEqual([cut?.status, cut?.error, cut?.level], [499, 'validation', INFO]);
   await until('it is counted', async () => {
@@ -125,12 +128,12 @@ test('a client that has gone before the answer is a 499, as in the metrics, and 
   assert.equal((await shop.stop()).code, 0);
   await lock.rollback();
   // A page that is late on a busy machine has a second line, without a status.
-  const gone = await linesOf(shop, ({ route, status }) => route === '/detail/:id' && status !== undefined);
-  assert.deepEqual(new Set(gone.map(({ status }) => status)), new Set([499]));
+  const gone = await linesOf(shop, ({ route, status }) => route === '/cart' && status !== undefined);
+  for (const { status } of gone) assert.ok(status === 499 || (status === 503 && !wereInTime), `status ${status}`);
   assert.equal(gone.length, pages.length);
   // At least one waited for the lock in vain. A wait for a connection that ends with the pool is no failure.
-  for (const { error, level, cause } of gone) {
-    assert.equal(level, error ? WARN : INFO);
+  for (const { status, error, level, cause } of gone) {
+    if (status === 499) assert.equal(level, error ? WARN : INFO);
     assert.doesNotMatch(cause?.message ?? '', /aborted/);
   }
 });

@@ -35,13 +35,12 @@ test('a file with a version is cached for ever, one without a version for a minu
   const url = /href="(\/static\/shop\.css\?v=[\da-f]+)"/.exec(page.text)?.[1];
   assert.ok(url);
 
-  const versioned = await fetch(`${shop.origin}${url}`);
+  const versioned = await raw(shop.origin, url);
   assert.equal(versioned.status, 200);
-  assert.match(versioned.headers.get('content-type') ?? '', /^text\/css/);
-  assert.equal(versioned.headers.get('cache-control'), 'public, max-age=31536000, immutable');
-  assert.equal(versioned.headers.get('set-cookie'), null);
-  const etag = versioned.headers.get('etag') ?? '';
-  const again = await raw(shop.origin, url, { 'if-none-match': etag });
+  assert.match(versioned.headers['content-type'] ?? '', /^text\/css/);
+  assert.equal(versioned.headers['cache-control'], 'public, max-age=31536000, immutable');
+  assert.equal(versioned.headers['set-cookie'], undefined);
+  const again = await raw(shop.origin, url, { 'if-none-match': versioned.headers.etag ?? '' });
   assert.equal(again.status, 304);
   assert.equal(again.headers['cache-control'], 'public, max-age=31536000, immutable');
 
@@ -125,11 +124,22 @@ test('a file that changes on disk or is deleted is served as it was when it was 
   assert.equal((await ask('/static/late.css')).ok, false);
 });
 
-test('pages are compressed for clients that accept it', async (t) => {
-  const shop = await startShop(t);
-  const page = await fetch(`${shop.origin}/`, { headers: { 'accept-encoding': 'gzip' } });
-  assert.equal(page.headers.get('content-encoding'), 'gzip');
-  assert.match(await page.text(), /<\/html>/);
-  const missing = await fetch(`${shop.origin}/nowhere`, { headers: { 'accept-encoding': 'gzip' } });
-  assert.match(await missing.text(), /<\/html>/);
+test('a text file is compressed once for each encoding, under a version of its own', async (t) => {
+  const { origin } = await startShop(t);
+  const plain = await raw(origin, '/static/shop.css');
+  const tags = new Set([plain.headers.etag]);
+  for (const encoding of ['br', 'gzip']) {
+    const { headers } = await raw(origin, '/static/shop.css', { 'accept-encoding': encoding });
+    assert.equal(headers['content-encoding'], encoding);
+    assert.equal(headers.vary, 'Accept-Encoding');
+    assert.ok(Number(headers['content-length']) < Number(plain.headers['content-length']) / 2);
+    const file = await fetch(`${origin}/static/shop.css`, { headers: { 'accept-encoding': encoding } });
+    assert.equal(await file.text(), plain.text);
+    const again = { 'accept-encoding': encoding, 'if-none-match': headers.etag ?? '' };
+    const unchanged = await raw(origin, '/static/shop.css', again);
+    assert.equal(unchanged.status, 304);
+    assert.equal(unchanged.headers['content-encoding'], undefined);
+    tags.add(headers.etag);
+  }
+  assert.equal(tags.size, 3);
 });

@@ -21,7 +21,7 @@ test('the shop recovers by itself with all its orders when its embedded database
     process.kill(killed, 'SIGKILL');
     await until('a new one runs', async () => (await postmasterPid(shop.dataDir)) !== killed);
     await until('the shop is ready', async () => {
-      const [ops, page] = await Promise.all([fetch(`${shop.opsUrl}/readyz`), shop.visitor().get('/')]);
+      const [ops, page] = await Promise.all([fetch(`${shop.opsUrl}/readyz`), shop.visitor().get('/cart')]);
       return ops.status === 200 && page.status === 200;
     });
   }

@@ -90,7 +90,7 @@ test('workers start without the database, serve when it is back, and stop in ord
   assert.deepEqual(series(await shop.metrics()), series(scrape));
 
   await server.freeze();
-  const unanswered = Promise.all(['/', '/cart', '/shop'].map((path) => shop.visitor().get(path)));
+  const unanswered = Promise.all(['/cart', '/cart', '/checkout'].map((path) => shop.visitor().get(path)));
   await until('pages wait', async () => (await shop.metrics()).of('http_requests_in_flight') >= 3);
   const stoppedMs = performance.now();
   assert.deepEqual(await shop.stop(), { code: 0, signal: null }, 'it stops in order without its database too');

@@ -39,6 +39,7 @@ test('the primary cancels the payment of a worker that was killed between approv
   await until('the log shows the end', () => told('abandoned payment is given back').length === 1);
   const metrics = await shop.metrics();
   assert.equal(metrics.of('shop_orders_total', { outcome: 'failed' }), 1);
+  assert.equal(metrics.of('shop_payments_total', { method: 'card', outcome: 'failed' }), 1);
   assert.equal(metrics.of('shop_payments_unsettled'), 0);
 
   const again = await until('a worker serves', () => visitor.post('/checkout', CUSTOMER));
@@ -82,7 +83,9 @@ test('a failed order is counted once when its worker counts it and dies before t
 
   assert.deepEqual(await assertMoneyAddsUp(knex), { cancelled: 1 });
   await until('the log shows the end', () => shop.output().includes('abandoned payment is given back'));
-  assert.equal((await shop.metrics()).of('shop_orders_total', { outcome: 'failed' }), 1);
+  const metrics = await shop.metrics();
+  assert.equal(metrics.of('shop_orders_total', { outcome: 'failed' }), 1);
+  assert.equal(metrics.of('shop_payments_total'), 1, 'counted as cancelled by its worker');
 });
 
 test('shop_payments_unsettled counts a payment until it is settled', async (t) => {

@@ -19,10 +19,10 @@ test('pages that wait while hanging queries exhaust the pools get 503, and the m
   whenDone(t, async () => {
     if (!lock.isCompleted()) await lock.rollback();
   });
-  await lock.raw('lock table sessions in access exclusive mode');
+  await lock.raw('lock table carts in access exclusive mode');
 
   const startedMs = performance.now();
-  const answers = Promise.all(visitors.map((visitor) => visitor.get('/detail/1')));
+  const answers = Promise.all(visitors.map((visitor) => visitor.get('/cart')));
   await until('a pool is exhausted, and the metrics show it', async () => {
     const scrape = await shop.metrics();
     // The system chooses the worker of a visitor.
@@ -42,13 +42,13 @@ test('pages that wait while hanging queries exhaust the pools get 503, and the m
 
   const change = (await shop.metrics()).since(before);
   const spent = (on: string) =>
-    change.of('shop_request_time_seconds_total', { route: '/detail/:id', spent: on }) / visitors.length;
+    change.of('shop_request_time_seconds_total', { route: '/cart', spent: on }) / visitors.length;
   t.diagnostic(`seconds a page: db ${spent('db')}, db_wait ${spent('db_wait')}, app ${spent('app')}`);
   assert.ok(spent('db') > 0.2, 'some waited for the hung queries');
   assert.ok(spent('db_wait') > 0.3, 'the others for a connection');
   assert.ok(spent('app') < spent('db_wait'));
-  assert.equal(change.of('shop_errors_total', { route: '/detail/:id', type: 'database' }), visitors.length);
-  for (const visitor of visitors) assert.equal((await visitor.get('/detail/1')).status, 200);
+  assert.equal(change.of('shop_errors_total', { route: '/cart', type: 'database' }), visitors.length);
+  for (const visitor of visitors) assert.equal((await visitor.get('/cart')).status, 200);
 });
 
 test('a hanging checkout gets 503, changes nothing, shows its phase in the metrics, and can be repeated', async (t) => {

@@ -1,6 +1,6 @@
 /*
  * Tests preload this into a shop's processes through NODE_OPTIONS. A worker that receives SIGUSR2 reads the file with its
- * pid as its name, in the folder FAULTS, and commits the fault that the file names. A worker pauses for SLOW_START_MS
+ * pid as its name, in the folder FAULT_FILES, and commits the fault that the file names. A worker pauses for SLOW_START_MS
  * before it starts. The shop itself has no code for this.
  */
 import cluster from 'node:cluster';
@@ -25,8 +25,8 @@ const faults = {
   },
 };
 
-if (cluster.isWorker && process.env.FAULTS) {
-  process.on('SIGUSR2', () => faults[readFileSync(join(process.env.FAULTS, String(process.pid)), 'utf8')]());
+if (cluster.isWorker && process.env.FAULT_FILES) {
+  process.on('SIGUSR2', () => faults[readFileSync(join(process.env.FAULT_FILES, String(process.pid)), 'utf8')]());
 }
 
 if (cluster.isWorker && process.env.SLOW_START_MS) {

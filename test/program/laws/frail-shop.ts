@@ -37,7 +37,7 @@ export async function startFrailShop(
   const shop = await startCluster(t, {
     workers: options.workers,
     database: { url },
-    env: { NODE_OPTIONS: `--import=${preload} --max-old-space-size=${HEAP_MB}`, FAULTS: faults, ...options.env },
+    env: { NODE_OPTIONS: `--import=${preload} --max-old-space-size=${HEAP_MB}`, FAULT_FILES: faults, ...options.env },
   });
   return {
     ...shop,

@@ -15,7 +15,8 @@ import type { StoreProblem } from '../store/problems.ts';
 import type { Store } from '../store/store.ts';
 import { ClusterStores, type LiveWorker } from './cluster-stores.ts';
 import { countSamples, type View } from './exposition.ts';
-import { type HandlerErrorCause, Scrape, SelfMetrics } from './scrape.ts';
+import { type Sample, SampleReader } from './samples.ts';
+import { type Form, type HandlerErrorCause, Scrape, SelfMetrics } from './scrape.ts';
 
 export interface ClusterRegistryOptions {
   /** Folder of this instance: `createStoreDirectory(…).path`. */
@@ -45,6 +46,29 @@ export interface ScrapeOptions {
   worker?: string | number | undefined;
 }
 
+/** The form of the page that carries native histograms and start timestamps. */
+export const PROTOBUF_CONTENT_TYPE =
+  'application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited';
+export type ProtobufContentType = typeof PROTOBUF_CONTENT_TYPE;
+
+export interface ExpositionOptions extends Omit<ScrapeOptions, 'contentType'> {
+  /** That of a text format, or `ClusterRegistry.PROTOBUF_CONTENT_TYPE`. Default: the registry's own. */
+  contentType?: RegistryContentType | ProtobufContentType;
+  /**
+   * Whether OpenMetrics has a sample `_created` for each counter, histogram and summary: the time at which it was 0. Such
+   * samples are series of their own for a Prometheus without the feature `created-timestamp-zero-ingestion`. Default
+   * false. Protobuf always has the times, and no further series.
+   */
+  createdSamples?: boolean;
+}
+
+export interface SamplesOptions {
+  /** Names of the metrics to read, a histogram's without `_bucket`. Default: all. */
+  names?: Iterable<string>;
+  /** Reads the living process at this place alone, without its predecessors and the primary. Default: everything. */
+  worker?: string | number | undefined;
+}
+
 /** Between two readings of the stores without a scrape: lets the windows of the summaries slide, and finds the dead. */
 const TICK_MS = 1000;
 
@@ -58,6 +82,7 @@ const TICK_MS = 1000;
 export class ClusterRegistry<
   C extends RegistryContentType = PrometheusContentType,
 > extends library.AggregatorRegistry<C> {
+  static readonly PROTOBUF_CONTENT_TYPE = PROTOBUF_CONTENT_TYPE;
   readonly #stores: ClusterStores;
   readonly #own: readonly (StoreRegistry | MirroredRegistry)[];
   readonly #ownStores: readonly Store[];
@@ -69,6 +94,7 @@ export class ClusterRegistry<
   /** Emitted before each fork, and so before the worker's code runs. */
   readonly #onSetup = (settings: ClusterSettings) => this.#stores.giveTo(settings);
   #scrape: Promise<Scrape> | null = null;
+  readonly #sampleReader = new SampleReader();
   readonly #warnOnce = samplingWarnings();
 
   /**
@@ -133,16 +159,36 @@ export class ClusterRegistry<
    * loop share one gathering.
    *
    * @throws {RangeError} when there is no such worker
+   * @throws {TypeError} for the content type of protobuf, which is no text
    */
   override async clusterMetrics(options: ScrapeOptions = {}): Promise<string> {
+    const form = this.#formOf(options);
+    if (form === 'protobuf')
+      throw new TypeError('Protobuf is no text: write await registry.exposition({ contentType })');
     const scrape = await this.#joinScrape();
-    return scrape.text(this.#isOpenMetrics(options), options.worker?.toString());
+    return scrape.text(form, options.worker?.toString());
   }
 
-  /** The same in UTF-8; calls that share one gathering get the same buffer. For `createMetricsHandler`. */
-  async exposition(options: ScrapeOptions = {}): Promise<Buffer> {
+  /**
+   * The page as bytes, a text in UTF-8; calls that share one gathering get the same buffer. For `createMetricsHandler`.
+   *
+   * @throws {RangeError} when there is no such worker
+   */
+  async exposition(options: ExpositionOptions = {}): Promise<Buffer> {
     const scrape = await this.#joinScrape();
-    return scrape.bytes(this.#isOpenMetrics(options), options.worker?.toString());
+    return scrape.bytes(this.#formOf(options), options.worker?.toString());
+  }
+
+  /**
+   * The numbers of the page without the text, in the page's order and as exact. Shares a gathering with the scrapes of
+   * the same turn of the event loop.
+   *
+   * @throws {RangeError} when there is no such worker
+   */
+  async samples({ names, worker }: SamplesOptions = {}): Promise<Sample[]> {
+    const wanted = names === undefined ? undefined : new Set(names);
+    const scrape = await this.#joinScrape();
+    return scrape.samples(this.#sampleReader, wanted, worker?.toString());
   }
 
   /** Counts a failure of `createMetricsHandler`, which calls it. */
@@ -171,8 +217,10 @@ export class ClusterRegistry<
     this.#stores.close();
   }
 
-  #isOpenMetrics({ contentType = this.contentType }: ScrapeOptions): boolean {
-    return contentType === library.Registry.OPENMETRICS_CONTENT_TYPE;
+  #formOf({ contentType = this.contentType, createdSamples = false }: ExpositionOptions): Form {
+    if (contentType === PROTOBUF_CONTENT_TYPE) return 'protobuf';
+    if (contentType !== library.Registry.OPENMETRICS_CONTENT_TYPE) return 'text';
+    return createdSamples ? 'openMetricsCreated' : 'openMetrics';
   }
 
   #joinScrape(): Promise<Scrape> {

@@ -43,7 +43,7 @@ const MISSING = new Set(['ENOENT', 'ENOTDIR']);
 export class ClusterStores {
   readonly #directory: string;
   readonly #problems: Problems;
-  readonly #index = new SeriesIndex();
+  readonly #index: SeriesIndex;
   readonly #files = new Map<string, WorkerFile>();
   /** Files of dead workers that could not be removed, and must not be counted again. */
   readonly #folded = new Set<string>();
@@ -63,6 +63,7 @@ export class ClusterStores {
     this.#directory = directory;
     this.#problems = new Problems(onProblem);
     this.#asBase = asBase;
+    this.#index = new SeriesIndex(asBase ? Date.now() : 0);
     this.#scan();
     // A step of its own: else what is counted from now on would be of unknown age too.
     this.#slideWindows();
@@ -96,14 +97,14 @@ export class ClusterStores {
   /** Merges all that was read, of dead workers too, with the primary's own stores. */
   merge(own: readonly Store[]): View {
     const stores = own.map((store) => this.#readOwn(store));
-    this.#index.settleShapes();
+    this.#index.settle();
     this.#index.clearGauges();
     const { values, rests } = this.#index;
     for (const file of this.#files.values()) file.mapping.mergeGauges(values, rests, file.values, false);
     for (const { mapping, store } of stores) mapping.mergeGauges(values, rests, store.values, true);
     this.#slideWindows();
     const { before } = this.#index.slots.windows;
-    return { families: this.#index.families(), values, before, has: ({ isRemoved }) => !isRemoved };
+    return { isWhole: true, families: this.#index.families(), values, before, has: ({ isRemoved }) => !isRemoved };
   }
 
   /** Merges the gauges of one of the primary's stores again, as they have changed since `merge`. No other store has them. */
@@ -132,7 +133,7 @@ export class ClusterStores {
     }
     const has = (series: Parameters<View['has']>[0]) => files.some(({ mapping }) => mapping.holds(series));
     const families = this.#index.families((family) => files.some(({ mapping }) => mapping.has(family)));
-    return { families, values, before, has };
+    return { isWhole: false, families, values, before, has };
   }
 
   /** The files of the process at this place that started last: while it takes over, its predecessor may still live. */
@@ -290,7 +291,7 @@ export class ClusterStores {
     const now = store.values.slice();
     const last = new Float64Array(now.length);
     last.set(own.last);
-    own.mapping.addGrowth(now, last, 0, false);
+    own.mapping.addGrowth(own.mapping.changed(now, last, 0), now, last, 0, false, 0);
     own.mapping.readRemovals(now);
     own.last = now;
     return own;

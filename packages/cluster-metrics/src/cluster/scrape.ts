@@ -4,7 +4,12 @@ import { Histogram } from '../instruments/histogram.ts';
 import { WorkerRegistry } from '../prom-client/worker-registry.ts';
 import { PROBLEM_KINDS, type ProblemKind } from '../store/problems.ts';
 import type { ClusterStores, LiveWorker } from './cluster-stores.ts';
-import { expose, type View } from './exposition.ts';
+import { expose, type TextForm, type View } from './exposition.ts';
+import { exposeProtobuf } from './protobuf.ts';
+import type { Sample, SampleReader } from './samples.ts';
+
+/** A form of the page. */
+export type Form = TextForm | 'protobuf';
 
 /** No living worker has this place. */
 export class UnknownWorkerError extends RangeError {}
@@ -32,25 +37,44 @@ export class Scrape {
    * @param worker shows the living process at this place alone; undefined shows everything
    * @throws {UnknownWorkerError}
    */
-  text(openMetrics: boolean, worker?: string): string {
-    const key = keyOf(openMetrics, worker);
-    let text = this.#texts.get(key);
-    if (text !== undefined) return text;
-    const startedAt = performance.now();
-    text = expose(this.#viewOf(worker), openMetrics);
-    // The next scrape shows it.
-    this.#self.scrapeDuration.observe((this.#gatherMs + performance.now() - startedAt) / 1000);
-    this.#gatherMs = 0;
+  text(form: TextForm, worker?: string): string {
+    const key = keyOf(form, worker);
+    const text = this.#texts.get(key) ?? this.#print(worker, (view) => expose(view, form));
     this.#texts.set(key, text);
     return text;
   }
 
-  /** The text in UTF-8. Every call gets the same buffer, so that it can be compressed once for all. */
-  bytes(openMetrics: boolean, worker?: string): Buffer {
-    const key = keyOf(openMetrics, worker);
-    const bytes = this.#bytes.get(key) ?? Buffer.from(this.text(openMetrics, worker));
+  /**
+   * The page in bytes, a text in UTF-8. Every call gets the same buffer, so that it can be compressed once for all.
+   *
+   * @param worker as for `text`
+   * @throws {UnknownWorkerError}
+   */
+  bytes(form: Form, worker?: string): Buffer {
+    const key = keyOf(form, worker);
+    const bytes =
+      this.#bytes.get(key) ??
+      (form === 'protobuf' ? this.#print(worker, exposeProtobuf) : Buffer.from(this.text(form, worker)));
     this.#bytes.set(key, bytes);
     return bytes;
+  }
+
+  /**
+   * @param metrics names of the metrics to read; undefined reads all
+   * @param worker as for `text`
+   * @throws {UnknownWorkerError}
+   */
+  samples(reader: SampleReader, metrics?: ReadonlySet<string>, worker?: string): Sample[] {
+    return reader.read(this.#viewOf(worker), metrics);
+  }
+
+  /** Observes the duration; the next scrape shows it. */
+  #print<T>(worker: string | undefined, print: (view: View) => T): T {
+    const startedAt = performance.now();
+    const page = print(this.#viewOf(worker));
+    this.#self.scrapeDuration.observe((this.#gatherMs + performance.now() - startedAt) / 1000);
+    this.#gatherMs = 0;
+    return page;
   }
 
   #viewOf(worker: string | undefined): View {
@@ -60,8 +84,8 @@ export class Scrape {
   }
 }
 
-function keyOf(openMetrics: boolean, worker = ''): string {
-  return `${openMetrics} ${worker}`;
+function keyOf(form: Form, worker = ''): string {
+  return `${form} ${worker}`;
 }
 
 const SCRAPE_BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25];
@@ -86,6 +110,7 @@ export class SelfMetrics {
       name: `${prefix}scrape_duration_seconds`,
       help: 'Seconds that the event loop of the primary was busy with reading, merging and printing; scrapes of one form that come together share them',
       buckets: SCRAPE_BUCKETS_SECONDS,
+      native: true,
       registers,
     });
     this.#series = new Gauge({ name: `${prefix}series`, help: 'Samples that a scrape shows', registers });

@@ -1,16 +1,27 @@
-import { type Description, type LabelTuple, shapeDifference } from '../store/description.ts';
+import { SCHEMA } from '../store/bins.ts';
+import { type Description, type LabelTuple, shapeDifference, UNKNOWN_START } from '../store/description.ts';
 import { slotsOf } from '../store/layout.ts';
 import { SlotTable } from '../store/slot-table.ts';
 import { copyTo } from '../store/window.ts';
+
+/** Label values by name. Labels that are absent are left out. */
+export type Labels = Readonly<Record<string, string>>;
 
 /** One series of the whole cluster. */
 export interface Series {
   /** The labels as they are printed, `a="b",c="d"`, without braces. */
   readonly labelText: string;
+  /** The same as an object, frozen. */
+  readonly labels: Labels;
   /** The slot of its first merged value; for their order see layout.ts. */
   readonly slot: number;
-  /** The first slots of a summary's bins, by chunk. */
+  /** The first slots of its bins, by chunk; of a summary or a native histogram. */
   readonly chunks: Map<number, number>;
+  /** When its merged values were 0, in milliseconds since 1970: when the first process made it. See `startOf`. */
+  startMs: number;
+  /** The schema and the zero threshold of its native buckets, as they were shown last. */
+  schema: number;
+  zeroThreshold: number;
   /** Number of living processes that have it and have not removed it. */
   holders: number;
   /** Number of living processes that have it and have removed it. */
@@ -37,6 +48,16 @@ export interface Family {
   workers: number;
   /** Whether the primary's own registries have it. */
   isOwn: boolean;
+  /** Nothing of it was shown before this time, in milliseconds since 1970: it may have replaced another shape. */
+  sinceMs: number;
+}
+
+/**
+ * The start of a series, in milliseconds since 1970: from then on, its merged values have grown from 0. It stays as long as
+ * the primary lives, and the series keeps its shape. Null when it is unknown.
+ */
+export function startOf({ sinceMs }: Family, { startMs }: Series): number | null {
+  return startMs === UNKNOWN_START ? null : Math.max(sinceMs, startMs);
 }
 
 /** The families of one name. */
@@ -65,6 +86,17 @@ export class SeriesIndex {
   #slotsInUse = 0;
   /** First slots of forgotten series and chunks, by length. */
   readonly #free = new Map<number, number[]>();
+  readonly #sinceMs: number;
+  /** Series that no view has shown yet. */
+  readonly #young = new Set<Series>();
+  /** When `settle` was called last, in milliseconds since 1970. */
+  #settledAtMs: number;
+
+  /** @param sinceMs nothing was counted before this time, in milliseconds since 1970 */
+  constructor(sinceMs: number) {
+    this.#sinceMs = sinceMs;
+    this.#settledAtMs = sinceMs;
+  }
 
   /**
    * The merged values. Totals, counts and sums are those of all processes that ever lived. A gauge is
@@ -108,7 +140,7 @@ export class SeriesIndex {
     const name = this.#names.get(description.name);
     const known =
       name && [name.shown, ...name.hidden].find((each) => shapeDifference(each.description, description) === null);
-    const family = known ?? { description, series: new Map(), workers: 0, isOwn };
+    const family = known ?? { description, series: new Map(), workers: 0, isOwn, sinceMs: this.#sinceMs };
     if (!isOwn) family.workers++;
     family.isOwn ||= isOwn;
     if (!isOwn || family.workers === 0) {
@@ -126,28 +158,56 @@ export class SeriesIndex {
     return { family, conflict };
   }
 
-  /** Lets the youngest shape of a metric take over when no living worker has the shown one. */
-  settleShapes(): void {
+  /**
+   * Call it before each view. Lets the youngest shape of a metric take over when no living worker has the shown one. What
+   * is shown from now on keeps its start.
+   */
+  settle(): void {
+    this.#settleShapes();
+    this.#young.clear();
+    this.#settledAtMs = Date.now();
+  }
+
+  #settleShapes(): void {
     for (const name of this.#contested) {
       const next = name.shown.workers > 0 ? undefined : name.hidden.findLast(({ workers }) => workers > 0);
       if (next === undefined) continue;
       const others = [name.shown, ...name.hidden].filter((family) => family !== next);
       name.shown = next;
+      next.sinceMs = this.#settledAtMs;
       name.hidden = others.filter(({ workers, isOwn }) => workers > 0 || isOwn);
       for (const family of others) if (!name.hidden.includes(family)) this.#forget(family);
       if (name.hidden.length === 0) this.#contested.delete(name);
     }
   }
 
-  /** @param labelNames in the order of the labels, which need not be the family's */
-  series(family: Family, labelNames: readonly string[], labels: LabelTuple): Series {
+  /**
+   * @param labelNames in the order of the labels, which need not be the family's
+   * @param startMs a time at which the process' values were 0
+   */
+  series(family: Family, labelNames: readonly string[], labels: LabelTuple, startMs = Date.now()): Series {
     const inOrder = family.description.labelNames.map((name) => labels[labelNames.indexOf(name)] ?? null);
     const labelText = printLabels(family.description.labelNames, inOrder);
     let series = family.series.get(labelText);
     if (series === undefined) {
       const slot = this.#take(family);
-      series = { labelText, slot, chunks: new Map(), holders: 0, removers: 0, isRemoved: false };
+      const byName = labelsOf(family.description.labelNames, inOrder);
+      series = {
+        labelText,
+        labels: byName,
+        slot,
+        chunks: new Map(),
+        startMs,
+        schema: SCHEMA,
+        zeroThreshold: 0,
+        holders: 0,
+        removers: 0,
+        isRemoved: false,
+      };
       family.series.set(labelText, series);
+      this.#young.add(series);
+    } else if (this.#young.has(series)) {
+      series.startMs = Math.min(series.startMs, startMs);
     }
     return series;
   }
@@ -199,6 +259,11 @@ export class SeriesIndex {
     if (free === undefined) this.#free.set(length, [first]);
     else free.push(first);
   }
+}
+
+function labelsOf(names: readonly string[], values: LabelTuple): Labels {
+  const present = names.flatMap((name, i) => (values[i] == null ? [] : [[name, values[i]]]));
+  return Object.freeze(Object.fromEntries(present));
 }
 
 function printLabels(names: readonly string[], values: LabelTuple): string {

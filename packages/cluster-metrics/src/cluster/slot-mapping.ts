@@ -12,6 +12,10 @@ interface Run {
   length: number;
 }
 
+/** Parts of the values are compared at once: first large ones, then small ones within those that differ. */
+const LARGE_PART = 1024;
+const SMALL_PART = 64;
+
 /** A metric of one process. */
 interface Metric {
   readonly description: Description;
@@ -24,6 +28,12 @@ interface Removal {
   readonly series: Series;
   /** As of the last reading. */
   isRemoved: boolean;
+}
+
+/** Values of the process that are counts of observations. */
+interface Counts {
+  readonly first: number;
+  readonly length: number;
 }
 
 interface GaugeValue {
@@ -46,6 +56,12 @@ export class SlotMapping {
   readonly #removals: Removal[] = [];
   readonly #runs: Run[] = [];
   readonly #gauges: GaugeValue[] = [];
+  /** The counts of the observations that each sum adds up, by the slot of the sum. */
+  readonly #countsOf = new Map<number, Counts[]>();
+  /** The same counts by series. */
+  readonly #observed = new Map<Series, Counts[]>();
+  /** The slots of the sums whose last reading was too low to be believed, and the worker's heartbeat at that time. */
+  readonly #doubts = new Map<number, number>();
 
   /** @param isOwn whether the process is the primary itself */
   constructor(index: SeriesIndex, isOwn: boolean, report: Report) {
@@ -58,22 +74,27 @@ export class SlotMapping {
    * Reads a record of the store's directory. Reports a wrong one and leaves it out.
    *
    * @param slotsInUse values that the store has in use
+   * @returns the number of values, from the record's slot on, that had no owner before
    */
-  add(record: DirectoryRecord, slotsInUse: number): void {
+  add(record: DirectoryRecord, slotsInUse: number): number {
     if (record.kind === 'metric') {
       this.#addMetric(record.description);
-      return;
+      return 0;
     }
     const metric = this.#metrics[record.metric];
     if (metric === undefined) {
       this.#report('torn', `a series names the unknown metric ${record.metric}`);
-      return;
+      return 0;
     }
     const { description } = metric;
-    const end = record.slot + (record.kind === 'removal' ? 1 : slotsOf(description, record.chunk));
-    if (record.slot < 0 || end > slotsInUse) this.#report('torn', `${description.name} points beyond the values`);
-    else if (record.kind === 'removal') this.#addRemoval(metric, record);
+    const length = record.kind === 'removal' ? 1 : slotsOf(description, record.chunk);
+    if (record.slot < 0 || record.slot + length > slotsInUse) {
+      this.#report('torn', `${description.name} points beyond the values`);
+      return 0;
+    }
+    if (record.kind === 'removal') this.#addRemoval(metric, record);
     else this.#addSeries(metric, record);
+    return length;
   }
 
   /** Whether the process has the metric in this shape. */
@@ -135,9 +156,9 @@ export class SlotMapping {
     if (conflict !== null) this.#report('conflict', conflict, description.name);
   }
 
-  #addSeries(metric: Metric, { labels, slot: from, chunk }: SeriesRecord): void {
+  #addSeries(metric: Metric, { labels, slot: from, startMs, chunk }: SeriesRecord): void {
     const { description, family } = metric;
-    const series = this.#index.series(family, description.labelNames, labels);
+    const series = this.#index.series(family, description.labelNames, labels, startMs);
     if (chunk === undefined) this.#hold(series, 1);
     if (description.type === 'gauge') {
       this.#gauges.push({ from, to: series.slot, family });
@@ -146,15 +167,79 @@ export class SlotMapping {
     const to = chunk === undefined ? series.slot : this.#index.chunk(family, series, chunk);
     this.#addRun({ from, to, length: slotsOf(description, chunk) });
     this.slots.add(metric, from, chunk);
+    if (description.type !== 'counter') this.#addCounts(series, from, slotsOf(description, chunk), chunk === undefined);
   }
 
-  /** Most processes declare their series in the same order, so runs are long. */
+  /** @param beginsWithSum whether the first value is the sum: it is not in a chunk of a summary's bins */
+  #addCounts(series: Series, first: number, length: number, beginsWithSum: boolean): void {
+    const counts = this.#observed.get(series) ?? [];
+    this.#observed.set(series, counts);
+    if (beginsWithSum) this.#countsOf.set(first, counts);
+    counts.push(beginsWithSum ? { first: first + 1, length: length - 1 } : { first, length });
+  }
+
+  /** Most processes declare their series in the same order, so runs are long. Chunks of bins may lie between older runs. */
   #addRun(run: Run): void {
-    const last = this.#runs.at(-1);
-    if (last !== undefined && last.from + last.length === run.from && last.to + last.length === run.to) {
-      last.length += run.length;
+    const at = this.#runAt(run.from);
+    const before = this.#runs[at - 1];
+    if (before !== undefined && before.from + before.length === run.from && before.to + before.length === run.to) {
+      before.length += run.length;
     } else {
-      this.#runs.push(run);
+      this.#runs.splice(at, 0, run);
+    }
+  }
+
+  /** The index of the first run that ends behind this slot; the number of runs when there is none. */
+  #runAt(slot: number): number {
+    let low = 0;
+    let high = this.#runs.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const { from, length } = this.#runs[middle] as Run;
+      if (from + length > slot) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  /**
+   * The parts of the totals, counts and sums in which a value may have changed. Most bins of most series have not, and to
+   * compare their bytes takes a tenth of the time of comparing numbers.
+   *
+   * @param now values as they were read; the process' slot 0 is at `offset`
+   * @param last values as they were added the last time
+   */
+  changed(now: Float64Array, last: Float64Array, offset: number): Run[] {
+    const [a, b] = [now, last].map(({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength));
+    const differ = (from: number, to: number) =>
+      (a as Buffer).compare(
+        b as Buffer,
+        8 * (offset + from),
+        8 * (offset + to),
+        8 * (offset + from),
+        8 * (offset + to),
+      ) !== 0;
+    const lastRun = this.#runs.at(-1);
+    const end = lastRun === undefined ? 0 : lastRun.from + lastRun.length;
+    const parts: Run[] = [];
+    for (let large = 0; large < end; large += LARGE_PART) {
+      const largeEnd = Math.min(large + LARGE_PART, end);
+      if (!differ(large, largeEnd)) continue;
+      for (let small = large; small < largeEnd; small += SMALL_PART) {
+        const smallEnd = Math.min(small + SMALL_PART, end);
+        if (differ(small, smallEnd)) this.#collectRuns(small, smallEnd, parts);
+      }
+    }
+    return parts;
+  }
+
+  /** Collects what the runs have from slot `first` to before `end`. */
+  #collectRuns(first: number, end: number, parts: Run[]): void {
+    for (let i = this.#runAt(first); i < this.#runs.length; i++) {
+      const { from, to, length } = this.#runs[i] as Run;
+      if (from >= end) return;
+      const skip = Math.max(0, first - from);
+      parts.push({ from: from + skip, to: to + skip, length: Math.min(from + length, end) - from - skip });
     }
   }
 
@@ -162,12 +247,13 @@ export class SlotMapping {
    * Whether a value has changed in a way in which no writer changes it: a count or total is below its last value, or a
    * value is noise. Then the reading is damaged.
    *
+   * @param changed what `changed` found
    * @param now values as they were read; the process' slot 0 is at `offset`
    * @param last values as they were added the last time
    */
-  wentBack(now: Float64Array, last: Float64Array, offset: number): boolean {
+  wentBack(changed: readonly Run[], now: Float64Array, last: Float64Array, offset: number): boolean {
     const { kinds } = this.slots;
-    for (const { from, length } of this.#runs) {
+    for (const { from, length } of changed) {
       for (let slot = from; slot < from + length; slot++) {
         const at = offset + slot;
         if (!isSame(now[at] as number, last[at] as number) && !canFollow(now, last, at, kinds[slot] as number)) {
@@ -180,21 +266,37 @@ export class SlotMapping {
 
   /**
    * Adds the growth of this process' totals, counts and sums since the last call to the merged values. So nothing needs to
-   * be done when the process dies. A value that went back by damage adds nothing, and gets its last value again.
+   * be done when the process dies. A value that went back by damage, or may have, adds nothing and gets its last value again.
    *
+   * @param changed what `changed` found
    * @param now values as they were read; the process' slot 0 is at `offset`
    * @param last values as they were at the last call
    * @param damaged what `wentBack` said
+   * @param heartbeat of the worker: see {@link #isDoubtful}
    */
-  addGrowth(now: Float64Array, last: Float64Array, offset: number, damaged: boolean): void {
+  addGrowth(
+    changed: readonly Run[],
+    now: Float64Array,
+    last: Float64Array,
+    offset: number,
+    damaged: boolean,
+    heartbeat: number,
+  ): void {
     const { values, rests } = this.#index;
     const { kinds } = this.slots;
-    for (const { from, to, length } of this.#runs) {
+    for (const sum of this.#doubts.keys()) {
+      if ((now[offset + sum] as number) >= (last[offset + sum] as number)) this.#doubts.delete(sum);
+    }
+    for (const { from, to, length } of changed) {
       for (let i = 0; i < length; i++) {
         const at = offset + from + i;
         const value = now[at] as number;
         const before = last[at] as number;
         if (isSame(value, before)) continue;
+        if (value < before && this.#isDoubtful(from + i, now, last, offset, heartbeat)) {
+          now[at] = before;
+          continue;
+        }
         // A sum may also decrease by observations below zero. In a damaged reading, no decrease is believed.
         if (damaged && (value < before || !canFollow(now, last, at, kinds[from + i] as number))) {
           now[at] = before;
@@ -203,6 +305,29 @@ export class SlotMapping {
         addGrowth(values, rests, to + i, before, value);
       }
     }
+  }
+
+  /**
+   * Whether a lower sum can't be believed yet. An observation below zero lowers a sum, and raises a count with it. A sum
+   * that is lower alone is damaged, or was read in the middle of a write. By its next heartbeat the worker has rewritten
+   * everything: a sum that is still lower then is true.
+   */
+  #isDoubtful(sum: number, now: Float64Array, last: Float64Array, offset: number, heartbeat: number): boolean {
+    const counts = this.#countsOf.get(sum);
+    if (counts === undefined || this.#grew(counts, now, last, offset)) return false;
+    const since = this.#doubts.get(sum) ?? heartbeat;
+    if (since !== heartbeat) return false;
+    this.#doubts.set(sum, heartbeat);
+    return true;
+  }
+
+  #grew(counts: readonly Counts[], now: Float64Array, last: Float64Array, offset: number): boolean {
+    for (const { first, length } of counts) {
+      for (let at = offset + first; at < offset + first + length; at++) {
+        if ((now[at] as number) > (last[at] as number)) return true;
+      }
+    }
+    return false;
   }
 
   /** Adds the values of this process to the merged ones. */

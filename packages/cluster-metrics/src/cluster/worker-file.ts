@@ -104,11 +104,13 @@ export class WorkerFile {
     this.#readDirectory();
     const cut = wordsRead < this.#words;
     if (cut) this.#next.set(this.#good.subarray(wordsRead, this.#words), wordsRead);
-    const damaged = this.mapping.wentBack(this.#next, this.#good, HEADER_WORDS);
+    const changed = this.mapping.changed(this.#next, this.#good, HEADER_WORDS);
+    const damaged = this.mapping.wentBack(changed, this.#next, this.#good, HEADER_WORDS);
     if (!this.#believes(damaged)) return;
     this.mapping.slots.windows.growthFrom(this.#sinceMs);
     if (!this.#isBase) {
-      this.mapping.addGrowth(this.#next, this.#good, HEADER_WORDS, damaged);
+      const heartbeat = this.#header(HEADER.heartbeat);
+      this.mapping.addGrowth(changed, this.#next, this.#good, HEADER_WORDS, damaged, heartbeat);
       this.#index.slots.windows.growthFrom(this.#sinceMs);
     }
     const isWhole = !cut && !damaged && this.#directoryRead >= this.#header(HEADER.directoryBytes);
@@ -195,7 +197,11 @@ export class WorkerFile {
     const { records, bytesRead } = decodeRecords(found);
     this.#directoryRead += bytesRead;
     if (bytesRead > 0) this.#dateNewSeries();
-    for (const record of records) this.mapping.add(record, this.#words - HEADER_WORDS);
+    for (const record of records) {
+      const length = this.mapping.add(record, this.#words - HEADER_WORDS);
+      // An earlier reading may have found values that had no record yet, or one that was damaged. They count now.
+      if (record.kind === 'series') this.#good.fill(0, HEADER_WORDS + record.slot, HEADER_WORDS + record.slot + length);
+    }
     if (bytesRead < length) this.#report('torn', 'the directory is damaged');
   }
 

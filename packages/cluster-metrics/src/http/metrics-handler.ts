@@ -7,7 +7,7 @@ import { UnknownWorkerError } from '../cluster/scrape.ts';
 import { chooseFormat, FORMATS, type FormatName, prefersGzip } from './negotiation.ts';
 
 export interface MetricsHandlerOptions {
-  /** Formats to offer; a client that likes several equally gets the first. Default `['text', 'openmetrics']`. */
+  /** Formats to offer; a client that likes several equally gets the first. Default `['text', 'openmetrics', 'protobuf']`. */
   formats?: readonly FormatName[];
   /**
    * How to compress with gzip for a client whose `Accept-Encoding` prefers that. Default `fastest`, 1.3 ms of processor
@@ -15,6 +15,12 @@ export interface MetricsHandlerOptions {
    * a proxy.
    */
   compression?: 'fastest' | 'smallest' | 'never';
+  /**
+   * Whether OpenMetrics has a sample `_created` for each counter, histogram and summary. Each is a further series for a
+   * Prometheus without the feature `created-timestamp-zero-ingestion`; protobuf has the same times without that. Default
+   * false.
+   */
+  createdSamples?: boolean;
   /** Told of each failure, which the client sees as a status 500. By default, a process warning tells. */
   onProblem?: (problem: Error) => void;
 }
@@ -45,7 +51,7 @@ const PLACE = /^\w{1,64}$/;
  * @throws {TypeError} when `registry` is no ClusterRegistry, or for an option that does not exist
  */
 export function createMetricsHandler(registry: ClusterRegistry, options: MetricsHandlerOptions = {}): MetricsHandler {
-  const { formats, level, onProblem } = checked(registry, options);
+  const { formats, level, createdSamples, onProblem } = checked(registry, options);
   const compressed = new WeakMap<Buffer, Promise<Buffer>>();
 
   function compress(body: Buffer, level: number): Promise<Buffer> {
@@ -70,7 +76,7 @@ export function createMetricsHandler(registry: ClusterRegistry, options: Metrics
     const { contentType } = chooseFormat(headers.accept, formats);
     let body: Buffer;
     try {
-      body = await registry.exposition({ contentType, worker: workers[0] });
+      body = await registry.exposition({ contentType, createdSamples, worker: workers[0] });
     } catch (error) {
       if (error instanceof UnknownWorkerError) return sentence(404, `${error.message}.`);
       return failed('gathering', error);
@@ -99,6 +105,7 @@ function checked(registry: ClusterRegistry, options: MetricsHandlerOptions) {
   const {
     formats = FORMATS.map(({ name }) => name),
     compression = 'fastest',
+    createdSamples = false,
     onProblem = (problem: Error) => process.emitWarning(problem),
   } = options;
   if (!(registry instanceof ClusterRegistry)) {
@@ -115,7 +122,10 @@ function checked(registry: ClusterRegistry, options: MetricsHandlerOptions) {
   if (level === undefined) {
     throw new TypeError(`compression must be 'fastest', 'smallest' or 'never', not ${inspect(compression)}`);
   }
-  return { formats: offered as typeof FORMATS, level, onProblem };
+  if (typeof createdSamples !== 'boolean') {
+    throw new TypeError(`createdSamples must be true or false, not ${inspect(createdSamples)}`);
+  }
+  return { formats: offered as typeof FORMATS, level, createdSamples, onProblem };
 }
 
 /** On a thread of libuv's pool, so that the event loop goes on. */

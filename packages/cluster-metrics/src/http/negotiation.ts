@@ -1,16 +1,16 @@
-import type { ScrapeOptions } from '../cluster/cluster-registry.ts';
+import { type ExpositionOptions, PROTOBUF_CONTENT_TYPE } from '../cluster/cluster-registry.ts';
 
 /** A form in which a scrape can be sent. */
 export interface Format {
   readonly name: FormatName;
   /** Sent as `Content-Type`, and what the registry knows the format by. */
-  readonly contentType: NonNullable<ScrapeOptions['contentType']>;
+  readonly contentType: NonNullable<ExpositionOptions['contentType']>;
   readonly mediaType: string;
   /** Values that a parameter in `Accept` may have. Parameters that are not named here narrow nothing. */
   readonly parameters: Readonly<Record<string, readonly string[]>>;
 }
 
-export type FormatName = 'text' | 'openmetrics';
+export type FormatName = 'text' | 'openmetrics' | 'protobuf';
 
 /** By preference, for a client that prefers none. The first is what a client gets that accepts none of them. */
 export const FORMATS: readonly Format[] = [
@@ -27,6 +27,12 @@ export const FORMATS: readonly Format[] = [
     mediaType: 'application/openmetrics-text',
     // Prometheus asks for 0.0.1 beside 1.0.0 and reads both alike.
     parameters: { version: ['1.0.0', '0.0.1'] },
+  },
+  {
+    name: 'protobuf',
+    contentType: PROTOBUF_CONTENT_TYPE,
+    mediaType: 'application/vnd.google.protobuf',
+    parameters: { proto: ['io.prometheus.client.MetricFamily'], encoding: ['delimited'] },
   },
 ];
 

@@ -38,7 +38,12 @@ export function checkName({ name, help }: { name?: unknown; help?: unknown }): v
   if (!help) throw new Error('Missing mandatory help parameter');
   if (typeof help !== 'string') throw new TypeError(`help must be a text: ${inspect(help)}`);
   if (!name) throw new Error('Missing mandatory name parameter');
-  if (typeof name !== 'string' || !METRIC_NAME.test(name)) throw new Error('Invalid metric name');
+  if (!isMetricName(name)) throw new Error('Invalid metric name');
+}
+
+/** Whether Prometheus accepts it as a metric's name without quotes. */
+export function isMetricName(name: unknown): name is string {
+  return typeof name === 'string' && METRIC_NAME.test(name);
 }
 
 /** @throws {Error} when a label name is wrong, reserved or there twice */
@@ -153,23 +158,34 @@ interface NamedMetric {
   readonly name?: string;
   readonly type?: unknown;
   readonly buckets?: unknown;
+  /** Of this package's metrics only. */
+  readonly native?: { readonly name: string } | undefined;
 }
 
 /**
- * Every name that a metric has on the page, as a family or as a sample, in Prometheus' format or in OpenMetrics. Two
- * metrics that share one would give a family or a series twice.
+ * Every name that a metric has on the page, as a family or as a sample, in any format. Two metrics that share one would
+ * give a family or a series twice.
  */
 export function namesOnPage(metric: NamedMetric): string[] {
-  const { name } = metric;
+  const { name, native } = metric;
   if (name === undefined) return [];
+  const twin = native === undefined || native.name === name ? [] : histogramNames(native.name);
+  return [...ownNames(metric, name), ...twin];
+}
+
+function ownNames(metric: NamedMetric, name: string): string[] {
   const type = metric.type ?? (metric.buckets !== undefined ? 'histogram' : 'dec' in metric ? 'gauge' : 'counter');
   if (type === 'counter') {
     // In OpenMetrics, the family has no `_total`, and its samples have it.
     const family = name.replace(/_total$/, '');
     return [name, family, `${family}_total`];
   }
-  if (type === 'histogram') return [name, `${name}_bucket`, `${name}_sum`, `${name}_count`];
+  if (type === 'histogram') return histogramNames(name);
   return type === 'summary' ? [name, `${name}_sum`, `${name}_count`] : [name];
+}
+
+function histogramNames(name: string): string[] {
+  return [name, `${name}_bucket`, `${name}_sum`, `${name}_count`];
 }
 
 function isObject(value: unknown): value is object {

@@ -1,16 +1,25 @@
 import { format } from 'node:util';
+import { type LabelTuple, UNKNOWN_START } from '../store/description.ts';
 import { addTo } from '../store/sums.ts';
 import { isLabels, type JsonValue, type MetricConfiguration, NO_LABELS, SlotInstrument } from './instrument.ts';
 import type { CollectFunction, IncreaseDataWithExemplar, LabelValues } from './types.ts';
 
 export interface CounterConfiguration<T extends string> extends MetricConfiguration<T> {
   collect?: CollectFunction<Counter<T>>;
+  /**
+   * Whether the counter begins with a total that something else has counted for long, such as a database server. Its
+   * series then have no start timestamp: with one, Prometheus would take that total for an increase. Default false.
+   */
+  continuesTotal?: boolean;
 }
 
 /** prom-client's Counter without `reset`: a total that only grows, over all workers that ever lived. */
 export class Counter<T extends string = string> extends SlotInstrument<T> {
+  readonly #continuesTotal: boolean;
+
   constructor(options: CounterConfiguration<T>) {
     super(options, { type: 'counter', aggregator: 'sum' });
+    this.#continuesTotal = options.continuesTotal ?? false;
     this.declareUnlabelled();
   }
 
@@ -32,14 +41,26 @@ export class Counter<T extends string = string> extends SlotInstrument<T> {
   labels(labels: LabelValues<T>): Counter.Internal;
   labels(...values: (string | number)[]): Counter.Internal;
   labels(...args: (LabelValues<T> | string | number)[]): Counter.Internal {
-    const labels = this.labelsFrom(args);
-    return { inc: (value) => this.#add(labels, value ?? 1) };
+    const series = this.series.finder(this.labelsFrom(args));
+    return {
+      inc: (value) => {
+        const growth = value ?? 1;
+        checkGrowth(growth);
+        this.#addAt(series(), growth);
+      },
+    };
+  }
+
+  protected override createSeries(labels: LabelTuple): number {
+    return this.#continuesTotal ? this.store.addSeries(this.metric, labels, UNKNOWN_START) : super.createSeries(labels);
   }
 
   #add(labels: LabelValues<string>, value: number): void {
-    if (!Number.isFinite(value)) throw new TypeError(`Value is not a valid number: ${format(value)}`);
-    if (value < 0) throw new Error('It is not possible to decrease a counter');
-    const slot = this.seriesAt(labels);
+    checkGrowth(value);
+    this.#addAt(this.seriesAt(labels), value);
+  }
+
+  #addAt(slot: number, value: number): void {
     const { values, rests } = this.store;
     const before = values[slot] as number;
     const total = before + value;
@@ -52,6 +73,11 @@ export class Counter<T extends string = string> extends SlotInstrument<T> {
   protected valuesOf(slot: number, labels: Record<string, string>): JsonValue[] {
     return [{ labels, value: this.store.values[slot] as number }];
   }
+}
+
+function checkGrowth(value: number): void {
+  if (!Number.isFinite(value)) throw new TypeError(`Value is not a valid number: ${format(value)}`);
+  if (value < 0) throw new Error('It is not possible to decrease a counter');
 }
 
 export declare namespace Counter {

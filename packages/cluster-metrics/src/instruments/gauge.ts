@@ -64,10 +64,18 @@ export class Gauge<T extends string = string> extends SlotInstrument<T> {
   labels(...values: (string | number)[]): Gauge.Internal<T>;
   labels(...args: (LabelValues<T> | string | number | null)[]): Gauge.Internal<T> {
     const labels = this.labelsFrom(args);
+    const series = this.series.finder(labels);
+    const add = (delta: number, sign: 1 | -1) => {
+      checkDelta(delta);
+      this.#addAt(series(), delta, sign);
+    };
     return {
-      set: (value) => this.#set(labels, value),
-      inc: (value) => this.#add(labels, value ?? 1, 1),
-      dec: (value) => this.#add(labels, value ?? 1, -1),
+      set: (value) => {
+        checkValue(value);
+        this.#write(series(), value);
+      },
+      inc: (value) => add(value ?? 1, 1),
+      dec: (value) => add(value ?? 1, -1),
       setToCurrentTime: () => this.setToCurrentTime(labels),
       startTimer: () => this.startTimer(labels),
     };
@@ -91,13 +99,16 @@ export class Gauge<T extends string = string> extends SlotInstrument<T> {
   }
 
   #set(labels: LabelValues<string>, value: number | null | undefined): void {
-    if (typeof value !== 'number') throw new TypeError(`Value is not a valid number: ${format(value)}`);
+    checkValue(value);
     this.#write(this.seriesAt(labels), value);
   }
 
   #add(labels: LabelValues<string>, delta: number, sign: 1 | -1): void {
-    if (typeof delta !== 'number') throw new TypeError(`Delta is not a valid number: ${format(delta)}`);
-    const slot = this.seriesAt(labels);
+    checkDelta(delta);
+    this.#addAt(this.seriesAt(labels), delta, sign);
+  }
+
+  #addAt(slot: number, delta: number, sign: 1 | -1): void {
     this.#write(slot, (this.store.values[slot + 1] as number) + sign * delta);
   }
 
@@ -119,6 +130,14 @@ export class Gauge<T extends string = string> extends SlotInstrument<T> {
     const { values } = this.store;
     return values[slot] === 1 ? [{ labels, value: values[slot + 1] as number }] : [];
   }
+}
+
+function checkValue(value: number | null | undefined): asserts value is number {
+  if (typeof value !== 'number') throw new TypeError(`Value is not a valid number: ${format(value)}`);
+}
+
+function checkDelta(delta: number): void {
+  if (typeof delta !== 'number') throw new TypeError(`Delta is not a valid number: ${format(delta)}`);
 }
 
 export declare namespace Gauge {

@@ -1,12 +1,23 @@
-import { format } from 'node:util';
+import { inspect } from 'node:util';
+import { binOf } from '../store/bins.ts';
+import {
+  type BoundBins,
+  boundBinsOf,
+  classicCounts,
+  NANS,
+  NATIVE_HEAD,
+  nativeSeriesCounts,
+  ZEROS,
+} from '../store/native-buckets.ts';
 import { addTo } from '../store/sums.ts';
+import { BinnedInstrument, type BinnedSeries, type NativeOptions, nativeBuckets } from './binned.ts';
 import { checkBuckets } from './checks.ts';
 import {
+  checkObservation,
   isLabels,
   type JsonValue,
   type MetricConfiguration,
   NO_LABELS,
-  SlotInstrument,
   startTimer,
 } from './instrument.ts';
 import { refuseExemplar } from './series-map.ts';
@@ -16,15 +27,27 @@ export interface HistogramConfiguration<T extends string> extends MetricConfigur
   collect?: CollectFunction<Histogram<T>>;
   /** Upper bounds, ascending, without +Inf. Default: prom-client's, 5 ms to 10 s. */
   buckets?: readonly number[];
+  /**
+   * Whether it is also a native histogram, beside its classic buckets: for scrapers that ask for protobuf. Default false.
+   *
+   * A native histogram counts `NaN`, in the count and the sum, and the infinities, where others refuse them: as
+   * client_golang does.
+   */
+  native?: boolean | NativeOptions;
 }
 
 const DEFAULT_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 /** prom-client's Histogram without `reset`: counts observations in buckets, over all workers that ever lived. */
-export class Histogram<T extends string = string> extends SlotInstrument<T> {
+export class Histogram<T extends string = string> extends BinnedInstrument<T> {
   readonly buckets: readonly number[];
+  /** Of a native histogram. */
+  readonly #boundBins: BoundBins | null;
 
-  /** @throws {Error} when `le` is a label name, or the buckets are not finite and ascending */
+  /**
+   * @throws {Error} when `le` is a label name, or the buckets are not finite and ascending
+   * @throws {TypeError} when an option of `native` is wrong
+   */
   constructor(options: HistogramConfiguration<T>) {
     const given = options?.buckets ?? DEFAULT_BUCKETS;
     if ((options?.labelNames as readonly string[] | undefined)?.includes('le')) {
@@ -32,13 +55,23 @@ export class Histogram<T extends string = string> extends SlotInstrument<T> {
     }
     checkBuckets(given);
     const buckets = [...given];
-    super(options, { type: 'histogram', aggregator: 'sum', buckets });
+    const native = options?.native ?? false;
+    if (typeof native !== 'boolean' && (typeof native !== 'object' || native === null)) {
+      throw new TypeError(`native must be true, false or an object of options: ${inspect(native)}`);
+    }
+    super(options, {
+      type: 'histogram',
+      aggregator: 'sum',
+      buckets,
+      ...(native !== false && { native: nativeBuckets(options.name, native === true ? {} : native, 'native') }),
+    });
     this.buckets = buckets;
+    this.#boundBins = native === false ? null : boundBinsOf(buckets);
     this.declareUnlabelled();
   }
 
   /**
-   * @throws {TypeError} when the value is no finite number
+   * @throws {TypeError} when the value is no number; when it is not finite, unless the histogram is native
    * @throws {Error} when a label does not belong to the metric
    */
   observe(labels: LabelValues<T>, value: number): void;
@@ -67,21 +100,47 @@ export class Histogram<T extends string = string> extends SlotInstrument<T> {
   labels(...values: (string | number)[]): Histogram.Internal<T>;
   labels(...args: (LabelValues<T> | string | number)[]): Histogram.Internal<T> {
     const labels = this.labelsFrom(args);
-    return { observe: (value) => this.#observe(labels, value), startTimer: () => this.startTimer(labels) };
+    const series = this.series.finder(labels);
+    return {
+      observe: (value) => {
+        this.#check(value);
+        this.#observeAt(series(), value);
+      },
+      startTimer: () => this.startTimer(labels),
+    };
   }
 
   #observe(labels: LabelValues<string>, value: unknown): void {
-    if (typeof value !== 'number' || !Number.isFinite(value)) {
-      refuseExemplar(this.labelNames, labels, 'observe');
-      throw new TypeError(`Value is not a valid number: ${format(value)}`);
-    }
-    const slot = this.seriesAt(labels);
-    const bucket = slot + 1 + this.#bucketOf(value);
+    if (typeof value !== 'number') refuseExemplar(this.labelNames, labels, 'observe');
+    this.#check(value);
+    this.#observeAt(this.seriesAt(labels), value);
+  }
+
+  #check(value: unknown): asserts value is number {
+    if (this.#boundBins === null || typeof value !== 'number') checkObservation(value);
+  }
+
+  #observeAt(series: BinnedSeries, value: number): void {
+    const { slot } = series;
+    const bucket =
+      this.#boundBins === null ? slot + 1 + this.#bucketOf(value) : this.#nativeSlot(series, this.#boundBins, value);
+    if (bucket === null) return;
     const { values, rests } = this.store;
     addTo(values, rests, slot, value);
     values[bucket] = (values[bucket] as number) + 1;
     this.touch(slot);
     this.touch(bucket);
+  }
+
+  /** @returns `null` when a chunk of bins finds no room */
+  #nativeSlot(series: BinnedSeries, { bins }: BoundBins, value: number): number | null {
+    if (value === 0) return series.slot + ZEROS;
+    if (Number.isNaN(value)) return series.slot + NANS;
+    const bin = binOf(value);
+    const bucket = this.#bucketOf(value);
+    // Up to a bound within its bin, the bound has the count.
+    if (bins[bucket] === bin) return series.slot + NATIVE_HEAD + bucket;
+    return this.binSlot(series, bin);
   }
 
   #bucketOf(value: number): number {
@@ -90,11 +149,16 @@ export class Histogram<T extends string = string> extends SlotInstrument<T> {
     return index;
   }
 
-  protected valuesOf(slot: number, labels: Record<string, string>): JsonValue[] {
+  protected valuesOf({ slot, chunks }: BinnedSeries, labels: Record<string, string>): JsonValue[] {
     const { values } = this.store;
+    const countAt = (at: number) => values[at] as number;
+    const counts =
+      this.#boundBins === null
+        ? Array.from({ length: this.buckets.length + 1 }, (_, bucket) => countAt(slot + 1 + bucket))
+        : classicCounts(nativeSeriesCounts(slot, chunks, this.buckets, countAt));
     let count = 0;
     const buckets = [...this.buckets, '+Inf'].map((le, index) => {
-      count += values[slot + 1 + index] as number;
+      count += counts[index] as number;
       return { labels: { le, ...labels }, value: count, metricName: `${this.name}_bucket` };
     });
     return [

@@ -1,5 +1,5 @@
-import { inspect } from 'node:util';
-import type { Aggregator, Description, LabelTuple } from '../store/description.ts';
+import { format, inspect } from 'node:util';
+import type { Aggregator, Description, LabelTuple, NativeBuckets } from '../store/description.ts';
 import type { Store } from '../store/store.ts';
 import { checkAggregator, checkLabelNames, checkName, checkRegisters, type StoreRegistry } from './checks.ts';
 import { checkLabels, labelArguments, SeriesMap } from './series-map.ts';
@@ -52,6 +52,8 @@ export abstract class Instrument<T extends string, S> {
   readonly type: Description['type'];
   readonly aggregator: Aggregator;
   readonly labelNames: readonly string[];
+  /** How its bins are shown as a native histogram. */
+  readonly native: NativeBuckets | undefined;
   readonly #collect: CollectFunction<never> | undefined;
   readonly #lazy: boolean;
   /** The labels of a series as the store keeps them. */
@@ -67,7 +69,7 @@ export abstract class Instrument<T extends string, S> {
    */
   protected constructor(
     options: MetricConfiguration<T>,
-    shape: Pick<Description, 'type' | 'aggregator' | 'buckets' | 'quantiles' | 'maxAgeSeconds'>,
+    shape: Pick<Description, 'type' | 'aggregator' | 'buckets' | 'quantiles' | 'maxAgeSeconds' | 'native'>,
   ) {
     if (typeof options !== 'object' || options === null) throw new TypeError('constructor expected a config object');
     checkName(options);
@@ -93,6 +95,7 @@ export abstract class Instrument<T extends string, S> {
     this.help = options.help;
     this.type = shape.type;
     this.aggregator = shape.aggregator;
+    this.native = shape.native;
     this.labelNames = [...labelNames];
     this.#collect = options.collect;
     this.#lazy = options.lazy ?? false;
@@ -160,11 +163,14 @@ export abstract class Instrument<T extends string, S> {
     return this.series.at(labels);
   }
 
-  /** The labels that `labels(…)` was called with, checked; `labels(null)` means none. */
+  /**
+   * The labels that `labels(…)` was called with, checked; `labels(null)` means none. A copy, because the caller may change
+   * its object.
+   */
   protected labelsFrom(args: readonly (LabelValues<T> | string | number | null)[]): LabelValues<T> {
     const labels = labelArguments(this.labelNames, args) ?? NO_LABELS;
     checkLabels(this.labelNames, labels);
-    return labels as LabelValues<T>;
+    return { ...labels } as LabelValues<T>;
   }
 
   /** Marks a value as changed. */
@@ -180,7 +186,7 @@ export abstract class Instrument<T extends string, S> {
   protected abstract valuesOf(series: S, labels: Record<string, string>): JsonValue[];
 }
 
-/** The base of the metrics whose series are known by their first slot alone: all but Summary. */
+/** The base of the metrics whose series are known by their first slot alone. */
 export abstract class SlotInstrument<T extends string> extends Instrument<T, number> {
   protected createSeries(labels: LabelTuple): number {
     return this.store.addSeries(this.metric, labels);
@@ -194,6 +200,12 @@ export abstract class SlotInstrument<T extends string> extends Instrument<T, num
 /** Tells prom-client's signature `(labels, value)` from `(value)`. */
 export function isLabels(argument: unknown): argument is LabelValues<string> {
   return argument !== null && typeof argument === 'object';
+}
+
+/** @throws {TypeError} when the observation is no finite number */
+export function checkObservation(value: unknown): asserts value is number {
+  if (typeof value === 'number' && Number.isFinite(value)) return;
+  throw new TypeError(`Value is not a valid number: ${format(value)}`);
 }
 
 /** Starts a clock. The returned function passes the seconds since then to `observe`, and returns them. */

@@ -20,6 +20,8 @@ export class SeriesMap<S> {
   readonly #isInherited: boolean;
   readonly #root: Level<S> = newLevel();
   readonly #all = new Map<S, Record<string, string>>();
+  /** Removals so far. */
+  #removals = 0;
 
   /** @param restore called when a series that was removed is asked for again */
   constructor(
@@ -36,6 +38,22 @@ export class SeriesMap<S> {
   /** Every series with its labels, in the order in which they were made. */
   get all(): ReadonlyMap<S, Record<string, string>> {
     return this.#all;
+  }
+
+  /**
+   * A function that returns the series with these labels. It looks for them at its first call, and again after a removal,
+   * so that the same series is counted many times for one look-up.
+   */
+  finder(labels: LabelValues<string>): () => S {
+    let found: S | undefined;
+    let removals = this.#removals;
+    return () => {
+      if (found === undefined || removals !== this.#removals) {
+        found = this.at(labels);
+        removals = this.#removals;
+      }
+      return found;
+    };
   }
 
   /** The series with these labels, made if it is new. Values become texts, as in prom-client. */
@@ -74,6 +92,7 @@ export class SeriesMap<S> {
     level.series = undefined;
     level.removed = series;
     this.#all.delete(series);
+    this.#removals += 1;
     return [series, known];
   }
 

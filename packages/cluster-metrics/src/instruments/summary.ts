@@ -1,9 +1,17 @@
-import { format, inspect } from 'node:util';
-import { binOf, CHUNK_BINS, chunkOf, quantilesOf, totalCount } from '../store/bins.ts';
-import type { LabelTuple } from '../store/description.ts';
+import { inspect } from 'node:util';
+import { binOf, quantilesOf, totalCount } from '../store/bins.ts';
+import type { NativeBuckets } from '../store/description.ts';
 import { addTo } from '../store/sums.ts';
-import { checkPercentiles } from './checks.ts';
-import { Instrument, isLabels, type JsonValue, type MetricConfiguration, NO_LABELS, startTimer } from './instrument.ts';
+import { BinnedInstrument, type BinnedSeries, type NativeOptions, nativeBuckets } from './binned.ts';
+import { checkPercentiles, isMetricName } from './checks.ts';
+import {
+  checkObservation,
+  isLabels,
+  type JsonValue,
+  type MetricConfiguration,
+  NO_LABELS,
+  startTimer,
+} from './instrument.ts';
 import type { CollectFunction, LabelValues, MetricObjectWithValues, MetricValueWithName } from './types.ts';
 
 export interface SummaryConfiguration<T extends string> extends MetricConfiguration<T> {
@@ -12,6 +20,11 @@ export interface SummaryConfiguration<T extends string> extends MetricConfigurat
   percentiles?: readonly number[];
   /** The quantiles are those of the last so many seconds. Default 300. */
   maxAgeSeconds?: number;
+  /**
+   * Name of a native histogram that shows the same observations, in protobuf alone. Unlike quantiles, Prometheus can add
+   * up the histograms of several instances. It costs nothing more to observe. Default: none.
+   */
+  nativeHistogram?: string | ({ name: string } & NativeOptions);
   /** Without effect: the window slides by a sixtieth of its length. */
   ageBuckets?: number;
   /** Without effect: the quantiles of an empty window are NaN. */
@@ -23,23 +36,19 @@ export interface SummaryConfiguration<T extends string> extends MetricConfigurat
 const DEFAULT_PERCENTILES = [0.01, 0.05, 0.5, 0.9, 0.95, 0.99, 0.999];
 const DEFAULT_MAX_AGE_SECONDS = 300;
 
-/** The slots of a series: the first one for its sum, the next for its zeros, and the first slot of each chunk of bins. */
-interface SummarySlots {
-  readonly labels: LabelTuple;
-  readonly slot: number;
-  readonly chunks: Map<number, number>;
-}
-
 /**
- * prom-client's Summary without `reset`: quantiles of all workers' observations together, within 1 % of the exact value.
+ * prom-client's Summary without `reset`: quantiles of all workers' observations together, within 0.54 % of the exact value.
  *
  * The primary slides the window over all workers. `get()` and the registry's `metrics()` show the quantiles of this
  * process alone, over a window of its own.
  */
-export class Summary<T extends string = string> extends Instrument<T, SummarySlots> {
+export class Summary<T extends string = string> extends BinnedInstrument<T> {
   readonly percentiles: readonly number[];
 
-  /** @throws {Error} when `quantile` is a label name, a percentile is not within 0 and 1, or the age not positive */
+  /**
+   * @throws {Error} when `quantile` is a label name, a percentile is not within 0 and 1, or the age not positive
+   * @throws {TypeError} when `nativeHistogram` is wrong
+   */
   constructor(options: SummaryConfiguration<T>) {
     const given = options?.percentiles ?? DEFAULT_PERCENTILES;
     const maxAgeSeconds = options?.maxAgeSeconds ?? DEFAULT_MAX_AGE_SECONDS;
@@ -51,7 +60,8 @@ export class Summary<T extends string = string> extends Instrument<T, SummarySlo
     if (!Number.isFinite(maxAgeSeconds) || maxAgeSeconds <= 0) {
       throw new Error(`maxAgeSeconds must be positive and finite: ${inspect(maxAgeSeconds)}`);
     }
-    super(options, { type: 'summary', aggregator: 'sum', quantiles, maxAgeSeconds });
+    const native = twinOf(options);
+    super(options, { type: 'summary', aggregator: 'sum', quantiles, maxAgeSeconds, ...(native && { native }) });
     this.percentiles = quantiles;
     this.declareUnlabelled();
   }
@@ -83,16 +93,23 @@ export class Summary<T extends string = string> extends Instrument<T, SummarySlo
   labels(...values: (string | number)[]): Summary.Internal<T>;
   labels(...args: (LabelValues<T> | string | number)[]): Summary.Internal<T> {
     const labels = this.labelsFrom(args);
-    return { observe: (value) => this.#observe(labels, value), startTimer: () => this.startTimer(labels) };
+    const series = this.series.finder(labels);
+    return {
+      observe: (value) => {
+        checkObservation(value);
+        this.#observeAt(series(), value);
+      },
+      startTimer: () => this.startTimer(labels),
+    };
   }
 
   #observe(labels: LabelValues<string>, value: number | null | undefined): void {
-    if (value == null || !Number.isFinite(value)) {
-      throw new TypeError(`Value is not a valid number: ${format(value)}`);
-    }
-    const series = this.seriesAt(labels);
-    const bin = value === 0 ? series.slot + 1 : this.#binSlot(series, value);
-    // The store or the disk is full. An observation without a bin must not be in the sum either.
+    checkObservation(value);
+    this.#observeAt(this.seriesAt(labels), value);
+  }
+
+  #observeAt(series: BinnedSeries, value: number): void {
+    const bin = value === 0 ? series.slot + 1 : this.binSlot(series, binOf(value));
     if (bin === null) return;
     const { values, rests } = this.store;
     addTo(values, rests, series.slot, value);
@@ -101,30 +118,7 @@ export class Summary<T extends string = string> extends Instrument<T, SummarySlo
     this.touch(bin);
   }
 
-  /** @returns `null` when a chunk of bins finds no room */
-  #binSlot(series: SummarySlots, value: number): number | null {
-    const bin = binOf(Math.abs(value));
-    const chunk = chunkOf(bin, value < 0);
-    const first = series.chunks.get(chunk) ?? this.#addChunk(series, chunk);
-    if (first === null || !this.store.hasRoomFor(series.slot, first)) return null;
-    return first + (bin % CHUNK_BINS);
-  }
-
-  #addChunk(series: SummarySlots, chunk: number): number | null {
-    const first = this.store.addChunk(this.metric, series.labels, series.slot, chunk);
-    if (first !== null) series.chunks.set(chunk, first);
-    return first;
-  }
-
-  protected createSeries(labels: LabelTuple): SummarySlots {
-    return { labels, slot: this.store.addSeries(this.metric, labels), chunks: new Map() };
-  }
-
-  protected slotOf({ slot }: SummarySlots): number {
-    return slot;
-  }
-
-  protected valuesOf(series: SummarySlots, labels: Record<string, string>): JsonValue[] {
+  protected valuesOf(series: BinnedSeries, labels: Record<string, string>): JsonValue[] {
     const { values, before } = this.store;
     const bins = { chunks: series.chunks, zeroSlot: series.slot + 1 };
     const countAt = (slot: number) => values[slot] as number;
@@ -138,6 +132,19 @@ export class Summary<T extends string = string> extends Instrument<T, SummarySlo
       { labels, value: totalCount({ ...bins, countAt }), metricName: `${this.name}_count` },
     ];
   }
+}
+
+function twinOf(options: SummaryConfiguration<string> | undefined): NativeBuckets | undefined {
+  const given = options?.nativeHistogram;
+  if (given === undefined) return undefined;
+  const { name, ...native } = typeof given === 'string' ? { name: given } : given;
+  if ((options?.labelNames ?? []).includes('le')) throw new Error('le is a reserved label keyword of nativeHistogram');
+  if (!isMetricName(name) || name === options?.name) {
+    throw new TypeError(
+      `nativeHistogram must be another metric name, such as 'took_histogram_seconds' for 'took_seconds': ${inspect(given)}`,
+    );
+  }
+  return nativeBuckets(name, native, 'nativeHistogram');
 }
 
 export declare namespace Summary {

@@ -15,8 +15,15 @@ export interface LibraryMetric extends AnyMetric {
   readonly name: string;
 }
 
-/** The values of each metric's series when they were last copied, by the metric object. */
-export type Copied = WeakMap<object, SeriesMap<Values>>;
+/** The values of a metric's series when they were last copied. */
+interface Copy {
+  readonly series: SeriesMap<Values>;
+  /** In milliseconds since 1970. */
+  readonly atMs: number;
+}
+
+/** The last copy of each metric, by the metric object. */
+export type Copied = WeakMap<object, Copy>;
 
 interface Mirrored {
   /** Has the metric's own label names, without default labels. */
@@ -30,6 +37,8 @@ export class Mirror {
   readonly #store: Store;
   readonly #copied: Copied;
   readonly #mirrored = new Map<string, Mirrored>();
+  /** For the series that are copied now: when their values were 0. */
+  #startMs = performance.timeOrigin;
 
   /** @param copied shared by mirrors that may copy the same metric, so that its growth is added once */
   constructor(store: Store, copied: Copied = new WeakMap()) {
@@ -44,14 +53,18 @@ export class Mirror {
    */
   async copy(metric: LibraryMetric, name: string, defaultLabels: object = {}): Promise<void> {
     checkForeign(metric);
+    const atMs = Date.now();
     const json: JsonMetric = { ...((await metric.get()) as JsonMetric), name };
     // Labels and buckets may not be known yet, and there is nothing to copy.
     if (json.values.length === 0 && !this.#mirrored.has(name)) return;
     const labelNames = labelNamesOf(metric, json, {});
     const { description, slots } = this.#mirrorOf(json, labelNames, labelNamesOf(metric, json, defaultLabels));
-    const last = this.#copied.get(metric) ?? new SeriesMap<Values>(slots.labelNames, () => []);
+    const copy = this.#copied.get(metric);
+    // What the first copy finds has been counted at any time since the process started.
+    this.#startMs = copy?.atMs ?? performance.timeOrigin;
+    const last = copy?.series ?? new SeriesMap<Values>(slots.labelNames, () => []);
     const now = readSeries(json, description, slots.labelNames);
-    this.#copied.set(metric, now);
+    this.#copied.set(metric, { series: now, atMs });
     if (description.type === 'gauge') this.#unsetGauges(slots);
     for (const [values, labels] of now.all) {
       const slot = slots.at({ ...defaultLabels, ...labels });
@@ -108,7 +121,7 @@ export class Mirror {
     checkLabelNames(allNames);
     const description = describe(json, labelNames);
     const metric = this.#store.addMetric({ ...description, labelNames: allNames });
-    const slots = new SeriesMap(allNames, (labels) => this.#store.addSeries(metric, labels));
+    const slots = new SeriesMap(allNames, (labels) => this.#store.addSeries(metric, labels, this.#startMs));
     const mirrored = { description, slots };
     this.#mirrored.set(json.name, mirrored);
     return mirrored;

@@ -3,6 +3,18 @@ export type Aggregator = 'omit' | 'sum' | 'first' | 'min' | 'max' | 'average';
 
 export type InstrumentType = 'counter' | 'gauge' | 'histogram' | 'summary';
 
+/** How a metric's bins are shown as a native histogram, in protobuf alone. */
+export interface NativeBuckets {
+  /** Name of the native histogram: the metric's own, or that of a summary's twin. */
+  readonly name: string;
+  /** The finest schema to show, from -4 to 6: from one bucket to the next, bounds grow by 2^(2^-schema). */
+  readonly schema: number;
+  /** The most populated buckets of a series. Where there would be more, the schema is lowered. */
+  readonly maxBuckets: number;
+  /** Observations of at most this magnitude are shown in the zero bucket. 0 or a power of two. */
+  readonly zeroThreshold: number;
+}
+
 /** Everything that is needed to merge and print a metric. */
 export interface Description {
   readonly name: string;
@@ -17,6 +29,8 @@ export interface Description {
   readonly quantiles?: readonly number[];
   /** Length of the sliding window of a summary's quantiles. */
   readonly maxAgeSeconds?: number;
+  /** Of a histogram that counts in bins, and of a summary that has a native twin. */
+  readonly native?: NativeBuckets;
 }
 
 /** One label value per label name, in the description's order; `null` where the label is absent. */
@@ -28,6 +42,9 @@ export interface MetricRecord {
   readonly description: Description;
 }
 
+/** Start of a series whose values were never 0 here: they go on from a total that was counted elsewhere. */
+export const UNKNOWN_START = 0;
+
 /** A series' entry in a store's directory. Its values are the `slotsOf` float64 values from `slot` on. */
 export interface SeriesRecord {
   readonly kind: 'series';
@@ -35,7 +52,9 @@ export interface SeriesRecord {
   readonly metric: number;
   readonly labels: LabelTuple;
   readonly slot: number;
-  /** A further piece of a summary's series: the bins of this chunk, see bins.ts. */
+  /** A time at which the values of the series were 0: milliseconds since 1970; or `UNKNOWN_START`. Left out for a chunk. */
+  readonly startMs?: number;
+  /** A further piece of a series of a summary or a native histogram: the bins of this chunk, see bins.ts. */
   readonly chunk?: number;
 }
 
@@ -55,12 +74,21 @@ export type DirectoryRecord = MetricRecord | SeriesRecord | RemovalRecord;
 
 /**
  * The difference for which the values of two metrics of one name can't be added. Other differences only change how they are
- * shown: help, order of the labels, quantiles, length of the window, aggregator.
+ * shown: help, order of the labels, quantiles, length of the window, aggregator, resolution of native buckets.
  *
  * @returns `null` when nothing does
  */
-export function shapeDifference(a: Description, b: Description): 'type' | 'label names' | 'buckets' | null {
+export function shapeDifference(
+  a: Description,
+  b: Description,
+): 'type' | 'label names' | 'buckets' | 'native buckets' | null {
   if (a.type !== b.type) return 'type';
   if ([...a.labelNames].sort().join() !== [...b.labelNames].sort().join()) return 'label names';
-  return a.buckets?.join() === b.buckets?.join() ? null : 'buckets';
+  if (a.buckets?.join() !== b.buckets?.join()) return 'buckets';
+  return hasBins(a) === hasBins(b) ? null : 'native buckets';
+}
+
+/** Whether the observations of a metric are counted in bins, see bins.ts. */
+export function hasBins({ type, native }: Description): boolean {
+  return type === 'summary' || (type === 'histogram' && native !== undefined);
 }

@@ -1,5 +1,6 @@
 import { CHUNK_BINS, isChunk } from './bins.ts';
 import type { Description, DirectoryRecord, SeriesRecord } from './description.ts';
+import { NATIVE_HEAD } from './native-buckets.ts';
 
 /*
  * A store file, native byte order (it never leaves its machine):
@@ -12,7 +13,7 @@ import type { Description, DirectoryRecord, SeriesRecord } from './description.t
  */
 
 /** Format and version: a reader accepts no other. */
-const MAGIC = 'promshm1';
+const MAGIC = 'promshm2';
 /** The magic as the header's first word. */
 export const MAGIC_WORD = new Float64Array(new Uint8Array(Buffer.from(MAGIC, 'latin1')).buffer)[0] as number;
 export const HEADER_BYTES = 64;
@@ -47,21 +48,29 @@ export function directoryStart(capacity: number): number {
 }
 
 /**
- * Values of a series, or of one chunk of a summary's series:
+ * Values of a series, or of one chunk of its bins:
  * counter `[total]`, gauge `[1 if set, value]`, histogram `[sum, count per bucket…, count above all buckets]`,
- * summary `[sum, count of zeros]` and per chunk `[count per bin…]`. Counts are per bucket, not cumulative.
+ * native histogram `[sum, count of zeros, count of NaN, count per bound…]`, summary `[sum, count of zeros]`, and per chunk
+ * `[count per bin…]`. Counts are per bucket, not cumulative. See native-buckets.ts for the count of a bound.
  */
 export function slotsOf(description: Description, chunk: number | undefined): number {
-  switch (description.type) {
+  if (chunk !== undefined) return CHUNK_BINS;
+  const { type, buckets = [], native } = description;
+  switch (type) {
     case 'counter':
       return 1;
     case 'gauge':
       return 2;
     case 'histogram':
-      return (description.buckets?.length ?? 0) + 2;
+      return native === undefined ? buckets.length + 2 : buckets.length + NATIVE_HEAD;
     case 'summary':
-      return chunk === undefined ? 2 : CHUNK_BINS;
+      return 2;
   }
+}
+
+/** Whether its observations are counted in chunks of bins. */
+export function hasBins({ type, native }: Description): boolean {
+  return type === 'summary' || native !== undefined;
 }
 
 /** Bytes before the text of a record: its length and its checksum, both uint32. */
@@ -111,13 +120,16 @@ function parseRecord(text: Buffer): DirectoryRecord | null {
 function isRecord(value: unknown): value is DirectoryRecord {
   if (typeof value !== 'object' || value === null || !('kind' in value)) return false;
   if (value.kind === 'metric') return 'description' in value;
-  return (value.kind === 'series' || value.kind === 'removal') && isSeries(value);
+  if (!isPlaced(value)) return false;
+  return value.kind === 'removal' || (value.kind === 'series' && isSeries(value));
+}
+
+function isPlaced(value: { [key in keyof SeriesRecord]?: unknown }): boolean {
+  return Number.isInteger(value.slot) && Array.isArray(value.labels);
 }
 
 function isSeries(value: { [key in keyof SeriesRecord]?: unknown }): boolean {
-  return (
-    Number.isInteger(value.slot) && Array.isArray(value.labels) && (value.chunk === undefined || isChunk(value.chunk))
-  );
+  return value.chunk === undefined ? Number.isFinite(value.startMs) : isChunk(value.chunk);
 }
 
 /** FNV-1a, 32 bits: finds torn and overwritten records. No protection against forgery. */

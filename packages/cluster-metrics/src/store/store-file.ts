@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import type { ChangedBlocks } from './changed-blocks.ts';
 import { CLOSED, directoryStart, HEADER, HEADER_BYTES, MAGIC_WORD, storeFileName, WORD_BYTES } from './layout.ts';
 import { ownThread, sharedClockMs, startTimeOf } from './process-identity.ts';
 
@@ -13,12 +14,6 @@ export interface StoreFileOptions {
   capacity: number;
   /** Called once when writing begins to fail. The values stay in memory, and writing is tried again every second. */
   onProblem: (problem: Error) => void;
-}
-
-/** A run of values, by slot; `end` is exclusive. */
-export interface Span {
-  readonly first: number;
-  readonly end: number;
 }
 
 /**
@@ -59,6 +54,11 @@ export class StoreFile {
     return this.#header[HEADER.slots] as number;
   }
 
+  /** Whether the file has every record of the directory. */
+  get hasAllRecords(): boolean {
+    return this.#header[HEADER.directoryBytes] === this.#directoryBytes;
+  }
+
   /** Adds a record to the directory in memory; the next `write` brings it to the file. */
   append(record: Buffer): void {
     const end = this.#directoryBytes + record.length;
@@ -94,20 +94,23 @@ export class StoreFile {
    * Writes the changed values, and the part of the directory that is not in the file yet.
    *
    * @param values the bytes of all values
+   * @param changed left empty, also when the write fails: `rewrite` writes all values
    * @param slots values in use
    */
-  write(values: Uint8Array, spans: readonly Span[], slots: number): void {
+  write(values: Uint8Array, changed: ChangedBlocks, slots: number): void {
     if (this.#fd === null) {
+      changed.clear();
       if (this.#closed) this.#tellClosed();
       return;
     }
     try {
-      for (const span of spans) this.#writeValues(this.#fd, values, span);
+      while (changed.take()) this.#writeValues(this.#fd, values, changed.first, changed.end);
       // `rewrite` tries again when growing the file has failed, not every request; old series need no new room.
-      if (!this.#failing && this.#header[HEADER.directoryBytes] !== this.#directoryBytes) {
+      if (!this.#failing && !this.hasAllRecords) {
         this.#commitDirectory(this.#fd, this.#header[HEADER.directoryBytes] ?? 0, slots);
       }
     } catch (error) {
+      changed.clear();
       this.countFailure(error as Error);
     }
   }
@@ -140,7 +143,7 @@ export class StoreFile {
     this.#header[HEADER.heartbeat] = heartbeat;
     try {
       this.#fd ??= this.#create();
-      this.#writeValues(this.#fd, values, { first: 0, end: slots });
+      this.#writeValues(this.#fd, values, 0, slots);
       this.#commitDirectory(this.#fd, 0, slots);
       this.#failing = false;
     } catch (error) {
@@ -164,7 +167,7 @@ export class StoreFile {
     return fd;
   }
 
-  #writeValues(fd: number, values: Uint8Array, { first, end }: Span): void {
+  #writeValues(fd: number, values: Uint8Array, first: number, end: number): void {
     const last = Math.min(end, this.capacity);
     if (first >= last) return;
     writeFully(fd, values, first * WORD_BYTES, last * WORD_BYTES, HEADER_BYTES);

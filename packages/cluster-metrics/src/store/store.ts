@@ -1,8 +1,11 @@
 import { inspect } from 'node:util';
+import { CHUNK_BINS } from './bins.ts';
+import { ChangedBlocks } from './changed-blocks.ts';
+import { ChunkRoom } from './chunk-room.ts';
 import type { Description, DirectoryRecord, LabelTuple, RemovalRecord, SeriesRecord } from './description.ts';
-import { DEFAULT_CAPACITY, encodeRecord, slotsOf } from './layout.ts';
+import { DEFAULT_CAPACITY, encodeRecord, hasBins, slotsOf } from './layout.ts';
 import { SlotTable } from './slot-table.ts';
-import { type Span, StoreFile } from './store-file.ts';
+import { StoreFile } from './store-file.ts';
 import { copyTo } from './window.ts';
 
 export interface OpenStoreOptions {
@@ -12,7 +15,8 @@ export interface OpenStoreOptions {
   worker: string | number;
   /**
    * Values that the file has room for, 8 bytes each of a sparse file. Default 1,048,576. A counter's series takes 1, a
-   * gauge's 2, that of a histogram of n buckets n + 2, a summary's 2 and 64 for each factor of 3.55 that its observations span.
+   * gauge's 2, that of a histogram of n buckets n + 2, a summary's 2, a native histogram's n + 3; the last two take 64 more
+   * for each power of two that their observations span.
    */
   capacity?: number;
   /**
@@ -28,13 +32,6 @@ const TICK_MS = 1000;
 /** A lazy change is written after this time, if no other write has included it. */
 const LAZY_MS = 50;
 
-/** Changes are marked by blocks of 64 values, 512 bytes. */
-const BLOCK_SHIFT = 6;
-const BLOCK = 1 << BLOCK_SHIFT;
-
-/** Changed blocks with fewer blocks between them are written together: a system call costs as much as copying 8 KiB. */
-const GAP_BLOCKS = 16;
-
 /** Stores with a file: their pending changes are written when the process exits. */
 const openStores = new Set<Store>();
 /** The process is exiting: no microtask and no timer runs any more, so every change is written at once. */
@@ -46,10 +43,16 @@ function writeAtExit(): void {
   for (const store of openStores) store.flush();
 }
 
+/** Its `then` calls back at the end of the turn. */
+const TURN = Promise.resolve();
+
 /** The text of a missing place: all workers would have the same one. */
 const NO_PLACE = ['undefined', 'null', 'NaN'];
 
 const MAX_CAPACITY = 2 ** 30;
+
+/** A record of values that have no room yet. */
+type Unplaced = Omit<SeriesRecord, 'slot'> | Omit<RemovalRecord, 'slot'>;
 
 /**
  * Opens the store of this process: one file per life of a worker.
@@ -114,10 +117,12 @@ export class Store {
   #slots = 0;
   /** Values in use that the file has no room for: their slots lie beyond its capacity. */
   #slotsBeyond = 0;
+  readonly #chunkRoom = new ChunkRoom();
+  /** The first slots of chunks whose records may not be in the file yet, though their values are. */
+  readonly #unnamed = new Set<number>();
   /** Names of the metrics that found no room and were reported. */
   readonly #toldFull = new Set<string>();
-  #changed = new Uint8Array(1024 >> BLOCK_SHIFT);
-  #changedBlocks: number[] = [];
+  readonly #changed = new ChangedBlocks(1024);
   #directoryChanged = false;
   #queued = false;
 
@@ -167,24 +172,33 @@ export class Store {
    * Makes room for the values of a series: for all of them in the file, or else for all of them in memory only.
    *
    * @param number the metric's
+   * @param startMs a time at which the values that will be counted were 0, in milliseconds since 1970; `UNKNOWN_START`
    * @returns the first of the series' values, all of them 0
    */
-  addSeries(number: number, labels: LabelTuple): number {
+  addSeries(number: number, labels: LabelTuple, startMs = Date.now()): number {
     const metric = this.#metric(number);
     const { description } = metric;
     const length = slotsOf(description, undefined);
     const hasRoom = this.#hasRoom(length);
     if (!hasRoom) this.#tellFull(description, length, 'has a series in memory only');
-    const record = { kind: 'series', metric: number, labels } as const;
+    const record = { kind: 'series', metric: number, labels, startMs } as const;
     const first = hasRoom ? this.#take(length, record) : this.#takeMemory(length);
     if (description.type === 'summary') this.#summarySlots.add(metric, first, undefined);
+    if (this.#file !== null && hasRoom && hasBins(description)) this.#keepChunkRoom();
     return first;
   }
 
+  /** Keeps room for a chunk behind the series that was just made, unless the store is half full. */
+  #keepChunkRoom(): void {
+    if (this.#slots + CHUNK_BINS > this.#capacity / 2 || !this.#chunkRoom.wantsMore()) return;
+    this.#chunkRoom.add(this.#take(CHUNK_BINS));
+  }
+
   /**
-   * Makes room for a chunk of bins of a summary's series.
+   * Makes room for a chunk of bins of a series.
    *
-   * Takes the room in the file at once, so that `hasRoomFor` knows whether there is any.
+   * Takes the room in the file at once, so that `hasRoomFor` knows whether there is any: near the series if possible, so
+   * that a change of both is one write.
    *
    * @param series the first of the series' values
    * @returns the first of the chunk's values; `null` when the series is in the file and the chunk finds no room there
@@ -193,14 +207,19 @@ export class Store {
     const metric = this.#metric(number);
     const { description } = metric;
     const length = slotsOf(description, chunk);
-    const isInMemory = series >= this.#capacity;
-    if (!isInMemory && !this.#hasRoom(length)) {
+    const record = { kind: 'series', metric: number, labels, chunk } as const;
+    let first: number | null;
+    if (series >= this.#capacity) {
+      first = this.#takeMemory(length);
+    } else {
+      const hasRoom = this.#hasRoom(length);
+      first = this.#takeKept(series, !hasRoom, record) ?? (hasRoom ? this.#take(length, record) : null);
+    }
+    if (first === null) {
       this.#tellFull(description, length, 'leaves out observations, in sum and count alike');
       return null;
     }
-    const record = { kind: 'series', metric: number, labels, chunk } as const;
-    const first = isInMemory ? this.#takeMemory(length) : this.#take(length, record);
-    this.#summarySlots.add(metric, first, chunk);
+    if (description.type === 'summary') this.#summarySlots.add(metric, first, chunk);
     this.flush();
     return first;
   }
@@ -239,9 +258,17 @@ export class Store {
    * the series only.
    */
   hasRoomFor(series: number, chunk: number): boolean {
-    if (this.#file === null || chunk < this.#file.slotsWritten || series >= this.#file.slotsWritten) return true;
+    if (this.#file === null || series >= this.#file.slotsWritten) return true;
+    if (chunk < this.#file.slotsWritten && !this.#isUnnamed(chunk, this.#file)) return true;
     this.#file.countRefusal(null);
     return false;
+  }
+
+  /** Whether the file has the room of a chunk, but not the record that says whose it is. */
+  #isUnnamed(chunk: number, file: StoreFile): boolean {
+    if (this.#unnamed.size === 0) return false;
+    if (file.hasAllRecords) this.#unnamed.clear();
+    return this.#unnamed.has(chunk);
   }
 
   #metric(number: number): { readonly description: Description } {
@@ -254,14 +281,26 @@ export class Store {
     return this.#slots + length <= this.#capacity;
   }
 
-  #take(length: number, record: Omit<SeriesRecord, 'slot'> | Omit<RemovalRecord, 'slot'>): number {
+  /** Takes room at the end. @param record says whose it is; without one, nobody's yet */
+  #take(length: number, record?: Unplaced): number {
     const slot = this.#slots;
     this.#slots += length;
     this.#growTo(this.#slots);
-    this.#addRecord({ ...record, slot });
+    if (record !== undefined) this.#addRecord({ ...record, slot });
     // Written though they are 0: the file takes the room now, so that a full disk can't refuse a later change.
-    for (let at = slot; at < this.#slots; at += BLOCK) this.touch(at);
-    this.touch(this.#slots - 1);
+    if (this.#file !== null) {
+      this.#changed.markAll(slot, this.#slots);
+      this.#queueFlush();
+    }
+    return slot;
+  }
+
+  /** Takes room for a chunk that was kept, see chunk-room.ts. */
+  #takeKept(series: number, anywhere: boolean, record: Unplaced): number | null {
+    const slot = this.#chunkRoom.take(series, anywhere);
+    if (slot === null) return null;
+    this.#unnamed.add(slot);
+    this.#addRecord({ ...record, slot });
     return slot;
   }
 
@@ -285,14 +324,14 @@ export class Store {
   /** Marks a value as changed: it is written in this turn of the event loop. */
   touch(slot: number): void {
     if (this.#file === null) return;
-    this.#mark(slot);
+    this.#changed.mark(slot);
     this.#queueFlush();
   }
 
   /** Marks a value as changed that need not be written at once: the next write includes it, or one 50 ms later. */
   touchLazily(slot: number): void {
     if (this.#file === null) return;
-    this.#mark(slot);
+    this.#changed.mark(slot);
     if (exiting) this.flush();
     else this.#lazyFlush ??= setTimeout(this.#flushLazily, LAZY_MS).unref();
   }
@@ -310,8 +349,8 @@ export class Store {
   /** Writes all changes now, instead of in a microtask of this turn. Call it before a synchronous answer. */
   flush(): void {
     this.#queued = false;
-    if (this.#file === null || (this.#changedBlocks.length === 0 && !this.#directoryChanged)) return;
-    this.#file.write(this.#bytes, this.#takeChanged(), this.#slots);
+    if (this.#file === null || (this.#changed.isEmpty && !this.#directoryChanged)) return;
+    this.#file.write(this.#bytes, this.#changed, this.#slots);
     this.#directoryChanged = false;
   }
 
@@ -327,16 +366,9 @@ export class Store {
     this.#lazyFlush = undefined;
     this.#file?.close(this.#bytes, this.#slots);
     // They are in the file: a flush that is queued finds nothing.
-    this.#takeChanged();
+    this.#changed.clear();
     this.#directoryChanged = false;
     if (openStores.delete(this) && openStores.size === 0) process.off('exit', writeAtExit);
-  }
-
-  #mark(slot: number): void {
-    const block = slot >> BLOCK_SHIFT;
-    if (this.#changed[block] === 1) return;
-    this.#changed[block] = 1;
-    this.#changedBlocks.push(block);
   }
 
   #addRecord(record: DirectoryRecord): void {
@@ -351,7 +383,8 @@ export class Store {
     if (this.#queued) return;
     this.#queued = true;
     if (exiting) this.flush();
-    else queueMicrotask(this.#flushTurn);
+    // Cheaper than queueMicrotask(), which makes an AsyncResource.
+    else void TURN.then(this.#flushTurn);
   }
 
   #growTo(slots: number): void {
@@ -361,27 +394,7 @@ export class Store {
     this.#values = values;
     this.#bytes = new Uint8Array(values.buffer);
     this.#rests = copyTo(this.#rests, length);
-    const changed = new Uint8Array(length >> BLOCK_SHIFT);
-    changed.set(this.#changed);
-    this.#changed = changed;
-  }
-
-  #takeChanged(): Span[] {
-    const blocks = this.#changedBlocks.sort((a, b) => a - b);
-    const spans: { first: number; end: number }[] = [];
-    let span: { first: number; end: number } | undefined;
-    for (const block of blocks) {
-      this.#changed[block] = 0;
-      const first = block << BLOCK_SHIFT;
-      if (span !== undefined && first - span.end <= GAP_BLOCKS << BLOCK_SHIFT) {
-        span.end = first + BLOCK;
-      } else {
-        span = { first, end: first + BLOCK };
-        spans.push(span);
-      }
-    }
-    this.#changedBlocks = [];
-    return spans;
+    this.#changed.growTo(length);
   }
 }
 

@@ -156,15 +156,18 @@ class Parser {
       LINES[this.#format].exec(this.#line) ?? [];
     if (name === '') this.#refuse('this is no sample');
     const family = this.#familyOf(name);
-    const { labels, pairs } = readLabels(labelText, this.#refuse);
+    const { labels, inOrder, withoutLe } = readLabels(labelText, this.#refuse);
     const value = this.#readNumber(valueText);
-    const series = seriesOf(name, pairs);
+    const series = name + inOrder;
     if (this.#series.has(series)) this.#refuse('this series is on the page already');
     this.#series.add(series);
 
     const suffix = name.slice(family.name.length);
     if (family.type === 'summary' && suffix === '') this.#readNumber(labels.quantile ?? '');
-    if (family.type === 'histogram') this.#checkBuckets(family, suffix, pairs, labels.le ?? '', value);
+    if (family.type === 'histogram') {
+      const histogram = family.name + (suffix === '_bucket' ? withoutLe : inOrder);
+      this.#checkBuckets(family, suffix, histogram, labels.le ?? '', value);
+    }
     if (exemplar !== undefined) {
       if (suffix !== '_total' && suffix !== '_bucket') this.#refuse('only counters and buckets have exemplars');
       this.#readNumber(exemplarValue);
@@ -204,9 +207,7 @@ class Parser {
     }
   }
 
-  #checkBuckets(family: Family, suffix: string, pairs: readonly string[], le: string, value: number): void {
-    const others = suffix === '_bucket' ? pairs.filter((pair) => !pair.startsWith('le="')) : pairs;
-    const series = seriesOf(family.name, others);
+  #checkBuckets(family: Family, suffix: string, series: string, le: string, value: number): void {
     const buckets = family.buckets.get(series) ?? { le: Number.NEGATIVE_INFINITY, observations: 0 };
     family.buckets.set(series, buckets);
     if (suffix === '_count') buckets.count = value;
@@ -231,21 +232,34 @@ function isUntyped({ type }: Family): boolean {
   return type === 'untyped' || type === 'unknown';
 }
 
-function seriesOf(name: string, pairs: readonly string[]): string {
-  return pairs.length === 0 ? name : `${name}{${pairs.join(',')}}`;
+export interface ReadLabels {
+  readonly labels: Readonly<Record<string, string>>;
+  /** The labels in braces, escaped, by the alphabet; empty without labels. */
+  readonly inOrder: string;
+  /** The same without the label `le`. */
+  readonly withoutLe: string;
 }
 
-export interface ReadLabels {
-  readonly labels: Record<string, string>;
-  /** Each label as `name="value"`, escaped, by the alphabet. */
-  readonly pairs: readonly string[];
-}
+/** Labels by their text on a page: the next scrape has the same ones. */
+const known = new Map<string, ReadLabels>();
+const MAX_KNOWN = 10_000;
 
 /**
  * @param text in braces, or empty
  * @param refuse called with what is wrong
  */
 export function readLabels(text: string, refuse: (problem: string) => never): ReadLabels {
+  const earlier = known.get(text);
+  if (earlier !== undefined) return earlier;
+  // A copy, since a part of a string keeps the whole page in memory.
+  const copy = Buffer.from(text).toString();
+  const read = readNewLabels(copy, refuse);
+  if (known.size >= MAX_KNOWN) known.clear();
+  known.set(copy, read);
+  return read;
+}
+
+function readNewLabels(text: string, refuse: (problem: string) => never): ReadLabels {
   const inner = text.slice(1, -1).trim();
   const labels: [string, string][] = [];
   const pairs: string[] = [];
@@ -254,12 +268,21 @@ export function readLabels(text: string, refuse: (problem: string) => never): Re
     const match = LABEL.exec(inner);
     if (match === null) return refuse('unreadable labels');
     const [, label = '', escaped = ''] = match;
-    if (labels.some(([known]) => known === label)) refuse(`the label ${label} twice`);
+    if (labels.some(([earlier]) => earlier === label)) refuse(`the label ${label} twice`);
     if (label === '__name__') refuse('the label __name__, which is the name itself');
     labels.push([label, escaped.includes('\\') ? escaped.replace(/\\(.)/g, unescaped) : escaped]);
     pairs.push(`${label}="${escaped}"`);
   }
-  return { labels: Object.fromEntries(labels), pairs: pairs.sort() };
+  pairs.sort();
+  return {
+    labels: Object.freeze(Object.fromEntries(labels)),
+    inOrder: inBraces(pairs),
+    withoutLe: inBraces(pairs.filter((pair) => !pair.startsWith('le="'))),
+  };
+}
+
+function inBraces(pairs: readonly string[]): string {
+  return pairs.length === 0 ? '' : `{${pairs.join(',')}}`;
 }
 
 function unescaped(_: string, char: string): string {

@@ -14,6 +14,9 @@ const early = new Counter({ name: 'early_total', help: 'help', labelNames: ['n']
 early.inc({ n: 0 });
 const took = new Summary({ name: 'took_seconds', help: 'help', registers });
 took.observe(1);
+// The store keeps room for a chunk of bins beside them.
+const waited = new Summary({ name: 'waited_seconds', help: 'help', labelNames: ['n'], registers });
+for (const n of [1, 2, 3]) waited.zero({ n });
 store.flush();
 
 process.on('message', async (command) => {
@@ -25,6 +28,7 @@ process.on('message', async (command) => {
     early.inc({ n: 0 });
     took.observe(1);
     took.observe(1000);
+    for (const n of [1, 2, 3]) waited.observe({ n }, 5);
   }
   await null;
   process.send({ problems, inMemory: (await registers[0].getMetricsAsJSON())[0].values[0].value });

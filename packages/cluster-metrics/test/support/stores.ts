@@ -23,7 +23,13 @@ export function openWorker(directory: string, worker: number, { maxAgeSeconds = 
     store,
     counter: new Counter({ ...common, name: 'acts_total', labelNames: ['kind'] }),
     gauge: new Gauge({ ...common, name: 'depth' }),
-    histogram: new Histogram({ ...common, name: 'size_bytes', labelNames: ['route'], buckets: [1, 10, 100] }),
+    histogram: new Histogram({
+      ...common,
+      name: 'size_bytes',
+      labelNames: ['route'],
+      buckets: [1, 10, 100],
+      native: true,
+    }),
     summary: new Summary({ ...common, name: 'took_seconds', percentiles: [0.5, 0.9, 0.95, 0.99], maxAgeSeconds }),
   };
 }
