@@ -13,6 +13,8 @@ const REASONS = {
 };
 const WORKER_STATES = { starting: 'iniciando', serving: 'atendendo', draining: 'encerrando', down: 'parado' };
 
+const LOOP_TIME = 'nodejs_eventloop_time_seconds_total';
+
 /** *Frota*: for who runs the instances. */
 export const fleet: Board = {
   uid: UIDS.fleet,
@@ -271,7 +273,7 @@ export const fleet: Board = {
         line(
           7,
           [
-            12,
+            8,
             timeSeries({
               title: 'Idade do catálogo por instância',
               description:
@@ -289,7 +291,7 @@ export const fleet: Board = {
             }),
           ],
           [
-            12,
+            8,
             timeSeries({
               title: 'Atraso do event loop, p99 por instância',
               description: 'O worker mais lento de cada instância nos últimos 30 a 60 s.',
@@ -302,6 +304,22 @@ export const fleet: Board = {
                 },
               ],
               links: [toRunbook('a-worker-hangs'), toBoard('Checkout', 'checkout')],
+            }),
+          ],
+          [
+            8,
+            timeSeries({
+              title: 'Ocupação do event loop por instância',
+              description:
+                'Parte do tempo em que os event loops da instância não esperavam, média de workers e primário. Perto de 100 %, só mais workers ajudam.',
+              unit: 'percentunit',
+              queries: [
+                {
+                  expr: `${sumRate(LOOP_TIME, { by: PER_INSTANCE, where: 'state="active"' })} / ${sumRate(LOOP_TIME, { by: PER_INSTANCE })}`,
+                  legend: '{{instance}}',
+                },
+              ],
+              links: [toRunbook('more-load-than-the-shop-can-serve'), toBoard('Checkout', 'checkout')],
             }),
           ],
         ),

@@ -24,6 +24,27 @@ test('default metrics have their usual names and are merged as each says', async
   assert.ok(!samples.has('nodejs_active_handles_total'));
 });
 
+test('the time of the event loop is counted as active and as idle, and is never more than has passed', async (t) => {
+  const registry = new WorkerRegistry();
+  const startedMs = performance.now();
+  const before = performance.eventLoopUtilization();
+  t.after(collectDefaults(registry));
+  const read = async () => {
+    const page = parseExposition(await registry.metrics());
+    return (state: string) => page.of('nodejs_eventloop_time_seconds_total', { state });
+  };
+  const busyMs = 300;
+  const first = await read();
+  assert.ok(first('active') >= before.active / 1000);
+  while (performance.now() - startedMs < busyMs);
+  await until('idle time is counted', async () => (await read())('idle') > first('idle'));
+
+  const last = await read();
+  assert.ok(last('active') - first('active') > (0.9 * busyMs) / 1000, `${last('active') - first('active')} s`);
+  const counted = last('active') + last('idle');
+  assert.ok(counted <= performance.now() / 1000, `${counted} s`);
+});
+
 test("the library's own default metrics can be registered too, but for a summary", () => {
   const registry = new WorkerRegistry();
   const plain = new prom.Registry();

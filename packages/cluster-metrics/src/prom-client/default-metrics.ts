@@ -1,5 +1,6 @@
-import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
+import { type IntervalHistogram, monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import { isWorkerRegistry } from '../instruments/checks.ts';
+import { Counter } from '../instruments/counter.ts';
 import { Gauge, type GaugeConfiguration } from '../instruments/gauge.ts';
 import type { LabelValues } from '../instruments/types.ts';
 import { type DefaultMetricsOptions, library, type RegistryContentType } from './library.ts';
@@ -101,11 +102,39 @@ export function collectDefaults(
     });
   }
 
+  countLoopTime(registry, `${prefix}nodejs_eventloop_time_seconds_total`, labels);
+
   const stopSampling = registry.sampleRegularly(onProblem && { onProblem });
   return function stopCollecting() {
     stopSampling();
     delays.stop();
   };
+}
+
+/**
+ * The utilization of the event loop, as a counter of which any window's share can be taken. The name is that of
+ * `nodejs.eventloop.time` in OpenTelemetry's conventions.
+ */
+function countLoopTime(registry: WorkerRegistry<RegistryContentType>, name: string, labels: LabelValues<string>): void {
+  const counted = { active: 0, idle: 0 };
+  const states = Object.keys(counted) as (keyof typeof counted)[];
+  const seconds = new Counter({
+    name,
+    help: 'Time that the event loop has run, by state: active, or idle while it waits for events',
+    labelNames: ['state', ...Object.keys(labels)],
+    registers: [registry],
+    collect() {
+      const times = performance.eventLoopUtilization();
+      for (const state of states) {
+        const newMs = times[state] - counted[state];
+        // Until the loop has run once both are 0, and a clock's grain may let one shrink.
+        if (newMs <= 0) continue;
+        seconds.inc({ state, ...labels }, newMs / SECOND);
+        counted[state] = times[state];
+      }
+    },
+  });
+  for (const state of states) seconds.zero({ state, ...labels });
 }
 
 /** @param what a key of `DELAY_GAUGES` */
