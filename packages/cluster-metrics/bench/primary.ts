@@ -1,6 +1,6 @@
 /*
- * One measurement: `primary.js <mechanism> <workers> <samples> <seconds>` forks the workers, scrapes, and prints the
- * results as JSON.
+ * One measurement: `primary.js <mechanism> <workers> <samples> <seconds> [native]` forks the workers, scrapes, and prints
+ * the results as JSON. With `native`, the histograms have native buckets too.
  */
 import { fork } from 'node:child_process';
 import cluster from 'node:cluster';
@@ -9,6 +9,8 @@ import { createServer } from 'node:http';
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { constants, gzipSync } from 'node:zlib';
+import { interleave } from '../../../bench/statistics.ts';
 import { ClusterRegistry, createStoreDirectory, openStore, WorkerRegistry } from '../src/index.ts';
 import { type Loaded, load, type Mechanism } from '../workload/mechanism.ts';
 import { declareMix } from '../workload/mix.ts';
@@ -27,15 +29,30 @@ export interface Measurement {
   failed: number;
   /** Growth of the primary's peak resident memory by the scrapes, MiB. */
   memoryMiB: number;
+  /** Of this package alone. */
+  forms: Record<FormName, FormCost> | null;
+}
+
+/** The forms of the page that are compared. */
+export const FORM_NAMES = ['text', 'protobuf'] as const;
+export type FormName = (typeof FORM_NAMES)[number];
+
+export interface FormCost {
+  /** CPU time of the primary for each scrape, milliseconds; measured in turns with the other form. */
+  processorMs: number[];
+  bytes: number;
+  gzipBytes: number;
 }
 
 const UPDATE_MS = 500;
 const PAUSE_MS = 100;
 const TURN_MS = 500;
 const DELAY_RESOLUTION_MS = 1;
+/** What the handler of `/metrics` compresses with by default. */
+const GZIP_LEVEL = constants.Z_BEST_SPEED;
 const CLIENT = fileURLToPath(import.meta.resolve('./client.js'));
 
-const [mechanism, workers, samples, seconds] = process.argv.slice(2) as [Mechanism, string, string, string];
+const [mechanism, workers, samples, seconds, buckets] = process.argv.slice(2) as [Mechanism, ...string[]];
 const loaded = await load(mechanism);
 if (loaded === null) throw new Error(`${mechanism} is not installed`);
 if (cluster.isWorker) runWorker(loaded);
@@ -43,7 +60,7 @@ else await runPrimary(loaded);
 
 function runWorker({ library, aggregators }: Loaded): void {
   const registry = workerRegistry(aggregators);
-  const update = declareMix(library, registry, Number(samples));
+  const update = declareMix(library, registry, Number(samples), buckets === 'native');
   setInterval(update, UPDATE_MS);
   createServer((_request, response) => {
     update();
@@ -87,9 +104,10 @@ async function runPrimary({ aggregators }: Loaded): Promise<void> {
   const before = process.resourceUsage().maxRSS;
   for (let i = 0; i < 3; i++) await scrape();
   const costs = await measureScrapes(scrape, Number(seconds));
+  const forms = registry instanceof ClusterRegistry ? await measureForms(registry, Number(seconds)) : null;
   const memoryMiB = (process.resourceUsage().maxRSS - before) / 1024;
   const addedDelayMs = await measureDelay(scrape, ports[0] ?? 0, Number(seconds));
-  const measurement: Measurement = { ...costs, addedDelayMs, memoryMiB, failed: failures / scrapes };
+  const measurement: Measurement = { ...costs, addedDelayMs, memoryMiB, forms, failed: failures / scrapes };
   process.stdout.write(JSON.stringify(measurement));
 
   for (const worker of Object.values(cluster.workers ?? {})) worker?.process.kill('SIGKILL');
@@ -107,17 +125,36 @@ async function measureScrapes(scrape: () => Promise<string>, forSeconds: number)
   while (performance.now() < end || answers.length < 3) {
     await sleep(PAUSE_MS);
     delay.reset();
-    const usage = process.cpuUsage();
     const startedAt = performance.now();
-    await scrape();
+    processor.push(await processorMsOf(scrape));
     answers.push(performance.now() - startedAt);
-    const { user, system } = process.cpuUsage(usage);
-    processor.push((user + system) / 1000);
     await sleep(2 * DELAY_RESOLUTION_MS);
     blocks.push(delay.max / 1e6);
   }
   delay.disable();
   return { answerMs: median(answers), processorMs: median(processor), blockMs: median(blocks) };
+}
+
+async function measureForms(registry: ClusterRegistry, forSeconds: number): Promise<Record<FormName, FormCost>> {
+  const contentTypes = { text: registry.contentType, protobuf: ClusterRegistry.PROTOBUF_CONTENT_TYPE } as const;
+  const rounds = Math.ceil((1000 * forSeconds) / PAUSE_MS);
+  const [text = [], protobuf = []] = await interleave(FORM_NAMES, rounds, async (form) => {
+    await sleep(PAUSE_MS);
+    return processorMsOf(() => registry.exposition({ contentType: contentTypes[form] }));
+  });
+  const costOf = async (form: FormName, processorMs: number[]) => {
+    const page = await registry.exposition({ contentType: contentTypes[form] });
+    return { processorMs, bytes: page.length, gzipBytes: gzipSync(page, { level: GZIP_LEVEL }).length };
+  };
+  return { text: await costOf('text', text), protobuf: await costOf('protobuf', protobuf) };
+}
+
+/** CPU time that this process uses until it is done, milliseconds. */
+async function processorMsOf(run: () => Promise<unknown>): Promise<number> {
+  const before = process.cpuUsage();
+  await run();
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1000;
 }
 
 /** Alternates half a second without scrapes and half a second with them, so that other load affects both. */

@@ -8,9 +8,11 @@ import { availableParallelism, cpus } from 'node:os';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { formatSpread, ratioSpread, spreadOf } from '../../../bench/statistics.ts';
 import { load, MECHANISMS, type Mechanism } from '../workload/mechanism.ts';
-import { type Costs, costsOfOurs, costsOfPeer } from './instruments.ts';
-import type { Measurement } from './primary.ts';
+import { type Costs, costsOfObserve, costsOfOurs, costsOfPeer } from './instruments.ts';
+import type { StoreMemory } from './memory.ts';
+import type { FormCost, Measurement } from './primary.ts';
 import { number, printTable } from './table.ts';
 
 const { values: options } = parseArgs({
@@ -46,6 +48,7 @@ if (!installed.includes('successor')) {
   console.log('The successor is left out: it needs Node.js 22 and npm install --no-save @prometheus-io/client@0.16.1');
 }
 await printInstruments();
+await printNativeCosts();
 await printScrapes();
 
 async function printInstruments(): Promise<void> {
@@ -64,12 +67,37 @@ async function printInstruments(): Promise<void> {
   printTable('Cost of a call, nanoseconds', ['call', ...installed.map((each) => names[each]), 'ratio'], rows);
 }
 
+/** What native buckets cost a worker, and its memory in the primary. */
+async function printNativeCosts(): Promise<void> {
+  const observe = costsOfObserve(plan.rounds);
+  const rows = [['Histogram.observe, nanoseconds', ...compared(observe.classic, observe.native)]];
+  for (const samples of plan.samples) {
+    const memoryOf = async (buckets: string): Promise<StoreMemory> =>
+      JSON.parse(await run(['./memory.js', String(samples), buckets]));
+    const [classic, native] = [await memoryOf('classic'), await memoryOf('native')];
+    const row = (what: string, key: keyof StoreMemory) => [
+      `store of ${samples} samples: ${what}, KiB`,
+      ...compared(classic[key] / 1024, native[key] / 1024),
+    ];
+    rows.push(
+      row('file in shared memory', 'file'),
+      row("worker's memory", 'worker'),
+      row("primary's memory", 'primary'),
+    );
+  }
+  printTable('Cost of native histograms to a worker', ['', 'classic alone', 'with native', 'ratio'], rows);
+}
+
+function compared(classic: number, native: number): string[] {
+  return [number(classic), number(native), number(native / classic)];
+}
+
 async function printScrapes(): Promise<void> {
   for (const samples of plan.samples) {
     for (const workers of plan.workers) {
       const results = new Map<Mechanism, Measurement>();
       for (const mechanism of installed) results.set(mechanism, await measure(mechanism, workers, samples));
-      const row = (what: string, key: keyof Measurement) => [
+      const row = (what: string, key: Exclude<keyof Measurement, 'forms'>) => [
         what,
         ...installed.map((mechanism) => number(results.get(mechanism)?.[key])),
         ratio(results.get('stock')?.[key], results.get('ours')?.[key]),
@@ -86,12 +114,46 @@ async function printScrapes(): Promise<void> {
           row('share of scrapes that failed', 'failed'),
         ],
       );
+      const native = await measure('ours', workers, samples, 'native');
+      printForms(`${workers} workers × ${samples} samples`, results.get('ours'), native);
     }
   }
 }
 
-async function measure(mechanism: Mechanism, workers: number, samples: number): Promise<Measurement> {
-  return JSON.parse(await run(['./primary.js', mechanism, String(workers), String(samples), String(plan.seconds)]));
+/** @param native the same with native buckets */
+function printForms(title: string, classic: Measurement | undefined, native: Measurement): void {
+  const rows = [
+    ['classic alone', classic],
+    ['with native', native],
+  ] as const;
+  printTable(
+    `Text and protobuf of ${title}: bytes, and processor time of the primary`,
+    [
+      'histograms',
+      ...['text, ms', 'protobuf, ms', 'ratio'],
+      ...['text', 'protobuf', 'text, gzip', 'protobuf, gzip'].map((form) => `${form}, bytes`),
+    ],
+    rows.flatMap(([histograms, measured]) => (measured?.forms ? [[histograms, ...formCells(measured.forms)]] : [])),
+  );
+}
+
+function formCells({ text, protobuf }: Record<'text' | 'protobuf', FormCost>): string[] {
+  return [
+    formatSpread(spreadOf(text.processorMs)),
+    formatSpread(spreadOf(protobuf.processorMs)),
+    formatSpread(ratioSpread(text.processorMs, protobuf.processorMs, (ms) => ms)),
+    ...[text.bytes, protobuf.bytes, text.gzipBytes, protobuf.gzipBytes].map(number),
+  ];
+}
+
+async function measure(
+  mechanism: Mechanism,
+  workers: number,
+  samples: number,
+  buckets: 'classic' | 'native' = 'classic',
+): Promise<Measurement> {
+  const sizes = [workers, samples, plan.seconds].map(String);
+  return JSON.parse(await run(['./primary.js', mechanism, ...sizes, buckets]));
 }
 
 /** Runs a script of this folder in a new process. @returns its output */
