@@ -121,27 +121,22 @@ export function gaugeValue({ values }: View, { aggregator }: Description, { slot
 
 /** The quantiles of a summary in its window, and the number of all its observations. */
 export function summaryValues({ values, before }: View, { quantiles = [] }: Description, { slot, chunks }: Series) {
-  const bins = { chunks, zeroSlot: slot + 1 };
-  const countInWindow = (at: number) => (values[at] as number) - (before[at] ?? 0);
-  return {
-    inWindow: quantilesOf({ ...bins, countAt: countInWindow }, quantiles),
-    count: totalCount({ ...bins, countAt: (at) => values[at] as number }),
-  };
+  const bins = { chunks, zeroSlot: slot + 1, values };
+  return { inWindow: quantilesOf(bins, before, quantiles), count: totalCount(bins) };
 }
 
 /** The counts of a native histogram's series, or of a summary's. */
 export function nativeSeriesOf({ values }: View, { type, buckets = [] }: Description, { slot, chunks }: Series) {
-  const countAt = (at: number) => values[at] as number;
   return type === 'summary'
-    ? { chunks, zeroSlot: slot + 1, countAt }
-    : nativeSeriesCounts(slot, chunks, buckets, countAt);
+    ? { chunks, zeroSlot: slot + 1, values }
+    : nativeSeriesCounts(slot, chunks, buckets, values);
 }
 
 /** The classic buckets of a histogram's series: one count for each bound, and one above all bounds. Not cumulative. */
 export function bucketCounts({ values }: View, description: Description, { slot, chunks }: Series): ArrayLike<number> {
   const { buckets = [], native } = description;
   if (native === undefined) return values.subarray(slot + 1, slot + 2 + buckets.length);
-  return classicCounts(nativeSeriesCounts(slot, chunks, buckets, (at) => values[at] as number));
+  return classicCounts(nativeSeriesCounts(slot, chunks, buckets, values));
 }
 
 function printHistogram(view: View, description: Description, series: Series, name: string): string {

@@ -5,6 +5,7 @@ const LENGTH_DELIMITED = 2;
 
 /** The longest varint of a double's whole numbers, below 2^53 doubled by zigzag. */
 const LONGEST_VARINT = 8;
+const LARGEST_INT_32 = 2 ** 31 - 1;
 
 /**
  * Writes messages of protocol buffers, as much of the format as an exposition needs.
@@ -85,9 +86,14 @@ export class ProtobufWriter {
   #varint(value: number): void {
     this.#reserve(LONGEST_VARINT);
     let rest = value;
-    while (rest > 0x7f) {
-      this.#bytes[this.#length++] = (rest % 0x80) + 0x80;
+    // Operators on bits would cut it to 32 of them.
+    while (rest > LARGEST_INT_32) {
+      this.#bytes[this.#length++] = (rest % 0x80) | 0x80;
       rest = Math.floor(rest / 0x80);
+    }
+    while (rest > 0x7f) {
+      this.#bytes[this.#length++] = (rest & 0x7f) | 0x80;
+      rest >>= 7;
     }
     this.#bytes[this.#length++] = rest;
   }

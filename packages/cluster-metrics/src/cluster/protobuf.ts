@@ -1,5 +1,5 @@
 import type { Description, InstrumentType, NativeBuckets } from '../store/description.ts';
-import { type Buckets, type NativeCounts, nativeCounts } from '../store/native-buckets.ts';
+import { type Buckets, NativeCounts } from '../store/native-buckets.ts';
 import { bucketCounts, gaugeValue, isShown, nativeSeriesOf, summaryValues, unitOf, type View } from './exposition.ts';
 import { ProtobufWriter } from './protobuf-writer.ts';
 import { type Family, type Series, startOf } from './series-index.ts';
@@ -44,11 +44,12 @@ const LONGEST_GAP = 2;
  */
 export function exposeProtobuf(view: View): Buffer {
   const writer = new ProtobufWriter();
+  const counts = new NativeCounts();
   for (const family of view.families) {
     const { description, series } = family;
     const shown = [...series.values()].filter((each) => isShown(view, description, each));
     if (shown.length === 0) continue;
-    const page = new FamilyWriter(view, writer, family);
+    const page = new FamilyWriter(view, writer, counts, family);
     page.write(shown);
     const { native } = description;
     if (description.type === 'summary' && native !== undefined) page.writeTwin(native, shown);
@@ -59,12 +60,15 @@ export function exposeProtobuf(view: View): Buffer {
 class FamilyWriter {
   readonly #view: View;
   readonly #writer: ProtobufWriter;
+  readonly #counts: NativeCounts;
   readonly #source: Family;
   readonly #description: Description;
 
-  constructor(view: View, writer: ProtobufWriter, source: Family) {
+  /** @param counts room for the native buckets of one series */
+  constructor(view: View, writer: ProtobufWriter, counts: NativeCounts, source: Family) {
     this.#view = view;
     this.#writer = writer;
+    this.#counts = counts;
     this.#source = source;
     this.#description = source.description;
   }
@@ -160,7 +164,8 @@ class FamilyWriter {
    */
   #native(native: NativeBuckets, series: Series): NativeCounts {
     const { isWhole } = this.#view;
-    const counts = nativeCounts(nativeSeriesOf(this.#view, this.#description, series), {
+    const counts = this.#counts;
+    counts.read(nativeSeriesOf(this.#view, this.#description, series), {
       schema: isWhole ? Math.min(native.schema, series.schema) : native.schema,
       maxBuckets: native.maxBuckets,
       zeroThreshold: isWhole ? Math.max(native.zeroThreshold, series.zeroThreshold) : native.zeroThreshold,
@@ -180,10 +185,10 @@ class FamilyWriter {
     this.#buckets(HISTOGRAM.negativeSpan, HISTOGRAM.negativeDelta, negative);
     this.#buckets(HISTOGRAM.positiveSpan, HISTOGRAM.positiveDelta, positive);
     // Tells an empty native histogram from a classic one.
-    if (zeros + negative.indexes.length + positive.indexes.length === 0) this.#span(HISTOGRAM.positiveSpan, 0, 0);
+    if (zeros + negative.length + positive.length === 0) this.#span(HISTOGRAM.positiveSpan, 0, 0);
   }
 
-  #buckets(spanField: number, deltaField: number, { indexes, counts }: Buckets): void {
+  #buckets(spanField: number, deltaField: number, { indexes, counts, length: populated }: Buckets): void {
     const deltas: number[] = [];
     let last = 0;
     let next = 0;
@@ -194,7 +199,8 @@ class FamilyWriter {
       last = count;
       length++;
     };
-    for (const [i, index] of indexes.entries()) {
+    for (let i = 0; i < populated; i++) {
+      const index = indexes[i] as number;
       const gap = index - next;
       if (i === 0 || gap > LONGEST_GAP) {
         if (i > 0) this.#span(spanField, offset, length);

@@ -151,11 +151,10 @@ export class Histogram<T extends string = string> extends BinnedInstrument<T> {
 
   protected valuesOf({ slot, chunks }: BinnedSeries, labels: Record<string, string>): JsonValue[] {
     const { values } = this.store;
-    const countAt = (at: number) => values[at] as number;
     const counts =
       this.#boundBins === null
-        ? Array.from({ length: this.buckets.length + 1 }, (_, bucket) => countAt(slot + 1 + bucket))
-        : classicCounts(nativeSeriesCounts(slot, chunks, this.buckets, countAt));
+        ? values.subarray(slot + 1, slot + 2 + this.buckets.length)
+        : classicCounts(nativeSeriesCounts(slot, chunks, this.buckets, values));
     let count = 0;
     const buckets = [...this.buckets, '+Inf'].map((le, index) => {
       count += counts[index] as number;

@@ -120,16 +120,12 @@ export class Summary<T extends string = string> extends BinnedInstrument<T> {
 
   protected valuesOf(series: BinnedSeries, labels: Record<string, string>): JsonValue[] {
     const { values, before } = this.store;
-    const bins = { chunks: series.chunks, zeroSlot: series.slot + 1 };
-    const countAt = (slot: number) => values[slot] as number;
-    const quantiles = quantilesOf(
-      { ...bins, countAt: (slot) => countAt(slot) - (before[slot] ?? 0) },
-      this.percentiles,
-    );
+    const bins = { chunks: series.chunks, zeroSlot: series.slot + 1, values };
+    const quantiles = quantilesOf(bins, before, this.percentiles);
     return [
       ...this.percentiles.map((quantile, i) => ({ labels: { quantile, ...labels }, value: quantiles[i] as number })),
-      { labels, value: countAt(series.slot), metricName: `${this.name}_sum` },
-      { labels, value: totalCount({ ...bins, countAt }), metricName: `${this.name}_count` },
+      { labels, value: values[series.slot] as number, metricName: `${this.name}_sum` },
+      { labels, value: totalCount(bins), metricName: `${this.name}_count` },
     ];
   }
 }

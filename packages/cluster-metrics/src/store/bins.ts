@@ -88,26 +88,31 @@ export function schemaIndex(bin: number): number {
   return (bin < 0 ? ~bin : bin) + 1 - CHUNK_OF_ONE * CHUNK_BINS;
 }
 
+/** The place of the zeros among the bins. */
+export const BIN_OF_ZERO = -0.5;
+
 /** The value that stands for all values of a bin. */
 function middle(bin: number): number {
+  if (bin === BIN_OF_ZERO) return 0;
   const magnitude = Math.min((2 / (RATIO + 1)) * 2 ** (schemaIndex(bin) / CHUNK_BINS), Number.MAX_VALUE);
   return bin < 0 ? -magnitude : magnitude;
 }
 
-/** Counts of one series: `countAt(slot)` for the slots that `chunks` and `zeroSlot` name. */
+/** Counts of one series. */
 export interface BinnedCounts {
   /** First slot by chunk number. */
   readonly chunks: ReadonlyMap<number, number>;
   /** Counts the observations of exactly 0. */
   readonly zeroSlot: number;
-  countAt(slot: number): number;
+  /** By slot. */
+  readonly values: Float64Array;
 }
 
 /** The number of all observations. */
-export function totalCount(counts: BinnedCounts): number {
-  let count = counts.countAt(counts.zeroSlot);
-  for (const first of counts.chunks.values()) {
-    for (let place = 0; place < CHUNK_BINS; place++) count += counts.countAt(first + place);
+export function totalCount({ chunks, zeroSlot, values }: BinnedCounts): number {
+  let count = values[zeroSlot] as number;
+  for (const first of chunks.values()) {
+    for (let slot = first; slot < first + CHUNK_BINS; slot++) count += values[slot] as number;
   }
   return count;
 }
@@ -115,40 +120,41 @@ export function totalCount(counts: BinnedCounts): number {
 /**
  * Quantiles by nearest rank: the smallest observation that at least `q` of all observations do not exceed.
  *
+ * @param before counts that are subtracted, by slot; those beyond the end of the array are 0
  * @param quantiles each from 0 to 1
  * @returns one value each, within 0.54 % of the exact one; NaN without observations
  */
-export function quantilesOf(counts: BinnedCounts, quantiles: readonly number[]): number[] {
-  const filled: [value: number, count: number][] = [];
+export function quantilesOf(
+  { chunks, zeroSlot, values }: BinnedCounts,
+  before: Float64Array,
+  quantiles: readonly number[],
+): number[] {
+  const bins: number[] = [];
+  const counts: number[] = [];
   let total = 0;
-  const add = (value: number, count: number) => {
-    filled.push([value, count]);
+  const add = (bin: number, count: number) => {
+    if (count <= 0) return;
+    bins.push(bin);
+    counts.push(count);
     total += count;
   };
-  const addZeros = () => {
-    const zeros = counts.countAt(counts.zeroSlot);
-    if (zeros > 0) add(0, zeros);
-  };
-
+  const countAt = (slot: number) => (values[slot] as number) - (slot < before.length ? (before[slot] as number) : 0);
   let isBelowZero = true;
-  for (const [chunk, first] of [...counts.chunks].sort(([a], [b]) => a - b)) {
+  for (const [chunk, first] of [...chunks].sort(([a], [b]) => a - b)) {
     if (chunk >= 0 && isBelowZero) {
-      addZeros();
+      add(BIN_OF_ZERO, countAt(zeroSlot));
       isBelowZero = false;
     }
-    for (let place = 0; place < CHUNK_BINS; place++) {
-      const count = counts.countAt(first + place);
-      if (count > 0) add(middle(chunk * CHUNK_BINS + place), count);
-    }
+    for (let place = 0; place < CHUNK_BINS; place++) add(chunk * CHUNK_BINS + place, countAt(first + place));
   }
-  if (isBelowZero) addZeros();
+  if (isBelowZero) add(BIN_OF_ZERO, countAt(zeroSlot));
 
   return quantiles.map((quantile) => {
     const rank = Math.max(1, Math.ceil(quantile * total));
     let seen = 0;
-    for (const [value, count] of filled) {
-      seen += count;
-      if (seen >= rank) return value;
+    for (let i = 0; i < bins.length; i++) {
+      seen += counts[i] as number;
+      if (seen >= rank) return middle(bins[i] as number);
     }
     return Number.NaN;
   });
