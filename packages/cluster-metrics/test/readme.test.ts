@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { after, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { until } from '../../../test/support/wait.ts';
+import { parseExposition } from '../src/testing/index.ts';
 import { type RunningExample, startExample } from './support/example.ts';
 import { readProtobuf } from './support/protobuf.ts';
 import { installTarball, link, packageIn, run } from './support/tarball.ts';
@@ -20,7 +21,7 @@ after(() => rmSync(scratch, { recursive: true, force: true, maxRetries: 10 }));
 link(folder, 'koa');
 const readme = readFileSync(join(packageIn(folder), 'README.md'), 'utf8');
 
-const [example = '', koaExample = '', nativeExample = '', testingExample = ''] = codeIn('js');
+const [example = '', koaExample = '', nativeExample = '', exemplarExample = '', testingExample = ''] = codeIn('js');
 const [commonJsExample = ''] = codeIn('cjs');
 const [typeScriptExample = ''] = codeIn('ts');
 
@@ -114,8 +115,23 @@ stores.remove();
   }
 });
 
+test('the exemplar example shows the newest exemplar of its bucket', () => {
+  const code = `import { ClusterRegistry, createStoreDirectory, Histogram, WorkerRegistry } from '@techcommerce/cluster-metrics';
+const registry = new WorkerRegistry();
+${exemplarExample}
+const stores = createStoreDirectory();
+const page = new ClusterRegistry({ directory: stores.path, registers: [registry] });
+process.stdout.write(await page.clusterMetrics({ contentType: ClusterRegistry.OPENMETRICS_CONTENT_TYPE }));
+page.close();
+stores.remove();
+`;
+  const page = parseExposition(execFileSync(process.execPath, [write(code, 'mjs')], { cwd: folder }).toString());
+  const exemplars = page.samples.flatMap(({ series, exemplar }) => (exemplar ? [[series, exemplar.labels]] : []));
+  assert.deepEqual(exemplars, [['page_seconds_bucket{le="0.25"}', { request_id: '5f1d' }]]);
+});
+
 test('the tarball is small, and has the built package, its documentation and nothing else', () => {
-  assert.ok(bytes < 100_000, `${bytes} bytes`);
+  assert.ok(bytes < 110_000, `${bytes} bytes`);
   const unexpected = files.filter(
     (path) => !/^(dist|docs|examples)\/|^(README|CHANGELOG)\.md$|^(LICENSE|package\.json)$/.test(path),
   );

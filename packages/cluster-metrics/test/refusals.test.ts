@@ -50,7 +50,8 @@ const shapes: Record<string, [kind: keyof Loose, options: object, error: RegExp]
   'a name with a hyphen': ['Counter', { name: 'a-b' }, /^Error: Invalid metric name$/],
   'a name that is no text': ['Counter', { name: ['a'] }, /^Error: Invalid metric name$/],
   'a help that is no text': ['Counter', { help: 5 }, /help must be a text/],
-  exemplars: ['Counter', { enableExemplars: true }, /leave out enableExemplars/],
+  'a gauge with exemplars': ['Gauge', { enableExemplars: true }, /Only counters and histograms have exemplars/],
+  'a summary with exemplars': ['Summary', { enableExemplars: true }, /Only counters and histograms have exemplars/],
 };
 
 for (const [what, [kind, options, error]] of Object.entries(shapes)) {
@@ -125,7 +126,7 @@ test('metrics with similar names that share none on the page are accepted', asyn
   }
 });
 
-test("prom-client's form for an exemplar is refused with what to write", () => {
+test('an exemplar of a metric without exemplars is refused with what to write', () => {
   for (const labelNames of [[], ['kind'], ['value']]) {
     const options = { labelNames, help: 'help', registers: [new WorkerRegistry()] };
     const counter = new ours.Counter({ ...options, name: 'acts_total' });
@@ -134,10 +135,14 @@ test("prom-client's form for an exemplar is refused with what to write", () => {
       { value: 1, exemplarLabels: { trace: 'a' } },
       { labels: { kind: 'a' }, value: 1, exemplarLabels: { trace: 'a' } },
     ]) {
-      assert.throws(() => counter.inc(data), { message: 'Exemplars are not supported: write inc(labels, value)' });
-      const message = 'Exemplars are not supported: write observe(labels, value)';
-      assert.throws(() => histogram.observe(data), { message });
+      assert.throws(() => counter.inc(data), /needs a metric with enableExemplars.* write inc\(labels, value\)$/);
+      assert.throws(() => histogram.observe(data), /needs a metric with enable.* write observe\(labels, value\)$/);
     }
+    assert.throws(
+      () => counter.inc({}, 1, { trace: 'a' }),
+      /acts_total has no exemplars: make it with enableExemplars/,
+    );
+    assert.throws(() => histogram.labels({}).observe(1, { trace: 'a' }), /size has no exemplars: make it with enable/);
   }
 });
 

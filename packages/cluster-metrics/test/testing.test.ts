@@ -70,6 +70,18 @@ test('OpenMetrics is read with its exemplars, timestamps and units', () => {
     page.samples.map(({ type }) => type),
     ['counter', 'counter', 'histogram', 'histogram', 'histogram', 'histogram', 'info'],
   );
+  assert.deepEqual(
+    page.samples.flatMap(({ exemplar }) => (exemplar === undefined ? [] : [exemplar])),
+    [
+      { labels: { trace_id: 'abc' }, value: 0.5, timestamp: 1700000000.5 },
+      { labels: { trace_id: 'abc' }, value: 0.5, timestamp: undefined },
+    ],
+  );
+});
+
+test('the labels of an exemplar are as long as their code points', () => {
+  const page = parseExposition(`# TYPE a counter\na_total 1 # {x="${'🛒'.repeat(127)}"} 1\n# EOF\n`);
+  assert.equal(page.samples[0]?.exemplar?.labels.x?.length, 2 * 127);
 });
 
 test('since tells the growth, and decreases the totals that fell or vanished', () => {

@@ -5,6 +5,7 @@ import { Problems, type Report, type StoreProblem } from '../store/problems.ts';
 import { isRunning, pidExists, sharedClockMs, startTimeOf } from '../store/process-identity.ts';
 import type { Store } from '../store/store.ts';
 import { giveFolder, type Owner } from '../store/store-directory.ts';
+import { newestExemplars } from './exemplars.ts';
 import type { View } from './exposition.ts';
 import { SeriesIndex } from './series-index.ts';
 import { SlotMapping } from './slot-mapping.ts';
@@ -104,7 +105,12 @@ export class ClusterStores {
     for (const { mapping, store } of stores) mapping.mergeGauges(values, rests, store.values, true);
     this.#slideWindows();
     const { before } = this.#index.slots.windows;
-    return { isWhole: true, families: this.#index.families(), values, before, has: ({ isRemoved }) => !isRemoved };
+    const exemplarsOf = newestExemplars(() => [
+      ...this.#files.values(),
+      ...stores.map(({ mapping, last }) => ({ mapping, values: last })),
+    ]);
+    const families = this.#index.families();
+    return { isWhole: true, families, values, before, exemplarsOf, has: ({ isRemoved }) => !isRemoved };
   }
 
   /** Merges the gauges of one of the primary's stores again, as they have changed since `merge`. No other store has them. */
@@ -133,7 +139,7 @@ export class ClusterStores {
     }
     const has = (series: Parameters<View['has']>[0]) => files.some(({ mapping }) => mapping.holds(series));
     const families = this.#index.families((family) => files.some(({ mapping }) => mapping.has(family)));
-    return { isWhole: false, families, values, before, has };
+    return { isWhole: false, families, values, before, exemplarsOf: newestExemplars(() => files), has };
   }
 
   /** The files of the process at this place that started last: while it takes over, its predecessor may still live. */
@@ -286,6 +292,7 @@ export class ClusterStores {
       own = { store, mapping, records: 0, last: new Float64Array(0) };
       this.#own.set(store, own);
     }
+    store.writeExemplars();
     for (const record of store.records.slice(own.records)) own.mapping.add(record, store.values.length);
     own.records = store.records.length;
     const now = store.values.slice();

@@ -1,7 +1,9 @@
 import { quantilesOf, totalCount } from '../store/bins.ts';
 import type { Description } from '../store/description.ts';
+import type { Exemplar } from '../store/exemplars.ts';
 import { classicCounts, nativeSeriesCounts } from '../store/native-buckets.ts';
-import { type Family, type Series, startOf } from './series-index.ts';
+import type { BucketExemplars } from './exemplars.ts';
+import { escapeLabel, type Family, type Series, startOf } from './series-index.ts';
 
 /** Merged values, ready to be printed. */
 export interface View {
@@ -12,6 +14,8 @@ export interface View {
   readonly values: Float64Array;
   /** The counts of the summaries' bins when their windows began. Slots beyond the end of the array were 0. */
   readonly before: Float64Array;
+  /** The exemplars of a series. A counter has one at most, as that of bucket 0. */
+  exemplarsOf(series: Series): BucketExemplars | undefined;
   /** Whether the series belongs to the view at all. */
   has(series: Series): boolean;
 }
@@ -37,7 +41,9 @@ export function expose(view: View, form: TextForm): string {
     const name = sampleName(description, openMetrics);
     for (const each of series.values()) {
       if (!isShown(view, description, each)) continue;
-      samples += printSeries(view, description, each, name);
+      // https://prometheus.io/docs/specs/om/open_metrics_spec/#exemplars; the other format has none.
+      const exemplars = openMetrics ? view.exemplarsOf(each) : undefined;
+      samples += printSeries(view, description, each, name, exemplars);
       if (form === 'openMetricsCreated') samples += printCreated(family, each);
     }
     if (samples !== '') text += printHead(description, openMetrics) + samples;
@@ -99,16 +105,22 @@ function printHead(description: Description, openMetrics: boolean): string {
   return `# HELP ${name} ${quotesEscaped}\n# TYPE ${name} ${description.type}\n${unit ? `# UNIT ${name} ${unit}\n` : ''}`;
 }
 
-function printSeries(view: View, description: Description, series: Series, name: string): string {
+function printSeries(
+  view: View,
+  description: Description,
+  series: Series,
+  name: string,
+  exemplars: BucketExemplars | undefined,
+): string {
   const { values } = view;
   const first = values[series.slot] as number;
   switch (description.type) {
     case 'counter':
-      return `${name}${braces(series.labelText)} ${print(first)}\n`;
+      return `${name}${braces(series.labelText)} ${print(first)}${printExemplar(exemplars?.get(0))}\n`;
     case 'gauge':
       return `${name}${braces(series.labelText)} ${print(gaugeValue(view, description, series))}\n`;
     case 'histogram':
-      return printHistogram(view, description, series, name);
+      return printHistogram(view, description, series, name, exemplars);
     case 'summary':
       return printSummary(view, description, series, name);
   }
@@ -139,7 +151,13 @@ export function bucketCounts({ values }: View, description: Description, { slot,
   return classicCounts(nativeSeriesCounts(slot, chunks, buckets, values));
 }
 
-function printHistogram(view: View, description: Description, series: Series, name: string): string {
+function printHistogram(
+  view: View,
+  description: Description,
+  series: Series,
+  name: string,
+  exemplars: BucketExemplars | undefined,
+): string {
   const { buckets = [] } = description;
   const counts = bucketCounts(view, description, series);
   const open = openBraces(series.labelText);
@@ -147,10 +165,18 @@ function printHistogram(view: View, description: Description, series: Series, na
   let count = 0;
   for (let i = 0; i <= buckets.length; i++) {
     count += counts[i] as number;
-    text += `${name}_bucket${open}le="${i < buckets.length ? buckets[i] : '+Inf'}"} ${count}\n`;
+    const le = i < buckets.length ? buckets[i] : '+Inf';
+    text += `${name}_bucket${open}le="${le}"} ${count}${printExemplar(exemplars?.get(i))}\n`;
   }
   const labels = braces(series.labelText);
   return `${text}${name}_sum${labels} ${print(view.values[series.slot] as number)}\n${name}_count${labels} ${count}\n`;
+}
+
+function printExemplar(exemplar: Exemplar | undefined): string {
+  if (exemplar === undefined) return '';
+  const { labels, value, timestampMs } = exemplar;
+  const pairs = Object.keys(labels).map((name) => `${name}="${escapeLabel(labels[name] as string)}"`);
+  return ` # {${pairs.join(',')}} ${print(value)} ${timestampMs / 1000}`;
 }
 
 function printSummary(view: View, description: Description, series: Series, name: string): string {

@@ -1,4 +1,5 @@
 import type { Description, InstrumentType, NativeBuckets } from '../store/description.ts';
+import type { Exemplar } from '../store/exemplars.ts';
 import { type Buckets, NativeCounts } from '../store/native-buckets.ts';
 import { bucketCounts, gaugeValue, isShown, nativeSeriesOf, summaryValues, unitOf, type View } from './exposition.ts';
 import { ProtobufWriter } from './protobuf-writer.ts';
@@ -13,7 +14,7 @@ const TYPES: Record<InstrumentType, number> = { counter: 0, gauge: 1, summary: 2
 const METRIC = { label: 1, gauge: 2, counter: 3, summary: 4, histogram: 7 } as const;
 const LABEL = { name: 1, value: 2 } as const;
 const GAUGE = { value: 1 } as const;
-const COUNTER = { value: 1, start: 3 } as const;
+const COUNTER = { value: 1, exemplar: 2, start: 3 } as const;
 const SUMMARY = { count: 1, sum: 2, quantile: 3, start: 4 } as const;
 const QUANTILE = { quantile: 1, value: 2 } as const;
 const HISTOGRAM = {
@@ -29,7 +30,8 @@ const HISTOGRAM = {
   positiveDelta: 13,
   start: 15,
 } as const;
-const BUCKET = { cumulativeCount: 1, upperBound: 2 } as const;
+const BUCKET = { cumulativeCount: 1, upperBound: 2, exemplar: 3 } as const;
+const EXEMPLAR = { label: 1, value: 2, timestamp: 3 } as const;
 const SPAN = { offset: 1, length: 2 } as const;
 const TIMESTAMP = { seconds: 1, nanos: 2 } as const;
 
@@ -40,7 +42,10 @@ const LONGEST_GAP = 2;
  * Writes a view as messages `io.prometheus.client.MetricFamily`, each behind its length: the format that carries native
  * histograms and start timestamps.
  *
- * The bucket +Inf of a histogram is left out, since it is the count.
+ * The bucket +Inf of a histogram is left out, since it is the count, unless it has an exemplar.
+ *
+ * The exemplars of a native histogram are those of its classic buckets: each version of Prometheus takes them from there,
+ * unless the newer field for native exemplars has some.
  */
 export function exposeProtobuf(view: View): Buffer {
   const writer = new ProtobufWriter();
@@ -98,7 +103,7 @@ class FamilyWriter {
       writer.unsigned(FAMILY.type, TYPES[type]);
       for (const series of shown) {
         writer.message(FAMILY.metric, () => {
-          this.#labels(series);
+          this.#labels(series, METRIC.label);
           writer.message(METRIC[type], () => writeValue(series));
         });
       }
@@ -106,10 +111,10 @@ class FamilyWriter {
     });
   }
 
-  #labels({ labels }: Series): void {
+  #labels({ labels }: Pick<Series, 'labels'>, field: number): void {
     const writer = this.#writer;
     for (const name of Object.keys(labels)) {
-      writer.message(METRIC.label, () => {
+      writer.message(field, () => {
         writer.text(LABEL.name, name);
         writer.text(LABEL.value, labels[name] as string);
       });
@@ -118,6 +123,7 @@ class FamilyWriter {
 
   #counter(series: Series): void {
     this.#writer.double(COUNTER.value, this.#first(series));
+    this.#exemplar(COUNTER.exemplar, this.#view.exemplarsOf(series)?.get(0));
     this.#start(COUNTER.start, series);
   }
 
@@ -146,12 +152,17 @@ class FamilyWriter {
     const shown = native && this.#native(native, series);
     writer.unsigned(HISTOGRAM.count, shown?.count ?? sumOf(classic));
     writer.double(HISTOGRAM.sum, this.#first(series));
+    const exemplars = isClassic ? this.#view.exemplarsOf(series) : undefined;
+    const { buckets = [] } = this.#description;
     let cumulative = 0;
-    for (const [i, upperBound] of (isClassic ? (this.#description.buckets ?? []) : []).entries()) {
+    for (let i = 0; i < classic.length; i++) {
+      const exemplar = exemplars?.get(i);
       cumulative += classic[i] as number;
+      if (i === buckets.length && exemplar === undefined) break;
       writer.message(HISTOGRAM.bucket, () => {
         writer.unsigned(BUCKET.cumulativeCount, cumulative);
-        writer.double(BUCKET.upperBound, upperBound);
+        writer.double(BUCKET.upperBound, buckets[i] ?? Number.POSITIVE_INFINITY);
+        this.#exemplar(BUCKET.exemplar, exemplar);
       });
     }
     if (shown !== undefined) this.#nativeBuckets(shown);
@@ -224,13 +235,26 @@ class FamilyWriter {
     });
   }
 
+  #exemplar(field: number, exemplar: Exemplar | undefined): void {
+    if (exemplar === undefined) return;
+    this.#writer.message(field, () => {
+      this.#labels(exemplar, EXEMPLAR.label);
+      this.#writer.double(EXEMPLAR.value, exemplar.value);
+      this.#timestamp(EXEMPLAR.timestamp, exemplar.timestampMs);
+    });
+  }
+
   #start(field: number, series: Series): void {
     const startMs = startOf(this.#source, series);
-    if (startMs === null) return;
-    const seconds = Math.floor(startMs / 1000);
+    if (startMs !== null) this.#timestamp(field, startMs);
+  }
+
+  /** @param ms since 1970 */
+  #timestamp(field: number, ms: number): void {
+    const seconds = Math.floor(ms / 1000);
     this.#writer.message(field, () => {
       this.#writer.unsigned(TIMESTAMP.seconds, seconds);
-      this.#writer.unsigned(TIMESTAMP.nanos, Math.floor((startMs - 1000 * seconds) * 1e6));
+      this.#writer.unsigned(TIMESTAMP.nanos, Math.floor((ms - 1000 * seconds) * 1e6));
     });
   }
 

@@ -271,6 +271,6 @@ function printLabels(names: readonly string[], values: LabelTuple): string {
 }
 
 /** https://prometheus.io/docs/instrumenting/exposition_formats/#comments-help-text-and-type-information */
-function escapeLabel(value: string): string {
+export function escapeLabel(value: string): string {
   return value.replaceAll('\\', '\\\\').replaceAll('\n', '\\n').replaceAll('"', '\\"');
 }

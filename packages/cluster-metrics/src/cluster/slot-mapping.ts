@@ -1,4 +1,11 @@
-import type { Aggregator, Description, DirectoryRecord, RemovalRecord, SeriesRecord } from '../store/description.ts';
+import type {
+  Aggregator,
+  Description,
+  DirectoryRecord,
+  ExemplarRecord,
+  RemovalRecord,
+  SeriesRecord,
+} from '../store/description.ts';
 import { slotsOf } from '../store/layout.ts';
 import type { Report } from '../store/problems.ts';
 import { SLOT, SlotTable } from '../store/slot-table.ts';
@@ -36,6 +43,14 @@ interface Counts {
   readonly length: number;
 }
 
+/** Where the process keeps the exemplar of one bucket. */
+interface ExemplarPlace {
+  readonly from: number;
+  readonly length: number;
+  readonly series: Series;
+  readonly bucket: number;
+}
+
 interface GaugeValue {
   readonly from: number;
   readonly to: number;
@@ -56,6 +71,10 @@ export class SlotMapping {
   readonly #removals: Removal[] = [];
   readonly #runs: Run[] = [];
   readonly #gauges: GaugeValue[] = [];
+  /** By the first slot of each series in the process. */
+  readonly #seriesAt = new Map<number, Series>();
+  /** By the first slot of the series in the process and the bucket. */
+  readonly #exemplars = new Map<string, ExemplarPlace>();
   /** The counts of the observations that each sum adds up, by the slot of the sum. */
   readonly #countsOf = new Map<number, Counts[]>();
   /** The same counts by series. */
@@ -81,6 +100,10 @@ export class SlotMapping {
       this.#addMetric(record.description);
       return 0;
     }
+    if (record.kind === 'exemplar') {
+      this.#addExemplar(record, slotsInUse);
+      return 0;
+    }
     const metric = this.#metrics[record.metric];
     if (metric === undefined) {
       this.#report('torn', `a series names the unknown metric ${record.metric}`);
@@ -95,6 +118,11 @@ export class SlotMapping {
     if (record.kind === 'removal') this.#addRemoval(metric, record);
     else this.#addSeries(metric, record);
     return length;
+  }
+
+  /** Where the process keeps its exemplars. */
+  get exemplars(): Iterable<ExemplarPlace> {
+    return this.#exemplars.values();
   }
 
   /** Whether the process has the metric in this shape. */
@@ -149,6 +177,15 @@ export class SlotMapping {
     this.#removals.push({ from: slot, series, isRemoved: false });
   }
 
+  #addExemplar({ series: first, bucket, slot: from, length }: ExemplarRecord, slotsInUse: number): void {
+    const series = this.#seriesAt.get(first);
+    if (series === undefined || from < 0 || from + length > slotsInUse) {
+      this.#report('torn', 'an exemplar points beyond the values, or at no series');
+      return;
+    }
+    this.#exemplars.set(`${first} ${bucket}`, { from, length, series, bucket });
+  }
+
   #addMetric(description: Description): void {
     const { family, conflict } = this.#index.family(description, this.#isOwn);
     this.#metrics.push({ description, family });
@@ -159,7 +196,10 @@ export class SlotMapping {
   #addSeries(metric: Metric, { labels, slot: from, startMs, chunk }: SeriesRecord): void {
     const { description, family } = metric;
     const series = this.#index.series(family, description.labelNames, labels, startMs);
-    if (chunk === undefined) this.#hold(series, 1);
+    if (chunk === undefined) {
+      this.#hold(series, 1);
+      this.#seriesAt.set(from, series);
+    }
     if (description.type === 'gauge') {
       this.#gauges.push({ from, to: series.slot, family });
       return;

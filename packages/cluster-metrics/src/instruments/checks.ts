@@ -46,12 +46,15 @@ export function isMetricName(name: unknown): name is string {
   return typeof name === 'string' && METRIC_NAME.test(name);
 }
 
+/** Whether Prometheus accepts it as a label's name without quotes. */
+export function isLabelName(name: unknown): name is string {
+  return typeof name === 'string' && LABEL_NAME.test(name);
+}
+
 /** @throws {Error} when a label name is wrong, reserved or there twice */
 export function checkLabelNames(labelNames: unknown): asserts labelNames is readonly string[] {
   if (!Array.isArray(labelNames)) throw new TypeError(`labelNames must be an array: ${inspect(labelNames)}`);
-  if (!labelNames.every((name) => typeof name === 'string' && LABEL_NAME.test(name))) {
-    throw new Error('Invalid label name');
-  }
+  if (!labelNames.every(isLabelName)) throw new Error('Invalid label name');
   if (labelNames.includes('__name__')) {
     throw new Error("__name__ is a reserved label keyword: Prometheus keeps the metric's name in it");
   }

@@ -1,6 +1,7 @@
 import { format } from 'node:util';
 import { type LabelTuple, UNKNOWN_START } from '../store/description.ts';
 import { addTo } from '../store/sums.ts';
+import { exemplarData } from './exemplar-labels.ts';
 import { isLabels, type JsonValue, type MetricConfiguration, NO_LABELS, SlotInstrument } from './instrument.ts';
 import type { CollectFunction, IncreaseDataWithExemplar, LabelValues } from './types.ts';
 
@@ -25,16 +26,24 @@ export class Counter<T extends string = string> extends SlotInstrument<T> {
 
   /**
    * @param value not negative; 1 when it is left out
+   * @param exemplarLabels of the exemplar that takes the place of the last one; needs `enableExemplars`
    * @throws {TypeError} when the value is no finite number
    * @throws {Error} when it is negative, or a label does not belong to the metric
+   * @throws {RangeError} when names and values of `exemplarLabels` have more than 128 characters together; it is counted
    */
-  inc(labels: LabelValues<T>, value?: number): void;
+  inc(labels: LabelValues<T>, value?: number, exemplarLabels?: LabelValues<string>): void;
   inc(value?: number): void;
-  /** prom-client's form for exemplars: refused. */
+  /** prom-client's form; needs `enableExemplars`, and is the only one of one object then. */
   inc(data: IncreaseDataWithExemplar<T>): void;
-  inc(labelsOrValue?: unknown, value?: number | null): void {
-    if (isLabels(labelsOrValue)) this.#add(labelsOrValue, value ?? 1);
-    else this.#add(NO_LABELS, (labelsOrValue ?? 1) as number);
+  inc(labelsOrValue?: unknown, value?: number | null, exemplarLabels?: LabelValues<string>): void {
+    if (!isLabels(labelsOrValue)) this.#add(NO_LABELS, (labelsOrValue ?? 1) as number, exemplarLabels);
+    else if (this.hasExemplars && value == null && exemplarLabels === undefined) this.#incBy(labelsOrValue);
+    else this.#add(labelsOrValue, value ?? 1, exemplarLabels);
+  }
+
+  #incBy(given: object): void {
+    const { labels, value, exemplarLabels } = exemplarData(given, 'inc');
+    this.#add(labels ?? NO_LABELS, (value ?? 1) as number, exemplarLabels);
   }
 
   /** The series of these labels: an object, or the values in the order of the label names. */
@@ -43,10 +52,10 @@ export class Counter<T extends string = string> extends SlotInstrument<T> {
   labels(...args: (LabelValues<T> | string | number)[]): Counter.Internal {
     const series = this.series.finder(this.labelsFrom(args));
     return {
-      inc: (value) => {
+      inc: (value, exemplarLabels) => {
         const growth = value ?? 1;
         checkGrowth(growth);
-        this.#addAt(series(), growth);
+        this.#addAt(series(), growth, exemplarLabels);
       },
     };
   }
@@ -55,12 +64,12 @@ export class Counter<T extends string = string> extends SlotInstrument<T> {
     return this.#continuesTotal ? this.store.addSeries(this.metric, labels, UNKNOWN_START) : super.createSeries(labels);
   }
 
-  #add(labels: LabelValues<string>, value: number): void {
+  #add(labels: LabelValues<string>, value: number, exemplarLabels: LabelValues<string> | undefined): void {
     checkGrowth(value);
-    this.#addAt(this.seriesAt(labels), value);
+    this.#addAt(this.seriesAt(labels), value, exemplarLabels);
   }
 
-  #addAt(slot: number, value: number): void {
+  #addAt(slot: number, value: number, exemplarLabels: LabelValues<string> | undefined): void {
     const { values, rests } = this.store;
     const before = values[slot] as number;
     const total = before + value;
@@ -68,10 +77,11 @@ export class Counter<T extends string = string> extends SlotInstrument<T> {
     if (total - before === value && total - value === before && rests[slot] === 0) values[slot] = total;
     else addTo(values, rests, slot, value);
     this.touch(slot);
+    if (exemplarLabels !== undefined) this.keepExemplar(slot, 0, exemplarLabels, value);
   }
 
   protected valuesOf(slot: number, labels: Record<string, string>): JsonValue[] {
-    return [{ labels, value: this.store.values[slot] as number }];
+    return [this.withExemplar({ labels, value: this.store.values[slot] as number }, slot, 0)];
   }
 }
 
@@ -83,6 +93,7 @@ function checkGrowth(value: number): void {
 export declare namespace Counter {
   /** One series of a counter. */
   interface Internal {
-    inc(value?: number): void;
+    /** @param exemplarLabels as for `inc` of the counter */
+    inc(value?: number, exemplarLabels?: LabelValues<string>): void;
   }
 }

@@ -12,6 +12,7 @@ import {
 import { addTo } from '../store/sums.ts';
 import { BinnedInstrument, type BinnedSeries, type NativeOptions, nativeBuckets } from './binned.ts';
 import { checkBuckets } from './checks.ts';
+import { exemplarData, refuseExemplar } from './exemplar-labels.ts';
 import {
   checkObservation,
   isLabels,
@@ -20,7 +21,6 @@ import {
   NO_LABELS,
   startTimer,
 } from './instrument.ts';
-import { refuseExemplar } from './series-map.ts';
 import type { CollectFunction, LabelValues, ObserveDataWithExemplar } from './types.ts';
 
 export interface HistogramConfiguration<T extends string> extends MetricConfiguration<T> {
@@ -71,28 +71,41 @@ export class Histogram<T extends string = string> extends BinnedInstrument<T> {
   }
 
   /**
+   * @param exemplarLabels of the exemplar that takes the place of the last one of the bucket; needs `enableExemplars`
    * @throws {TypeError} when the value is no number; when it is not finite, unless the histogram is native
    * @throws {Error} when a label does not belong to the metric
+   * @throws {RangeError} when names and values of `exemplarLabels` have more than 128 characters together; it is counted
    */
-  observe(labels: LabelValues<T>, value: number): void;
+  observe(labels: LabelValues<T>, value: number, exemplarLabels?: LabelValues<string>): void;
   observe(value: number): void;
-  /** prom-client's form for exemplars: refused. */
+  /** prom-client's form; needs `enableExemplars`, and is the only one of one object then. */
   observe(data: ObserveDataWithExemplar<T>): void;
-  observe(labelsOrValue: unknown, value?: number): void {
-    if (isLabels(labelsOrValue)) this.#observe(labelsOrValue, value);
-    // As in prom-client, missing labels mean none, and the value follows.
-    else this.#observe(NO_LABELS, labelsOrValue || labelsOrValue === 0 ? labelsOrValue : (value ?? labelsOrValue));
+  observe(labelsOrValue: unknown, value?: number, exemplarLabels?: LabelValues<string>): void {
+    if (!isLabels(labelsOrValue)) {
+      // As in prom-client, missing labels mean none, and the value follows.
+      const given = labelsOrValue || labelsOrValue === 0 ? labelsOrValue : (value ?? labelsOrValue);
+      this.#observe(NO_LABELS, given, exemplarLabels);
+    } else if (this.hasExemplars && value === undefined) {
+      const { labels, value, exemplarLabels } = exemplarData(labelsOrValue, 'observe');
+      this.#observe(labels ?? NO_LABELS, value, exemplarLabels);
+    } else {
+      this.#observe(labelsOrValue, value, exemplarLabels);
+    }
   }
 
-  /** The returned function observes the seconds since the start, and returns them. */
-  startTimer(labels?: LabelValues<T>): (endLabels?: LabelValues<T>) => number;
-  /** prom-client's form for exemplars, which the constructor refuses. */
+  /**
+   * The returned function observes the seconds since the start, and returns them.
+   *
+   * @param exemplarLabels those given here and those given to the returned function are one exemplar's, as for `observe`
+   */
   startTimer(
     labels?: LabelValues<T>,
-    exemplarLabels?: LabelValues<T>,
-  ): (endLabels?: LabelValues<T>, exemplarLabels?: LabelValues<T>) => number;
-  startTimer(labels?: LabelValues<T>): (endLabels?: LabelValues<T>) => number {
-    return startTimer(labels, (all, seconds) => this.#observe(all, seconds));
+    exemplarLabels?: LabelValues<string>,
+  ): (endLabels?: LabelValues<T>, endExemplarLabels?: LabelValues<string>) => number {
+    return startTimer(labels, (all, seconds, endExemplarLabels) => {
+      const isGiven = exemplarLabels !== undefined || endExemplarLabels !== undefined;
+      this.#observe(all, seconds, isGiven ? { ...exemplarLabels, ...endExemplarLabels } : undefined);
+    });
   }
 
   /** The series of these labels: an object, or the values in the order of the label names. */
@@ -102,25 +115,25 @@ export class Histogram<T extends string = string> extends BinnedInstrument<T> {
     const labels = this.labelsFrom(args);
     const series = this.series.finder(labels);
     return {
-      observe: (value) => {
+      observe: (value, exemplarLabels) => {
         this.#check(value);
-        this.#observeAt(series(), value);
+        this.#observeAt(series(), value, exemplarLabels);
       },
-      startTimer: () => this.startTimer(labels),
+      startTimer: (exemplarLabels) => this.startTimer(labels, exemplarLabels),
     };
   }
 
-  #observe(labels: LabelValues<string>, value: unknown): void {
+  #observe(labels: LabelValues<string>, value: unknown, exemplarLabels: LabelValues<string> | undefined): void {
     if (typeof value !== 'number') refuseExemplar(this.labelNames, labels, 'observe');
     this.#check(value);
-    this.#observeAt(this.seriesAt(labels), value);
+    this.#observeAt(this.seriesAt(labels), value, exemplarLabels);
   }
 
   #check(value: unknown): asserts value is number {
     if (this.#boundBins === null || typeof value !== 'number') checkObservation(value);
   }
 
-  #observeAt(series: BinnedSeries, value: number): void {
+  #observeAt(series: BinnedSeries, value: number, exemplarLabels: LabelValues<string> | undefined): void {
     const { slot } = series;
     const bucket =
       this.#boundBins === null ? slot + 1 + this.#bucketOf(value) : this.#nativeSlot(series, this.#boundBins, value);
@@ -130,6 +143,10 @@ export class Histogram<T extends string = string> extends BinnedInstrument<T> {
     values[bucket] = (values[bucket] as number) + 1;
     this.touch(slot);
     this.touch(bucket);
+    // NaN is in no bucket.
+    if (exemplarLabels !== undefined && !Number.isNaN(value)) {
+      this.keepExemplar(slot, this.#bucketOf(value), exemplarLabels, value);
+    }
   }
 
   /** @returns `null` when a chunk of bins finds no room */
@@ -158,7 +175,8 @@ export class Histogram<T extends string = string> extends BinnedInstrument<T> {
     let count = 0;
     const buckets = [...this.buckets, '+Inf'].map((le, index) => {
       count += counts[index] as number;
-      return { labels: { le, ...labels }, value: count, metricName: `${this.name}_bucket` };
+      const sample = { labels: { le, ...labels }, value: count, metricName: `${this.name}_bucket` };
+      return this.withExemplar(sample, slot, index);
     });
     return [
       ...buckets,
@@ -171,7 +189,10 @@ export class Histogram<T extends string = string> extends BinnedInstrument<T> {
 export declare namespace Histogram {
   /** One series of a histogram. */
   interface Internal<T extends string> {
-    observe(value: number): void;
-    startTimer(): (endLabels?: LabelValues<T>) => number;
+    /** @param exemplarLabels as for `observe` of the histogram */
+    observe(value: number, exemplarLabels?: LabelValues<string>): void;
+    startTimer(
+      exemplarLabels?: LabelValues<string>,
+    ): (endLabels?: LabelValues<T>, endExemplarLabels?: LabelValues<string>) => number;
   }
 }

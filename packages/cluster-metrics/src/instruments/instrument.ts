@@ -2,6 +2,7 @@ import { format, inspect } from 'node:util';
 import type { Aggregator, Description, LabelTuple, NativeBuckets } from '../store/description.ts';
 import type { Store } from '../store/store.ts';
 import { checkAggregator, checkLabelNames, checkName, checkRegisters, type StoreRegistry } from './checks.ts';
+import { exemplarLabels } from './exemplar-labels.ts';
 import { checkLabels, labelArguments, SeriesMap } from './series-map.ts';
 import type { CollectFunction, LabelValues, MetricObjectWithValues, MetricValueWithName } from './types.ts';
 
@@ -16,7 +17,7 @@ export interface MetricConfiguration<T extends string> {
   aggregator?: Aggregator;
   /** Called before the values are read, or twice a second where the registry is sampled regularly. */
   collect?: CollectFunction<never>;
-  /** Refused when it is true. */
+  /** Whether `inc` and `observe` take exemplars: for a counter or a histogram. Default false. */
   enableExemplars?: boolean;
   /**
    * Whether a change may wait up to 50 ms for the next write of another metric, instead of causing a write in its own
@@ -31,6 +32,8 @@ export interface JsonValue {
   value: number;
   /** Where it is not the metric's own name: `…_bucket`, `…_sum`, `…_count`. */
   metricName?: string;
+  /** The timestamp is in seconds. */
+  exemplar?: { labelSet: Readonly<Record<string, string>>; value: number; timestamp: number };
 }
 
 /** A metric with its samples, in prom-client's form. */
@@ -56,6 +59,7 @@ export abstract class Instrument<T extends string, S> {
   readonly native: NativeBuckets | undefined;
   readonly #collect: CollectFunction<never> | undefined;
   readonly #lazy: boolean;
+  protected readonly hasExemplars: boolean;
   /** The labels of a series as the store keeps them. */
   readonly #withDefaults: (labels: LabelTuple) => LabelTuple;
   /** Holds the values. */
@@ -65,7 +69,7 @@ export abstract class Instrument<T extends string, S> {
 
   /**
    * @throws {Error} with prom-client's words, when the name, the help or a label name is missing or wrong
-   * @throws {TypeError} when `registers` names no WorkerRegistry, or exemplars are asked for
+   * @throws {TypeError} when `registers` names no WorkerRegistry, or a gauge or summary is to have exemplars
    */
   protected constructor(
     options: MetricConfiguration<T>,
@@ -84,8 +88,9 @@ export abstract class Instrument<T extends string, S> {
     if (options.collect !== undefined && typeof options.collect !== 'function') {
       throw new Error('Optional "collect" parameter must be a function');
     }
-    if ('enableExemplars' in options && options.enableExemplars) {
-      throw new TypeError('Exemplars are not supported: leave out enableExemplars');
+    const { enableExemplars = false } = options;
+    if (enableExemplars && shape.type !== 'counter' && shape.type !== 'histogram') {
+      throw new TypeError('Only counters and histograms have exemplars: leave out enableExemplars');
     }
     const { registers } = options;
     checkRegisters(registers);
@@ -99,6 +104,7 @@ export abstract class Instrument<T extends string, S> {
     this.labelNames = [...labelNames];
     this.#collect = options.collect;
     this.#lazy = options.lazy ?? false;
+    this.hasExemplars = enableExemplars;
     // Before the registration: by the store, a registry distinguishes it from a metric of prom-client.
     this.store = registry.store;
     for (const each of registers) each.registerMetric(this);
@@ -179,6 +185,27 @@ export abstract class Instrument<T extends string, S> {
     else this.store.touch(slot);
   }
 
+  /**
+   * Keeps an exemplar. Call it after the count, which must not be lost with a bad exemplar.
+   *
+   * @param series its first slot
+   * @throws {RangeError} when its labels have more than 128 characters
+   * @throws {TypeError} when the metric has no exemplars
+   */
+  protected keepExemplar(series: number, bucket: number, given: LabelValues<string>, value: number): void {
+    if (!this.hasExemplars) throw new TypeError(`${this.name} has no exemplars: make it with enableExemplars: true`);
+    const labels = exemplarLabels(given);
+    if (labels !== null) this.store.setExemplar(series, bucket, { labels, value, timestampMs: Date.now() });
+  }
+
+  /** A sample, in prom-client's form, with the exemplar of its bucket where it has one. */
+  protected withExemplar(sample: JsonValue, series: number, bucket: number): JsonValue {
+    const exemplar = this.store.exemplarAt(series, bucket);
+    if (exemplar === undefined) return sample;
+    const { labels, value, timestampMs } = exemplar;
+    return { ...sample, exemplar: { labelSet: labels, value, timestamp: timestampMs / 1000 } };
+  }
+
   /** @param labels with the registry's default labels */
   protected abstract createSeries(labels: LabelTuple): S;
   /** The first slot of a series. */
@@ -211,12 +238,12 @@ export function checkObservation(value: unknown): asserts value is number {
 /** Starts a clock. The returned function passes the seconds since then to `observe`, and returns them. */
 export function startTimer<T extends string>(
   startLabels: LabelValues<T> | undefined,
-  observe: (labels: LabelValues<T>, seconds: number) => void,
-): (endLabels?: LabelValues<T>) => number {
+  observe: (labels: LabelValues<T>, seconds: number, exemplarLabels?: LabelValues<string>) => void,
+): (endLabels?: LabelValues<T>, exemplarLabels?: LabelValues<string>) => number {
   const start = process.hrtime.bigint();
-  return (endLabels) => {
+  return (endLabels, exemplarLabels) => {
     const seconds = Number(process.hrtime.bigint() - start) / 1e9;
-    observe({ ...startLabels, ...endLabels } as LabelValues<T>, seconds);
+    observe({ ...startLabels, ...endLabels } as LabelValues<T>, seconds, exemplarLabels);
     return seconds;
   };
 }

@@ -1,5 +1,6 @@
 import { inspect } from 'node:util';
 import type { LabelTuple } from '../store/description.ts';
+import { refuseExemplar } from './exemplar-labels.ts';
 import type { LabelValues } from './types.ts';
 
 interface Level<S> {
@@ -127,16 +128,6 @@ export function checkLabels(labelNames: readonly string[], labels: object): void
     refuseExemplar(labelNames, labels, 'inc');
     throw new Error(`Added label "${label}" is not included in initial labelset: ${inspect(labelNames)}`);
   }
-}
-
-/**
- * For a call that fails anyway.
- *
- * @throws {TypeError} when it has prom-client's form for an exemplar, `{ labels, value, exemplarLabels }`
- */
-export function refuseExemplar(labelNames: readonly string[], data: object, method: 'inc' | 'observe'): void {
-  if (!('exemplarLabels' in data) || labelNames.includes('exemplarLabels')) return;
-  throw new TypeError(`Exemplars are not supported: write ${method}(labels, value)`);
 }
 
 /** The labels that `labels(…)` was called with: one object, or the values in the order of the names. */

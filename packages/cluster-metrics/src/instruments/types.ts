@@ -43,16 +43,16 @@ export interface MetricObjectWithValues<V extends MetricValue<string>> extends M
   values: V[];
 }
 
-/** What prom-client's `inc` takes for an exemplar. Here it is refused. */
+/** What `inc` takes where the counter has exemplars. Unlike prom-client's type, any label can be one of an exemplar. */
 export interface IncreaseDataWithExemplar<T extends string> {
   value?: number;
   labels?: LabelValues<T>;
-  exemplarLabels?: LabelValues<T>;
+  exemplarLabels?: LabelValues<string>;
 }
 
-/** What prom-client's `observe` takes for an exemplar. Here it is refused. */
+/** What `observe` takes where the histogram has exemplars. */
 export interface ObserveDataWithExemplar<T extends string> {
   value: number;
   labels?: LabelValues<T>;
-  exemplarLabels?: LabelValues<T>;
+  exemplarLabels?: LabelValues<string>;
 }

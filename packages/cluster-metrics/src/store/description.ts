@@ -70,7 +70,21 @@ export interface RemovalRecord {
   readonly slot: number;
 }
 
-export type DirectoryRecord = MetricRecord | SeriesRecord | RemovalRecord;
+/**
+ * The entry of the exemplar of one bucket: the `length` values from `slot` on, see exemplars.ts. A later entry for the same
+ * bucket replaces it, where a longer exemplar has found no room in the values of the earlier one.
+ */
+export interface ExemplarRecord {
+  readonly kind: 'exemplar';
+  /** The first slot of the series. */
+  readonly series: number;
+  /** Number of the bucket, from 0; 0 for a counter. */
+  readonly bucket: number;
+  readonly slot: number;
+  readonly length: number;
+}
+
+export type DirectoryRecord = MetricRecord | SeriesRecord | RemovalRecord | ExemplarRecord;
 
 /**
  * The difference for which the values of two metrics of one name can't be added. Other differences only change how they are

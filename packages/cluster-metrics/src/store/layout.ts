@@ -1,5 +1,5 @@
 import { CHUNK_BINS, isChunk } from './bins.ts';
-import type { Description, DirectoryRecord, SeriesRecord } from './description.ts';
+import type { Description, DirectoryRecord, ExemplarRecord, SeriesRecord } from './description.ts';
 import { NATIVE_HEAD } from './native-buckets.ts';
 
 /*
@@ -51,7 +51,8 @@ export function directoryStart(capacity: number): number {
  * Values of a series, or of one chunk of its bins:
  * counter `[total]`, gauge `[1 if set, value]`, histogram `[sum, count per bucket…, count above all buckets]`,
  * native histogram `[sum, count of zeros, count of NaN, count per bound…]`, summary `[sum, count of zeros]`, and per chunk
- * `[count per bin…]`. Counts are per bucket, not cumulative. See native-buckets.ts for the count of a bound.
+ * `[count per bin…]`. Counts are per bucket, not cumulative. See native-buckets.ts for the count of a bound, and
+ * exemplars.ts for the words of an exemplar.
  */
 export function slotsOf(description: Description, chunk: number | undefined): number {
   if (chunk !== undefined) return CHUNK_BINS;
@@ -120,6 +121,7 @@ function parseRecord(text: Buffer): DirectoryRecord | null {
 function isRecord(value: unknown): value is DirectoryRecord {
   if (typeof value !== 'object' || value === null || !('kind' in value)) return false;
   if (value.kind === 'metric') return 'description' in value;
+  if (value.kind === 'exemplar') return isExemplar(value);
   if (!isPlaced(value)) return false;
   return value.kind === 'removal' || (value.kind === 'series' && isSeries(value));
 }
@@ -128,12 +130,16 @@ function isPlaced(value: { [key in keyof SeriesRecord]?: unknown }): boolean {
   return Number.isInteger(value.slot) && Array.isArray(value.labels);
 }
 
+function isExemplar({ series, bucket, slot, length }: { [key in keyof ExemplarRecord]?: unknown }): boolean {
+  return [series, bucket, slot, length].every(Number.isInteger);
+}
+
 function isSeries(value: { [key in keyof SeriesRecord]?: unknown }): boolean {
   return value.chunk === undefined ? Number.isFinite(value.startMs) : isChunk(value.chunk);
 }
 
-/** FNV-1a, 32 bits: finds torn and overwritten records. No protection against forgery. */
-function checksum(bytes: Uint8Array): number {
+/** FNV-1a, 32 bits: finds torn and overwritten records and exemplars. No protection against forgery. */
+export function checksum(bytes: Uint8Array): number {
   let hash = 0x811c9dc5;
   for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
   return hash >>> 0;

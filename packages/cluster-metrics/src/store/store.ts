@@ -2,7 +2,15 @@ import { inspect } from 'node:util';
 import { CHUNK_BINS } from './bins.ts';
 import { ChangedBlocks } from './changed-blocks.ts';
 import { ChunkRoom } from './chunk-room.ts';
-import type { Description, DirectoryRecord, LabelTuple, RemovalRecord, SeriesRecord } from './description.ts';
+import type {
+  Description,
+  DirectoryRecord,
+  ExemplarRecord,
+  LabelTuple,
+  RemovalRecord,
+  SeriesRecord,
+} from './description.ts';
+import { type Exemplar, Exemplars, encodeExemplar, type KeptExemplar } from './exemplars.ts';
 import { DEFAULT_CAPACITY, encodeRecord, hasBins, slotsOf } from './layout.ts';
 import { SlotTable } from './slot-table.ts';
 import { StoreFile } from './store-file.ts';
@@ -52,7 +60,7 @@ const NO_PLACE = ['undefined', 'null', 'NaN'];
 const MAX_CAPACITY = 2 ** 30;
 
 /** A record of values that have no room yet. */
-type Unplaced = Omit<SeriesRecord, 'slot'> | Omit<RemovalRecord, 'slot'>;
+type Unplaced = Omit<SeriesRecord, 'slot'> | Omit<RemovalRecord, 'slot'> | Omit<ExemplarRecord, 'slot'>;
 
 /**
  * Opens the store of this process: one file per life of a worker.
@@ -118,6 +126,7 @@ export class Store {
   /** Values in use that the file has no room for: their slots lie beyond its capacity. */
   #slotsBeyond = 0;
   readonly #chunkRoom = new ChunkRoom();
+  readonly #exemplars = new Exemplars();
   /** The first slots of chunks whose records may not be in the file yet, though their values are. */
   readonly #unnamed = new Set<number>();
   /** Names of the metrics that found no room and were reported. */
@@ -254,6 +263,40 @@ export class Store {
   }
 
   /**
+   * Keeps an exemplar in the place of the last one of its bucket. It is in memory alone until the next heartbeat, so that
+   * an observation costs no write for it; a worker's death takes it.
+   *
+   * @param series the first of the series' values
+   * @param bucket its number, from 0
+   */
+  setExemplar(series: number, bucket: number, exemplar: Exemplar): void {
+    this.#exemplars.set(series, bucket, exemplar);
+  }
+
+  /** The exemplar of a bucket as it stands in this process. */
+  exemplarAt(series: number, bucket: number): Exemplar | undefined {
+    return this.#exemplars.at(series, bucket);
+  }
+
+  /** Brings the exemplars to the values, where the primary finds them. Happens by itself at each heartbeat of a file. */
+  writeExemplars(): void {
+    for (const kept of this.#exemplars.takeChanged()) {
+      const encoded = encodeExemplar(kept.exemplar, kept.length);
+      if (encoded.length <= kept.length || this.#makeRoomFor(kept, encoded.length))
+        this.#values.set(encoded, kept.slot);
+    }
+  }
+
+  /** @returns false when the store is half full: the rest is for what is counted */
+  #makeRoomFor(kept: KeptExemplar, length: number): boolean {
+    const { series, bucket } = kept;
+    if (series >= this.#capacity || this.#slots + length > this.#capacity / 2) return false;
+    kept.slot = this.#take(length, { kind: 'exemplar', series, bucket, length });
+    kept.length = length;
+    return true;
+  }
+
+  /**
    * Whether a change of a series and a change of its chunk reach the file together. They do not while the disk has room for
    * the series only.
    */
@@ -354,9 +397,11 @@ export class Store {
     this.#directoryChanged = false;
   }
 
-  /** Writes everything again. Happens by itself once a second. */
+  /** Writes everything again, with the exemplars. Happens by itself once a second. */
   rewrite(): void {
-    this.#file?.rewrite(this.#bytes, this.#slots);
+    if (this.#file === null) return;
+    this.writeExemplars();
+    this.#file.rewrite(this.#bytes, this.#slots);
   }
 
   /** Writes everything and lets go of the file. The primary adds it to its sums and removes it. */

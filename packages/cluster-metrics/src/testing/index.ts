@@ -1,2 +1,2 @@
 export { type Exposition, type Labels, parseExposition } from './exposition.ts';
-export { ExpositionError, type Sample } from './parser.ts';
+export { type Exemplar, ExpositionError, type Sample } from './parser.ts';

@@ -7,6 +7,15 @@ export interface Sample {
   readonly series: string;
   /** Type of its family; `untyped` (OpenMetrics: `unknown`) where the page tells none. */
   readonly type: string;
+  /** Of a counter or a bucket in OpenMetrics, where the page has one. */
+  readonly exemplar?: Exemplar;
+}
+
+export interface Exemplar {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+  /** In seconds since 1970; undefined where the page tells none. */
+  readonly timestamp: number | undefined;
 }
 
 /** A page that a scraper would refuse, or could misread. `message` names the line and shows it. */
@@ -69,10 +78,11 @@ const LINES = {
     String.raw`^[ \t]*([a-zA-Z_:][\w:]*)[ \t]*(${LABELS})?[ \t]*(?<=[ \t}])(\S+)(?:[ \t]+(-?\d+))?[ \t]*$`,
   ),
   openMetrics: new RegExp(
-    String.raw`^([a-zA-Z_:][\w:]*)(${LABELS})? (\S+)(?: (-?[\d.]+))?(?: # (${LABELS}) (\S+)(?: -?[\d.]+)?)?$`,
+    String.raw`^([a-zA-Z_:][\w:]*)(${LABELS})? (\S+)(?: (-?[\d.]+))?(?: # (${LABELS}) (\S+)(?: (-?[\d.]+))?)?$`,
   ),
 };
 const LABEL = /[ \t]*([a-zA-Z_]\w*)[ \t]*=[ \t]*"((?:[^"\\]|\\[\\"n])*)"[ \t]*(,|$)/y;
+/** Code points. */
 const MAX_EXEMPLAR_CHARACTERS = 128;
 
 /**
@@ -152,7 +162,7 @@ class Parser {
   }
 
   #readSample(): void {
-    const [, name = '', labelText = '', valueText = '', , exemplar, exemplarValue = ''] =
+    const [, name = '', labelText = '', valueText = '', , exemplarText, exemplarValue = '', exemplarTime] =
       LINES[this.#format].exec(this.#line) ?? [];
     if (name === '') this.#refuse('this is no sample');
     const family = this.#familyOf(name);
@@ -168,13 +178,25 @@ class Parser {
       const histogram = family.name + (suffix === '_bucket' ? withoutLe : inOrder);
       this.#checkBuckets(family, suffix, histogram, labels.le ?? '', value);
     }
-    if (exemplar !== undefined) {
-      if (suffix !== '_total' && suffix !== '_bucket') this.#refuse('only counters and buckets have exemplars');
-      this.#readNumber(exemplarValue);
-      const characters = Object.entries(readLabels(exemplar, this.#refuse).labels).flat().join('');
-      if (characters.length > MAX_EXEMPLAR_CHARACTERS) this.#refuse('the labels of the exemplar are too long');
+    const sample = { name, labels, value, series, type: family.type };
+    if (exemplarText === undefined) {
+      this.#samples.push(sample);
+      return;
     }
-    this.#samples.push({ name, labels, value, series, type: family.type });
+    if (suffix !== '_total' && suffix !== '_bucket') this.#refuse('only counters and buckets have exemplars');
+    const exemplar = this.#readExemplar(exemplarText, exemplarValue, exemplarTime);
+    this.#samples.push({ ...sample, exemplar });
+  }
+
+  #readExemplar(labelText: string, value: string, timestamp: string | undefined): Exemplar {
+    const { labels } = readLabels(labelText, this.#refuse);
+    const characters = [...Object.entries(labels).flat().join('')];
+    if (characters.length > MAX_EXEMPLAR_CHARACTERS) this.#refuse('the labels of the exemplar are too long');
+    return {
+      labels,
+      value: this.#readNumber(value),
+      timestamp: timestamp === undefined ? undefined : Number(timestamp),
+    };
   }
 
   /** The current family, if the name is one of its samples'; else the sample begins a family without a type. */

@@ -71,10 +71,16 @@ interface Timestamp {
   nanos: number;
 }
 
+export interface Exemplar {
+  label: { name: string; value: string }[];
+  value: number;
+  timestamp: Timestamp;
+}
+
 export interface Histogram {
   sampleCount: number;
   sampleSum: number;
-  bucket?: { cumulativeCount: number; upperBound: number }[];
+  bucket?: { cumulativeCount: number; upperBound: number; exemplar?: Exemplar }[];
   schema?: number;
   zeroThreshold?: number;
   zeroCount?: number;
@@ -92,7 +98,7 @@ export interface Span {
 
 export interface Metric {
   label?: { name: string; value: string }[];
-  counter?: { value: number; createdTimestamp?: Timestamp };
+  counter?: { value: number; exemplar?: Exemplar; createdTimestamp?: Timestamp };
   gauge?: { value: number };
   summary?: {
     sampleCount: number;

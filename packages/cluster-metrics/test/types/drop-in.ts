@@ -83,6 +83,7 @@ const histogramOptions: HistogramConfiguration<'route'> = {
   help: 'help',
   labelNames: ['route'],
   buckets: exponentialBuckets(1, 2, 5),
+  enableExemplars: true,
 };
 const summaryOptions: SummaryConfiguration<'route'> = { name: 'd', help: 'help', labelNames: ['route'] };
 const counter = new Counter(counterOptions);
@@ -118,6 +119,10 @@ const end = histogram.startTimer({ route: '/' });
 const seconds: number = end({ route: '/' });
 const ofRoute: Histogram.Internal<'route'> = histogram.labels('/');
 ofRoute.observe(seconds);
+histogram.observe({ labels: { route: '/' }, value: 1, exemplarLabels: { route: 'a' } });
+const endWithExemplar = histogram.startTimer({ route: '/' }, { route: 'a' });
+endWithExemplar({ route: '/' }, { route: 'a' });
+counter.inc({ labels: { kind: 'a' }, value: 2, exemplarLabels: { kind: 'a' } });
 histogram.remove('/');
 histogram.reset();
 
