@@ -43,7 +43,13 @@ let networks = process.pid;
 export interface FleetOptions {
   /** Added to the variables of each instance. */
   env?: Record<string, string>;
+  /** Of each instance. Default 2. */
+  workers?: number;
   scrapeSeconds?: number;
+  /** More flags of Prometheus, such as `--enable-feature=native-histograms`. */
+  flags?: readonly string[];
+  /** Files of rules for Prometheus, by name. */
+  rules?: Record<string, string>;
 }
 
 /**
@@ -53,7 +59,7 @@ export interface FleetOptions {
  */
 export async function startFleet(
   t: TestContext,
-  { env, scrapeSeconds = 1 }: FleetOptions = {},
+  { env, workers = 2, scrapeSeconds = 1, flags = [], rules = {} }: FleetOptions = {},
 ): Promise<{ fleet: Fleet; addresses: [string, string] }> {
   const database = await testDatabase(t);
   const network = await startProxy(t, database.url);
@@ -62,11 +68,13 @@ export async function startFleet(
   const metricsPort = await freePort();
   const balancer = await startBalancer(t, names, shopPort);
   const prometheus = await startPrometheus(t, {
+    flags,
     config: {
       global: { scrape_interval: `${scrapeSeconds}s`, evaluation_interval: '1s' },
+      rule_files: Object.keys(rules),
       scrape_configs: [{ job_name: 'fake-shop', file_sd_configs: [{ files: ['instances.json'] }] }],
     },
-    files: { 'instances.json': [] },
+    files: { 'instances.json': [], ...rules },
   });
   const block = networks++ % 60_000;
   const addressOf = (host: number) => `127.${1 + Math.floor(block / 250)}.${1 + (block % 250)}.${host}`;
@@ -83,7 +91,7 @@ export async function startFleet(
     async start(address) {
       const from = Date.now() / 1000;
       const shop = await startCluster(t, {
-        workers: 2,
+        workers,
         database: network,
         env: {
           HOST: address,

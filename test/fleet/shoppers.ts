@@ -13,6 +13,8 @@ export interface Tally {
   readonly units: Map<string, number>;
   /** Attempts to order by how they ended. */
   readonly orders: Map<string, number>;
+  /** Bytes of the body of each answer. */
+  readonly sizes: number[];
   /** Requests without an answer of the shop, each with what was asked. */
   readonly failures: string[];
 }
@@ -48,6 +50,7 @@ export function startShoppers(t: TestContext, origin: string, options: ShoppersO
     additions: new Map(),
     units: new Map(),
     orders: new Map(),
+    sizes: [],
     failures: [],
   };
   let stopped = false;
@@ -67,13 +70,17 @@ export function startShoppers(t: TestContext, origin: string, options: ShoppersO
     underWay.delete(answer);
     if (page?.status === 502 || (page?.status === 503 && !page.headers.has('retry-after'))) {
       tally.failures.push(`${route}: the balancer's own ${page.status}`);
-    } else if (page) count(tally.answers, `${route} ${page.status}`);
+    } else if (page) {
+      count(tally.answers, `${route} ${page.status}`);
+      tally.sizes.push(Buffer.byteLength(page.text));
+    }
     await sleep(pauseMs);
     return page;
   }
 
   async function shop(index: number): Promise<void> {
-    const headers: Record<string, string> = options.newConnections && index % 2 === 1 ? { connection: 'close' } : {};
+    const headers: Record<string, string> = { 'accept-encoding': 'identity' };
+    if (options.newConnections && index % 2 === 1) headers.connection = 'close';
     // Shoppers begin with different products and cards.
     for (let round = index * 5; !stopped; round++) {
       const visitor = createVisitor(origin);

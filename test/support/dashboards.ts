@@ -110,6 +110,11 @@ export function expressionsOf(dashboard: Dashboard): Expression[] {
   return [...ofPanels, ...ofAnnotations].map((each) => ({ ...each, where: `${dashboard.title}: ${each.where}` }));
 }
 
+/** Whether an expression asks for a metric that has native buckets alone. */
+export function needsNativeHistograms({ expr }: Expression): boolean {
+  return expr.includes('shop_db_operation_duration_histogram_seconds');
+}
+
 /** The variables that ask Prometheus for the values of a label: `label_values(selector, label)`. */
 export function labelQueriesOf({ templating }: Dashboard): { name: string; selector: string; label: string }[] {
   return templating.list

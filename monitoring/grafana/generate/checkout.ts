@@ -6,6 +6,7 @@ import {
   buckets,
   growth,
   mean,
+  nativeQuantile,
   PAGES,
   PER_INSTANCE,
   quantile,
@@ -16,6 +17,8 @@ import {
 
 const SUBMITS = 'route="/checkout",method="POST"';
 const OPERATION = 'shop_db_operation_duration_seconds';
+/** Its twin, which has native buckets alone. */
+const OPERATION_HISTOGRAM = 'shop_db_operation_duration_histogram_seconds';
 const NEVER_AVERAGED =
   'Os quantis de um sumário valem para uma instância e nunca são somados nem tirada a média entre instâncias: cada linha é de uma.';
 
@@ -278,7 +281,7 @@ export const checkout: Board = {
         line(
           9,
           [
-            12,
+            8,
             timeSeries({
               title: 'Operações do banco, p95 por instância (as 10 mais lentas)',
               description: `Medido pela loja, na janela dos últimos 5 minutos. lock espera por linhas de outra transação; insert de orders e de payments juntos apontam o disco. ${NEVER_AVERAGED}`,
@@ -292,7 +295,25 @@ export const checkout: Board = {
             }),
           ],
           [
-            12,
+            8,
+            timeSeries({
+              title: 'Operações do banco, p95 da frota inteira (as 10 mais lentas)',
+              description:
+                'De todas as operações de todas as instâncias juntas, o que nenhuma conta com os quantis de cada instância daria. Só com um Prometheus que guarda histogramas nativos.',
+              unit: 's',
+              sortedBy: 'max',
+              queries: [
+                {
+                  expr: `topk(10, ${nativeQuantile(0.95, OPERATION_HISTOGRAM, { by: 'operation, table' })} >= 0)`,
+                  legend: '{{operation}} {{table}}',
+                },
+              ],
+              noValue: 'Nenhuma operação, ou o Prometheus não guarda histogramas nativos',
+              links: [toRunbook('the-database-is-slow')],
+            }),
+          ],
+          [
+            8,
             timeSeries({
               title: 'Operações do banco, tempo médio da frota',
               description:

@@ -53,9 +53,17 @@ export function growth(counter: string, window: string, { by = '', where = '' }:
   return aggregate('sum', `increase(${series(counter, where)}[${window}])`, by);
 }
 
-/** A quantile of a histogram over all chosen instances. @param by labels that stay, beside `le` */
-export function quantile(q: number, histogram: string, { by = '', where = '' }: Grouping = {}): string {
-  return `histogram_quantile(${q}, ${buckets(histogram, { by, where })})`;
+/**
+ * A quantile of a histogram over all chosen instances: of the native buckets where Prometheus has them, which are finer, or
+ * else of the classic ones. @param by labels that stay, beside `le`
+ */
+export function quantile(q: number, histogram: string, grouping: Grouping = {}): string {
+  return `${nativeQuantile(q, histogram, grouping)} or histogram_quantile(${q}, ${buckets(histogram, grouping)})`;
+}
+
+/** A quantile of a histogram that has native buckets alone. Without observations it is NaN, which is no point. */
+export function nativeQuantile(q: number, histogram: string, grouping: Grouping = {}): string {
+  return `histogram_quantile(${q}, ${sumRate(histogram, grouping)})`;
 }
 
 /** A histogram's buckets per second, summed over instances: the rows of a heatmap. */
