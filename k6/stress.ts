@@ -1,0 +1,22 @@
+/**
+ * More and more shoppers, up to a rate that no two cores serve. The shop must refuse in time what it cannot serve, and
+ * lose nothing.
+ *
+ *     k6 run -e SHOP_RATE=50 -e SHOP_DURATION=10m k6/stress.ts
+ */
+import type { Options } from 'k6/options';
+import { optionsFor, PROFILES } from './lib/profiles.ts';
+import { createScript } from './lib/script.ts';
+import { readSettings } from './lib/settings.ts';
+
+const profile = PROFILES.stress;
+const settings = readSettings(__ENV, profile.defaults);
+const { setup, run, teardown, handleSummary } = createScript({
+  name: 'stress',
+  settings,
+  isOverload: profile.isOverload,
+  play: (shopper) => shopper.visit(),
+});
+
+export const options: Options = optionsFor(profile, settings);
+export { handleSummary, run as default, setup, teardown };
