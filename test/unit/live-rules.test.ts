@@ -50,6 +50,11 @@ const WELL: Facts = {
     { worker: 2, seconds: 0.9 },
     { worker: 1, seconds: 0.4 },
   ],
+  peakAgeSeconds: 1.1,
+  heapGrowths: [
+    { worker: 2, bytes: 16_000_000 },
+    { worker: 1, bytes: 9_000_000 },
+  ],
   hostCpu: 0.3,
   cores: 4,
   workerCpu: [0.2, 0.1],
@@ -156,6 +161,29 @@ test('one cause lights one lamp', async (t) => {
         operations: [{ ...slowOperation, seconds: 0.5 }],
       },
       { code: 'code_blocked: 1' },
+    ],
+    [
+      'code blocked an event loop for some seconds, and a query waited for it',
+      {
+        ages: [
+          { worker: 1, seconds: 3.4 },
+          { worker: 2, seconds: 0.4 },
+        ],
+        peakAgeSeconds: 3.4,
+        operations: [{ ...slowOperation, seconds: 0.6 }],
+      },
+      { code: 'code_blocked: 1' },
+    ],
+    ['the block is over, and its queries are not forgotten', { peakAgeSeconds: 3.4, operations: [slowOperation] }, {}],
+    [
+      'the heap of a worker grows',
+      {
+        heapGrowths: [
+          { worker: 1, bytes: 41_000_000 },
+          { worker: 2, bytes: 18_000_000 },
+        ],
+      },
+      { code: 'code_memory: 1' },
     ],
     [
       'the code of one route is slow',
@@ -278,6 +306,8 @@ test('a verdict names the checkout first, then what is worst', () => {
 
   assert.equal(verdict({ databaseUp: false, errors: { internal: 3 } }).rule, 'db_down');
   assert.equal(verdict({ errors: { overload: 20 }, newErrors: { overload: 1 } }).rule, 'server_errors');
+  const release = verdict({ errors: { internal: 20 }, newErrors: { internal: 4 }, faultyRoute: '/shop' });
+  assert.deepEqual([release.level, release.rule, release.blame], ['bad', 'code_errors', '/shop']);
   assert.equal(verdict({ errors: { database: 20 }, newErrors: {} }).rule, 'well', 'the failures are over');
   assert.equal(verdict({ pages: { count: 400, p50: 0.1, p95: 0.9 } }).rule, 'pages_slow');
   assert.equal(verdict({ restarts: { signal: 1 } }).rule, 'machine_killed');

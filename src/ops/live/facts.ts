@@ -38,6 +38,9 @@ const WARM_UP_SECONDS = 10;
 /** A median of fewer rows says nothing. */
 const LEAST_ROWS = 5;
 
+/** A heap fills in its first minute, with compiled code and with pages that are kept. */
+const HEAP_WARM_UP_SECONDS = 60;
+
 /** A mean over the last minute, or over 5 where the minute has too few events. */
 export interface Mean {
   readonly count: number;
@@ -65,7 +68,7 @@ export interface Facts {
   readonly payments: { readonly failed: number; readonly all: number };
   /** Payments that were unsettled through all of the last 30 seconds, at the least. */
   readonly unsettledPayments: number;
-  /** Time in the shop's own code by route of a page, the slowest first. */
+  /** Time in the shop's own code by route of a page, the slowest first. That of the checkout is of its submits. */
   readonly codeTimes: readonly (Mean & { readonly route: string })[];
   /** All pages over 5 minutes. */
   readonly pages: { readonly count: number; readonly p50: number | null; readonly p95: number | null };
@@ -84,8 +87,12 @@ export interface Facts {
   readonly lags: readonly { readonly worker: number; readonly seconds: number }[];
   /** The longest delay of a serving worker's event loop in the last minute, those of its first seconds left out. */
   readonly peakLagSeconds: number;
-  /** Serving workers by the age of their metrics, the oldest first. */
+  /** Serving workers by the age of their metrics, the oldest of the last 10 seconds; the oldest first. */
   readonly ages: readonly { readonly worker: number; readonly seconds: number }[];
+  /** The oldest age of a serving worker's metrics in the last minute. */
+  readonly peakAgeSeconds: number;
+  /** By how much each serving worker's heap exceeds its least of the last 5 minutes; the most first. */
+  readonly heapGrowths: readonly { readonly worker: number; readonly bytes: number }[];
   /** Busy part of the machine's cores over the last 5 seconds. */
   readonly hostCpu: number | null;
   readonly cores: number;
@@ -141,8 +148,21 @@ export function createFactReader(history: History): FactReader {
     const errorsIn = (windowMs: number) =>
       Object.fromEntries(ERROR_TYPES.map((type) => [type, grown(series('shop_errors_total', { type }), windowMs)]));
     const lagOf = (worker: number) => atWorker('nodejs_eventloop_lag_p99_seconds', worker);
-
-    const serving = workers.filter(({ state }) => state === 'serving');
+    const serving = workers
+      .filter(({ state }) => state === 'serving')
+      .map(({ worker, startedAt }) => {
+        const aliveSeconds = (instant.row.at - Date.parse(startedAt ?? '')) / SECOND_MS;
+        /** Values of this process, not of its predecessor. */
+        const own = (key: Key, seconds: number, warmUpSeconds = 0) =>
+          recent(key, Math.min(seconds, aliveSeconds - warmUpSeconds));
+        const heap = atWorker('nodejs_heap_size_used_bytes', worker);
+        return {
+          worker,
+          lags: own(lagOf(worker), 60, WARM_UP_SECONDS),
+          age: (seconds: number) => Math.max(0, ...own(workerAge(worker), seconds)),
+          heapGrowth: leastIn(own(heap, 10)) - leastIn(own(heap, LONG_MS / SECOND_MS, HEAP_WARM_UP_SECONDS)),
+        };
+      });
     const routes = findSeries('http_request_duration_seconds_count').flatMap(({ labels }) => labels.route ?? []);
     const allRoutes = [...new Set(routes)];
     const pageRoutes = allRoutes.filter(isPage);
@@ -189,7 +209,8 @@ export function createFactReader(history: History): FactReader {
       unsettledPayments: leastOf('shop_payments_unsettled', 30),
       codeTimes: pageRoutes
         .flatMap((route) => {
-          const mean = meanOf(requestTime('app', route), requests(route));
+          // Showing the checkout costs little, and would hide what submitting it costs.
+          const mean = meanOf(requestTime('app', route), route === CHECKOUT ? CHECKOUT_COUNT : requests(route));
           return mean ? [{ ...mean, route }] : [];
         })
         .sort(bySeconds),
@@ -209,14 +230,13 @@ export function createFactReader(history: History): FactReader {
         findSeries('shop_worker_restarts_total').map(({ key, labels }) => [labels.reason ?? '', grown(key)]),
       ),
       lags: serving.map(({ worker }) => ({ worker, seconds: median(recent(lagOf(worker), 10)) })).sort(bySeconds),
-      peakLagSeconds: Math.max(
-        0,
-        ...serving.map(({ worker, startedAt }) => {
-          const ageSeconds = (instant.row.at - Date.parse(startedAt ?? '')) / SECOND_MS;
-          return Math.max(0, ...recent(lagOf(worker), Math.min(60, ageSeconds - WARM_UP_SECONDS)));
-        }),
-      ),
-      ages: serving.map(({ worker }) => ({ worker, seconds: known(workerAge(worker)) ?? 0 })).sort(bySeconds),
+      peakLagSeconds: Math.max(0, ...serving.flatMap(({ lags }) => lags)),
+      ages: serving.map(({ worker, age }) => ({ worker, seconds: age(10) })).sort(bySeconds),
+      peakAgeSeconds: Math.max(0, ...serving.map(({ age }) => age(60))),
+      heapGrowths: serving
+        .map(({ worker, heapGrowth }) => ({ worker, bytes: heapGrowth }))
+        .filter(({ bytes }) => Number.isFinite(bytes))
+        .sort((a, b) => b.bytes - a.bytes),
       hostCpu: meanValue(recent('shop_host_cpu_usage_ratio', 5)),
       cores,
       workerCpu: serving.map(({ worker }) => meanValue(recent(cpu(String(worker)), 5)) ?? 0),
@@ -280,6 +300,11 @@ function greatest(names: readonly string[], measure: (name: string) => number): 
 /** 0 of too few. */
 function median(values: readonly number[]): number {
   return values.length < LEAST_ROWS ? 0 : ([...values].sort((a, b) => a - b)[values.length >> 1] as number);
+}
+
+/** Infinite of none. */
+function leastIn(values: readonly number[]): number {
+  return Math.min(...values);
 }
 
 function meanValue(values: readonly number[]): number | null {

@@ -83,6 +83,7 @@ const IN_HISTORY: readonly Kept[] = [
   { metric: 'shop_db_operation_duration_seconds', suffix: '_count', keys: by(['operation', 'table']) },
   { metric: 'shop_worker_restarts_total', keys: by(['reason']) },
   { metric: 'shop_cpu_usage_ratio', keys: by(['worker']) },
+  { metric: 'shop_metrics_worker_age_seconds', keys: by(['worker']) },
   { metric: 'shop_host_cpu_usage_ratio', keys: by([]) },
   { metric: 'shop_db_connections', keys: by(['state']) },
   { metric: 'shop_db_server_connections', keys: by([]) },
@@ -108,12 +109,11 @@ const WITHOUT_HISTORY: readonly Kept[] = [
   { metric: 'shop_db_server_longest_transaction_seconds', keys: by([]) },
   { metric: 'shop_db_server_size_bytes', keys: by([]) },
   { metric: 'shop_catalogue_age_seconds', keys: by([]) },
-  { metric: 'shop_metrics_worker_age_seconds', keys: by(['worker']) },
   { metric: 'shop_metrics_series', keys: by([]) },
 ];
 
 /** Of each worker alone. */
-const OF_WORKER = ['nodejs_eventloop_lag_p99_seconds', 'process_resident_memory_bytes'];
+const OF_WORKER = ['nodejs_eventloop_lag_p99_seconds', 'nodejs_heap_size_used_bytes', 'process_resident_memory_bytes'];
 
 /** Sums of samples, by key. */
 class Sums {

@@ -23,6 +23,8 @@ export const LIMITS = {
   lagSeconds: 0.25,
   /** Age of a worker's last written metrics. */
   silenceSeconds: 3,
+  /** Growth of a worker's heap in 5 minutes. Between two collections of garbage it grows by some 15 MB. */
+  heapGrowthBytes: 30_000_000,
   /** Age of the catalogue. */
   catalogueSeconds: 10,
   /** Busy part of the machine's cores. */
@@ -206,8 +208,8 @@ export const RULES = {
       en: 'Code blocks the event loop of worker {blame}: {seconds:seconds}',
     },
     when: {
-      pt: 'As métricas de um worker têm mais de {silenceSeconds:seconds}, ou o atraso do event loop (p99) passa de {lagSeconds:seconds} por 10 segundos, e não falta CPU.',
-      en: 'The metrics of a worker are older than {silenceSeconds:seconds}, or the event loop’s delay (p99) stays above {lagSeconds:seconds} for 10 seconds, and there is CPU left.',
+      pt: 'As métricas de um worker tinham mais de {silenceSeconds:seconds} nos últimos 10 segundos, ou o atraso do event loop (p99) passa de {lagSeconds:seconds} por 10 segundos, e não falta CPU.',
+      en: 'The metrics of a worker were older than {silenceSeconds:seconds} in the last 10 seconds, or the event loop’s delay (p99) stays above {lagSeconds:seconds} for 10 seconds, and there is CPU left.',
     },
   },
   code_slow: {
@@ -238,6 +240,16 @@ export const RULES = {
     when: {
       pt: 'Um worker caiu nos últimos 5 minutos, pelo motivo exception, out_of_memory, hang ou failed_start.',
       en: 'A worker crashed in the last 5 minutes with the reason exception, out_of_memory, hang or failed_start.',
+    },
+  },
+  code_memory: {
+    is: {
+      pt: 'A memória do worker {blame} cresce: {bytes:bytes} em 5 minutos',
+      en: 'The memory of worker {blame} grows: {bytes:bytes} in 5 minutes',
+    },
+    when: {
+      pt: 'O heap de um worker tem {heapGrowthBytes:bytes} a mais do que o menor valor dos últimos 5 minutos, sem contar seu primeiro minuto.',
+      en: 'The heap of a worker is {heapGrowthBytes:bytes} larger than its least of the last 5 minutes, its first minute left out.',
     },
   },
   machine_cpu: {

@@ -40,7 +40,10 @@ function latestLoop(facts: Facts) {
 }
 const worstLag = (facts: Facts) => latestLoop(facts)?.seconds ?? 0;
 const withLag = (limit: number, facts: Facts) => limit + LAG_FACTOR * worstLag(facts);
-const beyondLag = (limit: number, facts: Facts) => Math.max(withLag(limit, facts), facts.peakLagSeconds);
+/** A block is too rare among the turns of an event loop for their p99, but the age of the metrics shows it. */
+const peakSilence = ({ peakAgeSeconds }: Facts) => (peakAgeSeconds > LIMITS.silenceSeconds ? peakAgeSeconds : 0);
+const beyondLag = (limit: number, facts: Facts) =>
+  Math.max(withLag(limit, facts), facts.peakLagSeconds, peakSilence(facts));
 
 const isLagging = (facts: Facts) => worstLag(facts) > LIMITS.lagSeconds;
 
@@ -217,6 +220,15 @@ const CODE: LampRules = {
         return crashes > 0 ? { numbers: { crashes }, blame } : null;
       },
     },
+    {
+      name: 'code_memory',
+      level: 'warning',
+      runbook: 'the-memory-of-a-worker-grows',
+      find({ heapGrowths: [most] }) {
+        const isGrowing = most !== undefined && most.bytes > LIMITS.heapGrowthBytes;
+        return isGrowing ? { numbers: { bytes: most.bytes }, blame: String(most.worker) } : null;
+      },
+    },
   ],
 };
 
@@ -318,6 +330,8 @@ export function verdictOf(facts: Facts, lamps: readonly Lamp[]): Verdict {
     const share = failuresIn(facts.errors) / pages.count;
     // Without one in the last minute they are over.
     if (share > LIMITS.errors && failuresIn(facts.newErrors) > 0) {
+      const explains = lit.find(({ name }) => name === lampOfFailures(facts));
+      if (explains) return { ...verdictOfLamp(explains), level: 'bad' };
       const numbers = { share };
       return {
         level: 'bad',
@@ -337,6 +351,12 @@ export function verdictOf(facts: Facts, lamps: readonly Lamp[]): Verdict {
   const quiet = { ...NOTHING, level: 'good', rule: 'quiet' } as const;
   if (pages.p50 === null) return quiet;
   return { ...quiet, rule: 'well', numbers: { seconds: pages.p50, ...(people !== null && { people }) } };
+}
+
+/** The lamp that tells why most of the failing pages fail; none for those that are refused. */
+function lampOfFailures({ newErrors: { database = 0, internal = 0, overload = 0 } }: Facts): LampName | undefined {
+  if (overload > Math.max(database, internal)) return undefined;
+  return database > internal ? 'database' : 'code';
 }
 
 const NOTHING = { blame: '', numbers: {}, runbook: '' } as const;
