@@ -6,7 +6,10 @@ import {
   createStoreDirectory,
   Histogram,
   type HistogramConfiguration,
+  type NativeBucket,
+  type NativeHistogram,
   openStore,
+  type SamplesOptions,
   Summary,
   WorkerRegistry,
 } from '../src/index.ts';
@@ -54,6 +57,10 @@ function openNative(t: Closing, count: number, native: HistogramConfiguration<st
     async read() {
       flush();
       return parseExposition(await registry.clusterMetrics());
+    },
+    async histograms(options?: SamplesOptions) {
+      flush();
+      return registry.nativeHistograms(options);
     },
   };
 }
@@ -122,6 +129,28 @@ function assertNative(message: Message, values: readonly number[], budget = BUDG
   if (isEmpty) assert.deepEqual(message.positiveSpan, [{ offset: 0, length: 0 }]);
 }
 
+/** What `nativeHistograms` gives of these observations, but for their sum, which is rounded. */
+function listOf(values: readonly number[]): Omit<NativeHistogram, 'name' | 'sum'> {
+  const { positive, negative, zeros } = expectedOf(values, FINEST);
+  const list = (buckets: Map<number, number>): NativeBucket[] =>
+    sorted(buckets).map(([index, count]) => ({ index, count }));
+  return {
+    labels: {},
+    schema: FINEST,
+    zeroThreshold: ZERO_THRESHOLD,
+    zeroCount: zeros,
+    count: values.length,
+    positive: list(positive),
+    negative: list(negative),
+  };
+}
+
+function listed(histogram: NativeHistogram | undefined): Omit<NativeHistogram, 'sum'> {
+  assert.ok(histogram);
+  const { sum, ...rest } = histogram;
+  return rest;
+}
+
 /** One below, on or above a bound, and everything else that a float64 can be. */
 const value = fc.oneof(
   fc.double(),
@@ -157,6 +186,9 @@ test('native and classic buckets of any observations, in any workers and with an
         const message = histogramOf(families, 'size');
         assertNative(message, values);
         assertNative(histogramOf(families, 'took_histogram'), finite);
+        const [size, took] = await native.histograms();
+        assert.deepEqual(listed(size), { ...listOf(values), name: 'size' });
+        assert.deepEqual(listed(took), { ...listOf(finite), name: 'took_histogram' });
         const text = await native.read();
         for (const [i, bound] of BUCKETS.entries()) {
           const below = values.filter((each) => each <= bound).length;
@@ -356,4 +388,48 @@ test('a twin needs a name that no other metric has', () => {
   assert.throws(() => twin('size'), /already|size/);
   twin('twin');
   assert.throws(() => new Histogram({ name: 'twin', help: 'help', registers }), /twin/);
+});
+
+test('native histograms are read without protobuf: by name, of one worker alone, and in full where the page merges', async (t) => {
+  const { workers, scrape, histograms } = openNative(t, 2, { maxBuckets: 2 });
+  for (const [i, { histogram, summary }] of workers.entries()) {
+    for (const size of [1, 2, 4, 8]) histogram.observe(size * 2 ** i);
+    summary.observe(0.5);
+  }
+  const message = histogramOf(await scrape(), 'size');
+  assert.ok((message.schema as number) < FINEST);
+  const [size, ...others] = await histograms({ names: ['size', 'took', 'no_such'] });
+  assert.deepEqual(others, []);
+  assert.deepEqual(size?.positive, [
+    { index: 0, count: 1 },
+    ...[64, 128, 192].map((index) => ({ index, count: 2 })),
+    { index: 256, count: 1 },
+  ]);
+  assert.deepEqual([size.schema, size.count, size.sum], [FINEST, 8, 45]);
+  const [twin] = await histograms({ names: ['took_histogram'], worker: 2 });
+  assert.deepEqual(twin?.positive, [{ index: -64, count: 1 }]);
+  const [again] = await histograms({ names: ['size'] });
+  assert.equal(again?.labels, size.labels);
+  assert.ok(Object.isFrozen(size.labels));
+  assert.equal(histogramOf(await scrape(), 'size').schema, message.schema, 'the page is as it was');
+  await assert.rejects(histograms({ worker: 3 }), RangeError);
+});
+
+test('a histogram without native buckets is not among the native histograms, one without observations is', async (t) => {
+  const registry = new WorkerRegistry();
+  const registers = [registry];
+  new Histogram({ name: 'classic', help: 'help', registers }).observe(1);
+  new Histogram({ name: 'idle', help: 'help', native: true, registers });
+  const directory = createStoreDirectory({ name: 'native' });
+  const cluster = new ClusterRegistry({ directory: directory.path, registers });
+  t.after(() => {
+    cluster.close();
+    directory.remove();
+  });
+  const names = ['classic', 'idle'];
+  const found = await cluster.nativeHistograms({ names });
+  assert.deepEqual(
+    found.map(({ name, count, positive }) => ({ name, count, positive })),
+    [{ name: 'idle', count: 0, positive: [] }],
+  );
 });

@@ -15,6 +15,7 @@ import type { StoreProblem } from '../store/problems.ts';
 import type { Store } from '../store/store.ts';
 import { ClusterStores, type LiveWorker } from './cluster-stores.ts';
 import { countSamples, type View } from './exposition.ts';
+import type { NativeHistogram } from './native-histograms.ts';
 import { type Sample, SampleReader } from './samples.ts';
 import { type Form, type HandlerErrorCause, Scrape, SelfMetrics } from './scrape.ts';
 
@@ -189,6 +190,19 @@ export class ClusterRegistry<
     const wanted = names === undefined ? undefined : new Set(names);
     const scrape = await this.#joinScrape();
     return scrape.samples(this.#sampleReader, wanted, worker?.toString());
+  }
+
+  /**
+   * The buckets of native histograms and of summaries' twins, of all workers that ever lived, as exact as the page. Shares
+   * a gathering as `samples` does.
+   *
+   * @param options `names` are those of the native histograms: that of a summary's twin, not of the summary
+   * @throws {RangeError} when there is no such worker
+   */
+  async nativeHistograms({ names, worker }: SamplesOptions = {}): Promise<NativeHistogram[]> {
+    const wanted = names === undefined ? undefined : new Set(names);
+    const scrape = await this.#joinScrape();
+    return scrape.nativeHistograms(wanted, worker?.toString());
   }
 
   /** Counts a failure of `createMetricsHandler`, which calls it. */

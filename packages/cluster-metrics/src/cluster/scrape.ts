@@ -5,6 +5,7 @@ import { WorkerRegistry } from '../prom-client/worker-registry.ts';
 import { PROBLEM_KINDS, type ProblemKind } from '../store/problems.ts';
 import type { ClusterStores, LiveWorker } from './cluster-stores.ts';
 import { expose, type TextForm, type View } from './exposition.ts';
+import { type NativeHistogram, readNativeHistograms } from './native-histograms.ts';
 import { exposeProtobuf } from './protobuf.ts';
 import type { Sample, SampleReader } from './samples.ts';
 
@@ -66,6 +67,15 @@ export class Scrape {
    */
   samples(reader: SampleReader, metrics?: ReadonlySet<string>, worker?: string): Sample[] {
     return reader.read(this.#viewOf(worker), metrics);
+  }
+
+  /**
+   * @param names of the native histograms to read; undefined reads all
+   * @param worker as for `text`
+   * @throws {UnknownWorkerError}
+   */
+  nativeHistograms(names?: ReadonlySet<string>, worker?: string): NativeHistogram[] {
+    return readNativeHistograms(this.#viewOf(worker), names);
   }
 
   /** Observes the duration; the next scrape shows it. */
