@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fillShelf, startBuyers } from '../support/buyers.ts';
-import { type RunningCluster, readResources, startCluster } from '../support/cluster.ts';
+import { startCluster } from '../support/cluster.ts';
 import { testDatabase } from '../support/database.ts';
 import { startLoad } from '../support/load.ts';
 import { until } from '../support/wait.ts';
+import { type Course, coursesOf, describeCourse, type Look, look, sum } from './courses.ts';
 
 /** By hand: `SOAK_MINUTES=30`, which `npm run bench:soak` sets. */
 const SECONDS = 60 * Number(process.env.SOAK_MINUTES ?? 0.25);
@@ -30,20 +31,6 @@ test('descriptors and series do not grow under load, and memory stays within bou
   }
 });
 
-/** The course of one resource of one process. */
-interface Course {
-  process: string;
-  what: 'memory' | 'descriptors' | 'series';
-  /** Megabytes, or a plain number. */
-  unit: 'MB' | '';
-  first: number;
-  last: number;
-  least: number;
-  most: number;
-  /** Units a minute of the straight line that fits best. */
-  slope: number;
-}
-
 interface Soak {
   requests: number;
   orders: number;
@@ -52,7 +39,6 @@ interface Soak {
   courses: Course[];
 }
 
-const MEGABYTE = 2 ** 20;
 const SAMPLES = 60;
 const BUYERS = 2;
 /** Paths that are requested beside the buyers' ones. One does not exist. */
@@ -94,67 +80,10 @@ async function soak(t: TestContext): Promise<Soak> {
   return { requests, orders: orders.length, complaints, courses: coursesOf(looks) };
 }
 
-interface Look extends Pick<Course, 'process' | 'what' | 'unit'> {
-  minutes: number;
-  value: number;
-}
-
-async function look(shop: RunningCluster, minutes: number): Promise<Look[]> {
-  const looks: Look[] = [];
-  for (const { process, memoryBytes, descriptors } of await readResources(shop)) {
-    looks.push({ process, what: 'memory', unit: 'MB', minutes, value: memoryBytes / MEGABYTE });
-    looks.push({ process, what: 'descriptors', unit: '', minutes, value: descriptors });
-    const { samples } = await shop.metrics(process === 'primary' ? '' : `?worker=${process}`);
-    const series = samples.filter(({ name, labels }) => !OF_MOMENT.test(name) && labels.status_code !== '503').length;
-    looks.push({ process, what: 'series', unit: '', minutes, value: series });
-  }
-  return looks;
-}
-
-/** Active resources of Node.js. Also left out: the first refusal of each route, which adds its series once. */
-const OF_MOMENT = /^nodejs_active_(handles|requests|resources)$/;
-
-function coursesOf(looks: readonly Look[]): Course[] {
-  const groups = new Map<string, Look[]>();
-  for (const look of looks) {
-    const name = `${look.process} ${look.what}`;
-    groups.set(name, [...(groups.get(name) ?? []), look]);
-  }
-  return [...groups.values()].map((group) => {
-    const { process, what, unit } = group[0] as Look;
-    const values = group.map(({ value }) => value);
-    return {
-      process,
-      what,
-      unit,
-      first: values[0] as number,
-      last: values.at(-1) as number,
-      least: Math.min(...values),
-      most: Math.max(...values),
-      slope: slopeOf(group),
-    };
-  });
-}
-
-/** Least squares. */
-function slopeOf(looks: readonly Look[]): number {
-  const meanMinutes = sum(looks.map(({ minutes }) => minutes)) / looks.length;
-  const meanValue = sum(looks.map(({ value }) => value)) / looks.length;
-  const covariance = sum(looks.map(({ minutes, value }) => (minutes - meanMinutes) * (value - meanValue)));
-  return covariance / sum(looks.map(({ minutes }) => (minutes - meanMinutes) ** 2));
-}
-
-function sum(values: Iterable<number>): number {
-  let total = 0;
-  for (const value of values) total += value;
-  return total;
-}
-
 /** A summary, and a line for each course. */
 function describeSoak({ requests, orders, courses }: Soak): string[] {
-  const lines = courses.map(({ process, what, unit, first, last, least, most, slope }) => {
-    const figures = [first, last, least, most].map((value) => Math.round(value));
-    return `${process.padEnd(8)} ${what.padEnd(12)} first ${figures[0]} last ${figures[1]} (${figures[2]} to ${figures[3]}) slope ${slope.toFixed(2)} ${unit}/min`;
-  });
-  return [`${requests} requests (${Math.round(requests / SECONDS)}/s), ${orders} orders, in ${SECONDS} s`, ...lines];
+  return [
+    `${requests} requests (${Math.round(requests / SECONDS)}/s), ${orders} orders, in ${SECONDS} s`,
+    ...courses.map(describeCourse),
+  ];
 }

@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Knex } from 'knex';
+import pino from 'pino';
+import type { DatabaseConnection } from '../../src/config.ts';
+import { connect, findRunningPostgres } from '../../src/db/index.ts';
+import { FAULT_NAMES, type FaultName } from '../../src/faults/names.ts';
+import { startShoppers, type Tally } from '../fleet/shoppers.ts';
+import { type RunningCluster, startCluster } from '../support/cluster.ts';
+import { switchFault } from '../support/faults.ts';
+import { allSettled, assertMoneyAddsUp } from '../support/payments.ts';
+import { until, whenDone } from '../support/wait.ts';
+import { coursesOf, describeCourse, type Look, look } from './courses.ts';
+
+/** By hand: `npm run bench:soak-faults`, 90 faults, one a minute. */
+const FAULTS = Number(process.env.SOAK_FAULTS ?? 4);
+/** From the beginning of a fault to that of the next. Each is on for a third of it. */
+const SECONDS = Number(process.env.SOAK_FAULT_SECONDS ?? 6);
+const SHOPPERS = 4;
+const PAUSE_MS = 100;
+const DESCRIPTORS_MAY_DIFFER = 25;
+const MEGABYTES_MAY_GROW = 100;
+/** The embedded database starts again after `database_down`, and workers after a hang, on a machine that is busy. */
+const WELL_DEADLINE_MS = 180_000;
+
+test('books balance, orders are paid once, and memory is flat after a fault a minute', async (t) => {
+  const shop = await startCluster(t, { workers: 2, database: 'embedded', env: { FAULTS: 'true' } });
+  const knex = connect((await findRunningPostgres(shop.dataDir)) as DatabaseConnection, {
+    poolMax: 1,
+    applicationName: 'test',
+    log: pino({ level: 'silent' }),
+  });
+  whenDone(t, () => knex.destroy());
+  await knex('products').update({ stock: 1_000_000 });
+  const products: { id: number; slug: string }[] = await knex('products').select('id', 'slug');
+  const shoppers = startShoppers(t, shop.shopUrl, { count: SHOPPERS, pauseMs: PAUSE_MS, products });
+
+  const looks: Look[] = [];
+  const startedMs = performance.now();
+  for (let i = 0; i < FAULTS; i++) {
+    // 5 and the number of faults have no common divisor: all come in turn, neighbours of a kind apart.
+    const name = FAULT_NAMES[(i * 5 + 2) % FAULT_NAMES.length] as FaultName;
+    await until(`all is well before ${name}`, () => isWell(shop), WELL_DEADLINE_MS);
+    looks.push(...(await look(shop, (performance.now() - startedMs) / 60_000)));
+    await switchFault(shop, name, true, Math.ceil(SECONDS / 3));
+    await sleep(Math.max(0, startedMs + (i + 1) * SECONDS * 1000 - performance.now()));
+  }
+  await until('all is well in the end', () => isWell(shop), WELL_DEADLINE_MS);
+  const tally = await shoppers.stop();
+  looks.push(...(await look(shop, (performance.now() - startedMs) / 60_000)));
+
+  const courses = coursesOf(looks.filter(({ what }) => what !== 'series'));
+  const answers = [...tally.answers.values()].reduce((sum, each) => sum + each, 0);
+  t.diagnostic(
+    `${FAULTS} faults, ${answers} answers, ${tally.failures.length} requests without one, ${tally.orders.get('paid')} orders`,
+  );
+  for (const course of courses) t.diagnostic(describeCourse(course));
+
+  await assertBooks(shop, knex, tally);
+  for (const { process, what, first, last, least, most } of courses) {
+    if (what === 'descriptors')
+      assert.ok(most - least <= DESCRIPTORS_MAY_DIFFER, `descriptors of ${process}: ${least} to ${most}`);
+    if (what === 'memory')
+      assert.ok(last - first <= MEGABYTES_MAY_GROW, `memory of ${process}: ${first} to ${last} MB`);
+  }
+});
+
+/** All workers serve, the database answers, and so does a page of a cart. */
+async function isWell(shop: RunningCluster): Promise<boolean> {
+  const { workers, database } = await shop.status();
+  if (!database.up || !workers.every(({ state }) => state === 'serving')) return false;
+  return (await shop.visitor().get('/cart')).status === 200;
+}
+
+/**
+ * What a shopper was answered is counted. What was cut off, or answered with an error after it was late, may be counted or
+ * not; no other request is.
+ */
+async function assertBooks(shop: RunningCluster, knex: Knex, tally: Tally): Promise<void> {
+  await allSettled(knex);
+  const states = await assertMoneyAddsUp(knex);
+  const { of } = await until('the orders are counted', async () => {
+    const page = await shop.metrics();
+    return page.of('shop_orders_total', { outcome: 'paid' }) >= (states.ordered ?? 0) && page;
+  });
+
+  const stored = Number((await knex('orders').count('* as orders').first())?.orders);
+  assert.equal(of('shop_orders_total', { outcome: 'paid' }), stored, 'each stored order is counted once');
+  assert.equal(states.ordered, stored, 'each order is paid once');
+  const paid = tally.orders.get('paid') ?? 0;
+  assert.ok(paid > 0 && paid <= stored, `${paid} orders were confirmed, ${stored} are stored`);
+
+  const cutOff = (route: string) => tally.failures.filter((failure) => failure.startsWith(`${route}: `)).length;
+  for (const [answer, acknowledged] of tally.answers) {
+    const [method = '', route = '', status_code = ''] = answer.split(' ');
+    const counted = of('http_request_duration_seconds_count', { method, route, status_code });
+    // The test asks for carts too.
+    const most = route === '/cart' ? Number.POSITIVE_INFINITY : acknowledged + cutOff(`${method} ${route}`);
+    assert.ok(counted >= acknowledged && counted <= most, `${answer}: ${counted} counted, ${acknowledged} answered`);
+  }
+
+  const add = 'POST /add_to_cart/:id';
+  const refused = [...tally.answers].filter(([answer]) => answer.startsWith(`${add} 5`));
+  const uncertain = cutOff(add) + refused.reduce((sum, [, count]) => sum + count, 0);
+  const added = [...tally.additions.values()].reduce((sum, each) => sum + each, 0);
+  const counted = of('shop_cart_additions_total');
+  assert.ok(counted >= added && counted <= added + uncertain, `${counted} additions counted, ${added} acknowledged`);
+  for (const [product, acknowledged] of tally.additions) {
+    assert.ok(of('shop_cart_additions_total', { product }) >= acknowledged, product);
+  }
+}
