@@ -110,6 +110,16 @@ export function listed(book: BookName, entry: string): string {
   return BOOKS[book].entries.includes(entry) ? entry : OTHERS;
 }
 
+/** Every entry that a request may be counted under whose answer k6 has not seen. */
+export function entriesOfRequest(request: string): string[] {
+  return [...REQUEST_ENTRIES.filter((entry) => entry.replace(/ \d+$/, '') === request), OTHERS];
+}
+
+/** Whether the shop may have done what it was asked for, though it did not say so. */
+export function isUnsure(status: number): boolean {
+  return status === 0 || status >= 500;
+}
+
 /** Label `type` of the error that an answer with this status is; undefined when it is none. */
 export function errorOf(status: number): string | undefined {
   const known: Record<number, string> = {

@@ -1,3 +1,4 @@
+import { isUnsure } from './books.ts';
 import { pick, pickBy, popularity } from './chance.ts';
 import { buyableOn, categoriesOn, inputOf, isPlenty, itemsOn, listPagesOn, productsOn, slugOn } from './pages.ts';
 import { entriesOf, MISTAKES, type Payment } from './person.ts';
@@ -155,7 +156,9 @@ export function createShopper(shop: Shop, { products }: Opening) {
     const answer = shop.submit(`/add_to_cart/${id}`, { quantity: String(units) }, [302, 409]);
     shop.noteError(answer);
     const { status, location } = answer;
-    if (status === 302 || status >= 500) shop.note('additions', shop.entryOfProduct(id, products), status === 302);
+    if (status === 302 || isUnsure(status)) {
+      shop.note('additions', shop.entryOfProduct(id, products), status === 302);
+    }
     if (status !== 302 || location === undefined) return false;
     shop.open(location);
     return true;
@@ -197,14 +200,14 @@ export function createShopper(shop: Shop, { products }: Opening) {
     if (refused.status === 422) holds('a mistake is explained in the form', inputOf(refused.body, 'cart') !== '');
   }
 
-  /** Submits the order, and again after a "not now": one order is made of all of them. */
+  /** Submits the order, and again while the answer is not definite: one order is made of all of them. */
   function pay(page: Answer, payment: Payment): void {
     const entries = entriesOn(page, payment);
     const method = methodOf(payment);
     for (let attempts = MOST_ATTEMPTS; attempts > 0; attempts--) {
       // The last unit may have been sold since the cart was shown.
       const answer = shop.submit('/checkout', entries, payment === 'declined card' ? [422, 409] : [302, 409]);
-      if (answer.status < 500) {
+      if (!isUnsure(answer.status)) {
         follow(answer, payment);
         return;
       }

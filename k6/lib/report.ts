@@ -105,7 +105,8 @@ function hintsFor({ lines, droppedVisits, unanswered }: Symptoms): string[] {
     hints.push('The shop took no more forms from this address: start it with RATE_LIMIT=off.');
   if (errors('conflict') > 0)
     hints.push('Products were sold out during the test: docs/load.md tells how to fill the shelves.');
-  if (unanswered > 0) hints.push(`Requests without an answer: ${unanswered}. The shop may have counted them or not.`);
+  if (unanswered > 0)
+    hints.push(`Requests without an answer within 10 s: ${unanswered}. The shop may have counted them or not.`);
   if (droppedVisits > 0)
     hints.push('Some visits could not begin: lower SHOP_RATE or SHOP_THINK, or give k6 more of the machine.');
   if (lines.some(({ isBalanced }) => !isBalanced)) {

@@ -7,10 +7,12 @@ import {
   type BookName,
   type Counts,
   counterOf,
+  entriesOfRequest,
   errorOf,
   growth,
   listed,
   MOST_PRODUCTS,
+  NOT_NOW,
   OTHERS,
   type Products,
   readCounts,
@@ -24,6 +26,7 @@ import type { Settings } from './settings.ts';
 export interface Answer {
   /** What was asked for; of a page, after its redirects. */
   readonly path: string;
+  /** 0 without an answer. */
   readonly status: number;
   readonly body: string;
   /** Path that a redirect leads to. */
@@ -93,16 +96,18 @@ export function createShop({ settings, isOverload }: ShopOptions) {
     const { status } = response;
     if (status === 0) {
       unanswered.add(1);
-      throw new Leaves(`no answer to ${request}: ${response.error}`);
+      for (const entry of entriesOfRequest(request)) note('requests', entry, false);
+    } else {
+      note('requests', `${request} ${status}`);
     }
-    note('requests', `${request} ${status}`);
     const location = response.headers.Location;
     return { path, status, body: response.body ?? '', location: location === undefined ? undefined : pathOf(location) };
   }
 
-  /** Notes the error that an answer is. @param type where the status alone does not tell it */
+  /** Notes the error that an answer is, or may be. @param type where the status alone does not tell it */
   function noteError({ status }: Answer, type = errorOf(status)): void {
-    if (type !== undefined) note('errors', type);
+    if (status === 0) for (const possible of [NOT_NOW, 'internal']) note('errors', possible, false);
+    else if (type !== undefined) note('errors', type);
   }
 
   /**

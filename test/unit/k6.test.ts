@@ -8,8 +8,10 @@ import {
   bookThresholds,
   closeBooks,
   counterOf,
+  entriesOfRequest,
   errorOf,
   growth,
+  isUnsure,
   OTHERS,
   readCounts,
 } from '../../k6/lib/books.ts';
@@ -159,6 +161,18 @@ test('an answer is the error that its status says', () => {
     'internal',
     'not_now',
   ]);
+});
+
+test('a request without an answer may be counted under each of its statuses, and under none that is listed', () => {
+  assert.deepEqual(entriesOfRequest('GET /cart'), [
+    'GET /cart 200',
+    'GET /cart 302',
+    'GET /cart 404',
+    'GET /cart 500',
+    'GET /cart 503',
+    OTHERS,
+  ]);
+  assert.deepEqual([0, 200, 302, 409, 422, 500, 503].filter(isUnsure), [0, 500, 503]);
 });
 
 const METRICS = `# HELP shop_cart_additions_total Successful add-to-cart actions
