@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { parse } from 'yaml';
 import { PROMETHEUS_RULES, renderPrometheusRules } from '../../deploy/kubernetes/prometheus-rule.ts';
+import { readSettings } from '../../k6/lib/settings.ts';
 import { DEFAULT_CAPACITY, directoryStart } from '../../packages/cluster-metrics/src/store/layout.ts';
 import { readConfig } from '../../src/config.ts';
 import { DRAIN_KILL_MS } from '../../src/deadlines.ts';
@@ -35,6 +37,7 @@ const overlays = withoutKubernetesTools
 const production = () => overlays[0]?.[1] as KubernetesObject[];
 const kind = () => overlays[1]?.[1] as KubernetesObject[];
 const migration = () => build(`${PRODUCTION}/migration`);
+const load = () => build(`${KIND}/load`);
 
 const podOf = (object: KubernetesObject) => object.spec.template;
 const containerOf = (object: KubernetesObject) => podOf(object).spec.containers[0];
@@ -85,7 +88,7 @@ const configOf = (objects: KubernetesObject[]) =>
 
 test('everything is built, and the schemas find nothing', options, async (t) => {
   for (const [name, objects] of overlays) assert.deepEqual(await schemaProblems(t, objects), [], name);
-  assert.deepEqual(await schemaProblems(t, migration()), []);
+  for (const objects of [migration(), load()]) assert.deepEqual(await schemaProblems(t, objects), []);
 });
 
 test('the schemas refuse unknown fields and wrong values', options, async (t) => {
@@ -133,7 +136,7 @@ test('each dashboard is in a map that the sidecar of Grafana finds', options, ()
 test('every selector takes the pods of the shop, and those alone', options, () => {
   for (const [, objects] of overlays) {
     const shop = find(objects, 'Deployment');
-    const others = [...objects, ...migration()].filter(
+    const others = [...objects, ...migration(), ...load()].filter(
       ({ kind, metadata }) => /Deployment|Job/.test(kind) && metadata.name !== 'fake-shop',
     );
     assert.ok(others.length > 0);
@@ -211,7 +214,7 @@ test('the policy lets the balancer, Prometheus, the database and names through',
 });
 
 test('no pod may do more than the restricted standard allows, and the namespace refuses others', options, () => {
-  for (const objects of [production(), kind(), migration()]) {
+  for (const objects of [production(), kind(), migration(), load()]) {
     const pods = objects.filter(({ kind }) => /^(Deployment|Job)$/.test(kind));
     assert.ok(pods.length > 0);
     for (const object of pods) {
@@ -263,6 +266,37 @@ test('the migration runs the documented command, as the user of the image', opti
   for (const object of [job, find(production(), 'Deployment')]) {
     assert.equal(podOf(object).spec.securityContext.runAsUser, Number(uid));
   }
+});
+
+test('the load test finds its script and all that it imports, and asks the service of the shop', options, () => {
+  const objects = load();
+  const job = find(objects, 'Job', 'fake-shop-load');
+  const { image, args, env, volumeMounts } = containerOf(job);
+  assert.equal(image, parse(read('docker-compose.yml'), { merge: true }).services.k6.image);
+
+  const [{ name, mountPath }] = volumeMounts;
+  const { sources } = podOf(job).spec.volumes.find((volume: KubernetesObject) => volume.name === name).projected;
+  const mounted = sources.flatMap(({ configMap }: KubernetesObject) => {
+    const { data } = find(objects, 'ConfigMap', configMap.name);
+    const items = configMap.items ?? Object.keys(data).map((key) => ({ key, path: key }));
+    return items.map(({ key, path }: Record<string, string>) => [path, data[key as string]]);
+  });
+  const scripts = readdirSync(join(projectRoot, 'k6'), { recursive: true, encoding: 'utf8' }).filter((file) =>
+    file.endsWith('.ts'),
+  );
+  assert.deepEqual(mounted.map(([path]: string[]) => path).sort(), scripts.sort());
+  for (const [path, text] of mounted) assert.equal(text, read(join('k6', path)));
+  assert.ok(
+    scripts.some((file) => args.at(-1) === join(mountPath, file)),
+    args.at(-1),
+  );
+
+  const values = Object.fromEntries(env.map(({ name, value }: Record<string, string>) => [name, value]));
+  const { baseUrl, account } = readSettings(values, { duration: '1s', rate: 1 });
+  const service = find(kind(), 'Service');
+  assert.equal(baseUrl, `http://${service.metadata.name}`);
+  assert.equal(service.spec.ports[0].port, 80);
+  assert.ok(!account, 'the books need the metrics of each pod');
 });
 
 test('a start may take longer than a migration, and a roll-out longer than a start', options, () => {

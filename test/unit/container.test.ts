@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parse } from 'yaml';
+import { readSettings } from '../../k6/lib/settings.ts';
 import { readConfig } from '../../src/config.ts';
 import { projectRoot } from '../../src/paths.ts';
 
@@ -10,7 +11,9 @@ interface Service {
   image: string;
   build?: string;
   user?: string;
+  command?: string[];
   environment?: Record<string, string>;
+  volumes?: string[];
   ports?: string[];
   restart: string;
   stop_grace_period?: string;
@@ -101,6 +104,29 @@ test('the shop starts with the environment of the compose file, with and without
     });
     assert.equal(config.metrics.host, '0.0.0.0');
   }
+});
+
+test('k6 runs a script that it finds, with variables that it knows, for the balancer and the metrics of the shop', () => {
+  const { command = [], environment = {}, volumes = [] } = services.k6 ?? {};
+  const script = substitute(command.at(-1) ?? '', {});
+  assert.ok(volumes.includes('./k6:/k6:ro'));
+  assert.ok(existsSync(join(projectRoot, script)), `${script} is missing`);
+  const given = Object.fromEntries(Object.entries(environment).map(([name, value]) => [name, substitute(value, {})]));
+  const settings = readSettings(given, { duration: '7m', rate: 3 });
+  const { shop, metrics } = readConfig({});
+  assert.deepEqual(settings, {
+    baseUrl: `http://balancer:${shop.port}`,
+    metricsUrls: [`http://shop:${metrics.port}/metrics`],
+    metricsToken: undefined,
+    durationSeconds: 420,
+    rate: 3,
+    thinkSeconds: 1,
+    account: true,
+    summaryFile: '',
+  });
+  const known = lines('k6/lib/settings.ts').join('\n');
+  for (const name of Object.keys(environment))
+    assert.ok(name.startsWith('K6_PROMETHEUS_RW_') || known.includes(name), name);
 });
 
 test('.env.example holds every variable that the compose file reads, and no other', () => {

@@ -10,7 +10,7 @@ import { aggregate, NOT_PAGES, quantile, series, sumRate } from './promql.ts';
  * https://grafana.com/docs/k6/latest/results-output/real-time/prometheus-remote-write/
  */
 
-/** One kind of request: after a form, the redirect is followed under the same name. */
+/** One kind of request. The scripts give it the name of its route, as the shop does. */
 const PER_REQUEST = 'name, method, status';
 const REQUEST = '{{name}} · {{method}} {{status}}';
 const QUANTILES = ['p50', 'p95', 'p99', 'max'] as const;
