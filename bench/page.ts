@@ -7,6 +7,7 @@
  * `-- --starts=3` sets how many processes of each are measured, default 5.
  */
 import { type ChildProcess, fork } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
@@ -30,6 +31,7 @@ const CONNECTIONS = 16;
 
 const ROUTE = '/detail/:id';
 const PAGE = Buffer.alloc(6_000, 'mochila ');
+const ID = randomUUID();
 /** As many routes as the shop has, so that the values of one request lie as far apart in the store. */
 const ROUTES = [ROUTE, ...Array.from({ length: 20 }, (_, i) => `/page-${i}`)].flatMap((route) =>
   ['GET', 'POST'].map((method) => ({ method, route, statuses: [200, 302, 404, 429, 503] })),
@@ -95,6 +97,8 @@ async function serve(kind: Kind, queryEvery: number): Promise<void> {
     if (++pages % queryEvery === 0) await (kind === 'timed' ? followQueries(ctx, query) : query());
     ctx.type = 'html';
     ctx.body = PAGE;
+    // As the shop's log does, which has the id anyway.
+    if (kind === 'timed') ctx.state.exemplar = { request_id: ID };
   });
   // Connections wait while the other server has its turn.
   const server = createServer({ keepAliveTimeout: 0 }, app.callback()).listen(0, '127.0.0.1');

@@ -29,7 +29,8 @@ const EMPTY_STATUSES = new Set([204, 205, 304]);
  * response that a client has received is counted even if the worker dies right after (law 2). The size of a body that
  * is streamed is observed at its last byte.
  *
- * The time of a query belongs to its request where `followQueries` is around it.
+ * The time of a query belongs to its request where `followQueries` is around it. `ctx.state.exemplar` has the labels of the
+ * duration's exemplar, where there is one.
  */
 export function timeRequests(metrics: HttpMetrics): Middleware {
   const { inFlight } = metrics;
@@ -49,7 +50,7 @@ export function timeRequests(metrics: HttpMetrics): Middleware {
       inFlight.requests -= 1;
       const route = series.ofRoute(routeOf(ctx));
       const answer = route.ofAnswer(ctx.req.method ?? OTHER_METHOD, statusOf(ctx, thrown));
-      answer.duration.observe(clock.totalSeconds);
+      answer.duration.observe(clock.totalSeconds, ctx.state.exemplar);
       const { app, db, db_wait, payment } = clock.split;
       route.app.inc(app);
       if (db > 0) route.db.inc(db);

@@ -154,6 +154,7 @@ export function createWorkerMetrics(registry: WorkerRegistry, { worker, routes, 
         labelNames: ['phase'],
         buckets: DURATION_BUCKETS_SECONDS,
         native: true,
+        enableExemplars: true,
         registers,
       }),
       CHECKOUT_PHASES.map((phase) => ({ phase })),
@@ -240,6 +241,7 @@ function createRequestMetrics(
     labelNames: ['method', 'route', 'status_code'],
     buckets: DURATION_BUCKETS_SECONDS,
     native: true,
+    enableExemplars: true,
   });
   const httpResponseSize = new Histogram({
     ...common,

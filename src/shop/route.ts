@@ -24,7 +24,15 @@ export interface Shop {
   readonly log: Logger;
 }
 
-/** A request without HTTP. Everything in it but the session's id comes from the client, unchecked. */
+/** Labels of an exemplar: they lead from a metric to this request. */
+export type RequestExemplar = {
+  /** The id in the request's line of the log. */
+  readonly request_id: string;
+  /** The id of the client's trace, as W3C's Trace Context has it. */
+  readonly trace_id?: string;
+};
+
+/** A request without HTTP. Everything in it but the session's id and the exemplar comes from the client, unchecked. */
 export interface ShopRequest {
   /** Whether a person will see the answer, so that it counts as a view. */
   readonly isVisit: boolean;
@@ -34,6 +42,8 @@ export interface ShopRequest {
   readonly form: Readonly<Record<string, unknown>>;
   /** Id of the visitor's session. It has a row in `sessions` once the visitor has come back, or has a cart. */
   readonly sessionId: string;
+  /** For the metrics of a part of this request; undefined where the log will not have its line. */
+  exemplar(): RequestExemplar | undefined;
 }
 
 /**

@@ -5,6 +5,7 @@ import type { ShopError } from '../shop/errors.ts';
 import { maskCardNumbers } from '../shop/payment/card-numbers.ts';
 import { FILES_ROUTE } from './assets.ts';
 import { toShopError } from './error-funnel.ts';
+import { exemplarOf } from './exemplar.ts';
 import type { WebContext, WebMiddleware } from './state.ts';
 
 /** Programs ask for these every few seconds; the log of a quiet night should be quiet. */
@@ -32,6 +33,7 @@ export function logRequests(log: Logger): WebMiddleware {
           durationMs: Math.round((performance.now() - startedMs) * 10) / 10,
         };
         log[level](failure ? { ...line, ...reasonOf(failure) } : line, 'request');
+        ctx.state.exemplar = exemplarOf(ctx);
       }
     }
   };

@@ -3,6 +3,7 @@ import { followQueries } from '../instrument/http.ts';
 import { methodNotAllowed } from '../shop/errors.ts';
 import type { Answer, Route, Shop } from '../shop/route.ts';
 import { chain } from './chain.ts';
+import { exemplarOf } from './exemplar.ts';
 import { formOf } from './form.ts';
 import type { Pages } from './pages.ts';
 import { type PlainRouteDeps, plainRoutes } from './routes.ts';
@@ -99,6 +100,7 @@ async function answer(ctx: WebContext, route: Route, shop: Shop, pages: Pages): 
       query: ctx.query,
       form: route.method === 'POST' ? formOf(ctx) : NO_FIELDS,
       sessionId: ctx.state.visitor?.id ?? '',
+      exemplar: () => (shop.log.isLevelEnabled('info') ? exemplarOf(ctx) : undefined),
     },
     shop,
   );

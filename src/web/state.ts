@@ -1,5 +1,6 @@
 import type { Middleware, ParameterizedContext } from 'koa';
 import type { ShopError } from '../shop/errors.ts';
+import type { RequestExemplar } from '../shop/route.ts';
 import type { FlashCode } from '../shop/sessions/flash.ts';
 
 /** What the cookie of this visitor says, and will say after this answer. */
@@ -27,6 +28,8 @@ export interface RequestState {
   form?: Readonly<Record<string, unknown>>;
   /** The deadline has passed: the visitor is answered with an error, and the handler's answer is dropped. */
   isLate?: true;
+  /** Leads from the request's duration to its line in the log; not there if it has none. */
+  exemplar?: RequestExemplar;
   /** Why the request was answered with an error. */
   failure?: ShopError;
 }

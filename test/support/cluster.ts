@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
-import { type Exposition, parseExposition } from '@techcommerce/cluster-metrics/testing';
+import { type Exemplar, type Exposition, parseExposition } from '@techcommerce/cluster-metrics/testing';
 import { projectRoot } from '../../src/paths.ts';
 import { testDatabase } from './database.ts';
 import { descendants, isAlive, temporaryFolder } from './system.ts';
@@ -43,6 +43,8 @@ export interface RunningCluster {
   visitor(): Visitor;
   /** Scrapes the primary. */
   metrics(query?: string): Promise<Exposition>;
+  /** The exemplars of a metric's buckets. The workers write them once a second. */
+  exemplars(metric: string): Promise<(Exemplar & { sample: Readonly<Record<string, string>> })[]>;
   status(): Promise<Status>;
   /** Pids of the primary and of all its descendants, the database's included. */
   processes(): Promise<number[]>;
@@ -109,6 +111,16 @@ export async function startCluster(t: TestContext, options: ClusterOptions = {})
       const text = await response.text();
       assert.equal(response.status, 200, text);
       return parseExposition(text);
+    },
+    async exemplars(metric) {
+      const response = await fetch(`${ready.ops}/metrics`, {
+        headers: { accept: 'application/openmetrics-text; version=1.0.0' },
+        signal: AbortSignal.timeout(10_000),
+      });
+      const { samples } = parseExposition(await response.text());
+      return samples.flatMap(({ name, labels, exemplar }) =>
+        name === `${metric}_bucket` && exemplar !== undefined ? [{ ...exemplar, sample: labels }] : [],
+      );
     },
     async status() {
       const response = await fetch(`${ready.ops}/status`, { signal: AbortSignal.timeout(10_000) });

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { type CheckoutPhase, ORDER_OUTCOMES } from '../../instrument/label-values.ts';
 import type { WorkerMetrics } from '../../instrument/worker-metrics.ts';
 import type { Cart, CartItem } from '../cart/cart.ts';
+import type { RequestExemplar } from '../route.ts';
 
 export interface PaidOrder {
   outcome: 'paid';
@@ -57,18 +58,23 @@ export function countOrder(
   for (const { product, quantity } of placed.cart.items) metrics.unitsSold.inc({ product: product.slug }, quantity);
 }
 
-/** Follows one checkout through its phases; each is observed when the next begins, or when all ends, failed or not. */
+/** Follows a checkout through its phases. Each is observed when the next begins, or when all ends, failed or not. */
 export interface Phases {
   enter(phase: CheckoutPhase): void;
   end(): void;
 }
 
-export function followPhases(metrics: Pick<WorkerMetrics, 'checkoutPhaseDuration'>): Phases {
+/** @param exemplar leads to the request that checks out */
+export function followPhases(
+  metrics: Pick<WorkerMetrics, 'checkoutPhaseDuration'>,
+  exemplar: RequestExemplar | undefined,
+): Phases {
   let current: { phase: CheckoutPhase; startedMs: number } | null = null;
 
   function end(): void {
     if (!current) return;
-    metrics.checkoutPhaseDuration.observe({ phase: current.phase }, (performance.now() - current.startedMs) / 1000);
+    const seconds = (performance.now() - current.startedMs) / 1000;
+    metrics.checkoutPhaseDuration.observe({ phase: current.phase }, seconds, exemplar);
     current = null;
   }
 

@@ -60,7 +60,7 @@ async function currentPix(request: ShopRequest, shop: Shop): Promise<Pix> {
   const pix = await ownPix(request, shop);
   if (!pix.isOpen) return pix;
   try {
-    return (await followPix(shop, pix)) ? await ownPix(request, shop) : pix;
+    return (await followPix(shop, pix, request.exemplar())) ? await ownPix(request, shop) : pix;
   } catch (error) {
     // The page goes on as it is, and asks again.
     shop.log.warn({ paymentReference: pix.reference, err: error }, 'a Pix could not be followed; it is tried again');

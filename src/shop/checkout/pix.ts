@@ -5,7 +5,7 @@ import type { PaymentOutcome } from '../../instrument/label-values.ts';
 import type { PaymentMethod } from '../../payments/gateway.ts';
 import { settle } from '../../payments/settle.ts';
 import { unavailable } from '../errors.ts';
-import type { Shop } from '../route.ts';
+import type { RequestExemplar, Shop } from '../route.ts';
 import type { Customer } from './form.ts';
 import { countOrder, FAILED, newOrderNumber, type Phases, type PlacedOrder } from './order.ts';
 import { charge, inShareOfTime } from './pay.ts';
@@ -101,27 +101,28 @@ function pixRecords({ sessionId, customer }: Buyer, reservation: Omit<Reservatio
  * Asks the provider how an open charge stands. A paid one becomes an order, once, however many workers do so at a time.
  * One that has expired ends. If the goods were sold meanwhile, or the order can't be stored, the money is given back.
  *
+ * @param exemplar leads to the request that asks
  * @returns whether it has ended, here or elsewhere
  * @throws when the provider or the database fails; nothing is lost then, and the next call goes on
  */
-export async function followPix(shop: Deps, pix: Pix): Promise<boolean> {
+export async function followPix(shop: Deps, pix: Pix, exemplar?: RequestExemplar): Promise<boolean> {
   const state = await inShareOfTime(() => shop.payments.find(pix.reference));
   if (state === 'waiting') return false;
   if (state !== 'approved') {
     await endWithoutOrder(shop, pix, 'expired');
     return true;
   }
-  const stored = await storeOnce(shop, pix);
+  const stored = await storeOnce(shop, pix, exemplar);
   if (stored.stored) countPaid(shop, pix);
   // Else the cart was ordered in another way, or the charge has ended just now.
   else await endWithoutOrder(shop, pix, stored.stock ? 'sold_out' : 'replaced');
   return true;
 }
 
-async function storeOnce(shop: Deps, pix: Pix): Promise<StoredOrder> {
+async function storeOnce(shop: Deps, pix: Pix, exemplar?: RequestExemplar): Promise<StoredOrder> {
   const { database } = shop;
   const number = newOrderNumber();
-  const endPhase = shop.metrics.checkoutPhaseDuration.startTimer({ phase: 'commit' });
+  const endPhase = shop.metrics.checkoutPhaseDuration.startTimer({ phase: 'commit' }, exemplar);
   try {
     return await storePixOrder(database, pix.reference, number, SHORT_LOCK_WAIT_MS).catch((error: unknown) => {
       if (!isLockTimeout(error)) throw error;

@@ -37,7 +37,7 @@ async function submit(request: ShopRequest, shop: Shop): Promise<Answer> {
 }
 
 async function order(request: ShopRequest, shop: Shop): Promise<PlacedOrder> {
-  const phases = followPhases(shop.metrics);
+  const phases = followPhases(shop.metrics, request.exemplar());
   try {
     phases.enter('validate');
     const purchase = await validPurchase(request, shop);
