@@ -13,7 +13,10 @@ import {
   WorkerRegistry,
 } from '@techcommerce/cluster-metrics';
 import { readProtobuf } from '../../packages/cluster-metrics/test/support/protobuf.ts';
+import { startCluster } from '../support/cluster.ts';
 import { startPrometheus } from '../support/prometheus.ts';
+import { atCheckout, CUSTOMER } from '../support/visitor.ts';
+import { until } from '../support/wait.ts';
 
 const WORKERS = 2;
 
@@ -114,4 +117,58 @@ test('a real Prometheus finds the quantiles of two unequal instances together, w
       ['up', ''],
     ],
   );
+});
+
+interface FoundExemplars {
+  seriesLabels: Record<string, string>;
+  exemplars: { labels: Record<string, string>; value: string }[];
+}
+
+test("a real Prometheus has the shop's exemplars, whose requests are in the log, from text and from protobuf", async (t) => {
+  const shop = await startCluster(t, { workers: WORKERS });
+  const config = {
+    global: { scrape_interval: '1s' },
+    scrape_configs: [{ job_name: 'shop', static_configs: [{ targets: [new URL(shop.opsUrl).host] }] }],
+  };
+  const startedSeconds = Date.now() / 1000;
+  const logged = (id: string) =>
+    shop
+      .output()
+      .split('\n')
+      .filter((line) => line.includes(id))
+      .map((line) => JSON.parse(line));
+  for (const { features, suffix } of [
+    { features: 'exemplar-storage', suffix: '_bucket' },
+    { features: 'exemplar-storage,native-histograms', suffix: '' },
+  ]) {
+    const prometheus = await startPrometheus(t, { flags: [`--enable-feature=${features}`], config });
+    const { shopper, hidden } = await atCheckout(shop);
+    assert.equal((await shopper.post('/checkout', { ...CUSTOMER, ...hidden })).status, 302);
+    for (let i = 0; i < 10; i++) await shopper.get('/detail/1');
+    const find = (query: string) =>
+      prometheus.api<FoundExemplars[]>('query_exemplars', {
+        query,
+        start: String(startedSeconds),
+        end: String(Date.now() / 1000 + 1),
+      });
+    const durations = await until('exemplars of the checkout', async () => {
+      const found = await find(`http_request_duration_seconds${suffix}`);
+      return found.some(({ seriesLabels: { method, route } }) => `${method} ${route}` === 'POST /checkout') && found;
+    });
+    for (const { seriesLabels, exemplars } of durations) {
+      for (const { labels } of exemplars) {
+        const [line] = logged(labels.request_id ?? '');
+        assert.equal(line?.route, seriesLabels.route, JSON.stringify({ seriesLabels, labels }));
+        assert.equal(String(line?.status), seriesLabels.status_code);
+      }
+    }
+    const phases = await find(`shop_checkout_phase_duration_seconds${suffix}`);
+    assert.deepEqual(
+      new Set(phases.map(({ seriesLabels }) => seriesLabels.phase)),
+      new Set(['validate', 'reserve', 'payment', 'commit']),
+    );
+    for (const { labels } of phases.flatMap(({ exemplars }) => exemplars)) {
+      assert.equal(logged(labels.request_id ?? '')[0]?.route, '/checkout');
+    }
+  }
 });

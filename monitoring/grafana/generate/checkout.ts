@@ -168,7 +168,7 @@ export const checkout: Board = {
             heatmap({
               title: 'Envios da finalização por duração',
               description:
-                'Cada coluna mostra quantos envios por segundo couberam em cada faixa de tempo. Duas faixas claras separadas: uma parte dos envios espera por algo. Exemplares, se houver, são pontos.',
+                'Cada coluna mostra quantos envios por segundo couberam em cada faixa de tempo. Duas faixas claras separadas: uma parte dos envios espera por algo. Pontos são exemplares: o request_id de um acha a linha no log.',
               unit: 's',
               queries: [{ expr: buckets('http_request_duration_seconds', { where: SUBMITS }), legend: '{{le}}' }],
               noValue: 'Nenhum envio no período',

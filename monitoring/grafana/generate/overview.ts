@@ -301,7 +301,7 @@ export const overview: Board = {
             heatmap({
               title: 'Páginas por duração',
               description:
-                'Cada coluna mostra quantas páginas por segundo couberam em cada faixa de tempo, em todas as instâncias. Duas faixas claras separadas: uma parte das páginas espera por algo. Exemplares, se houver, são pontos.',
+                'Cada coluna mostra quantas páginas por segundo couberam em cada faixa de tempo, em todas as instâncias. Duas faixas claras separadas: uma parte das páginas espera por algo. Pontos são exemplares: o request_id de um acha a linha no log.',
               unit: 's',
               queries: [{ expr: buckets('http_request_duration_seconds', { where: PAGES }), legend: '{{le}}' }],
               noValue: 'Nenhuma visita no período',
