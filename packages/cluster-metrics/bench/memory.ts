@@ -15,8 +15,12 @@ export interface StoreMemory {
   file: number;
   /** In use in the worker's process. */
   worker: number;
+  /** Of the worker's resident memory, garbage included. */
+  workerResident: number;
   /** In use in the primary's process. */
   primary: number;
+  /** Of the primary's resident memory, garbage included. */
+  primaryResident: number;
 }
 
 const STORES = 32;
@@ -38,22 +42,28 @@ const openMix = (worker: number) => {
 };
 openMix(0).store.close();
 
-const before = await heapInUse();
+const before = await memoryNow();
 const opened = Array.from({ length: STORES }, (_, i) => openMix(i + 1));
-const inWorkers = (await heapInUse()) - before;
+const withStores = await memoryNow();
 const files = readdirSync(directory.path).map((name) => statSync(join(directory.path, name)).blocks * BLOCK_BYTES);
 
-const beforePrimary = await heapInUse();
 const primary = new ClusterRegistry({ directory: directory.path });
 await primary.clusterMetrics();
-const inPrimary = (await heapInUse()) - beforePrimary;
+const withPrimary = await memoryNow();
 
 const memory: StoreMemory = {
   file: files.reduce((sum, bytes) => sum + bytes, 0) / files.length,
-  worker: inWorkers / STORES,
-  primary: inPrimary / STORES,
+  worker: (withStores.inUse - before.inUse) / STORES,
+  workerResident: (withStores.resident - before.resident) / STORES,
+  primary: (withPrimary.inUse - withStores.inUse) / STORES,
+  primaryResident: (withPrimary.resident - withStores.resident) / STORES,
 };
 process.stdout.write(JSON.stringify(memory));
 for (const { store } of opened) store.close();
 primary.close();
 directory.remove();
+
+async function memoryNow(): Promise<{ inUse: number; resident: number }> {
+  const inUse = await heapInUse();
+  return { inUse, resident: process.memoryUsage.rss() };
+}

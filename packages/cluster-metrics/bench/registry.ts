@@ -81,8 +81,10 @@ async function printNativeCosts(): Promise<void> {
     ];
     rows.push(
       row('file in shared memory', 'file'),
-      row("worker's memory", 'worker'),
-      row("primary's memory", 'primary'),
+      row('memory in use in the worker', 'worker'),
+      row("worker's resident memory", 'workerResident'),
+      row('memory in use in the primary', 'primary'),
+      row("primary's resident memory", 'primaryResident'),
     );
   }
   printTable('Cost of native histograms to a worker', ['', 'classic alone', 'with native', 'ratio'], rows);

@@ -24,7 +24,7 @@ async function least(runs: number, run: () => unknown): Promise<number> {
 }
 
 test(`a scrape of ${WORKERS} workers of ${SAMPLES} samples keeps the primary busy for 10 ms at most; stock's does not`, async (t) => {
-  const fleet = await openFleet({ workers: WORKERS, samples: SAMPLES });
+  const fleet = await openFleet({ workers: WORKERS, samples: SAMPLES, native: false });
   t.after(() => fleet.close());
   await fleet.scrape();
   const ours = await least(20, () => fleet.scrape());
@@ -36,6 +36,19 @@ test(`a scrape of ${WORKERS} workers of ${SAMPLES} samples keeps the primary bus
   assert.ok(stock > 10, `${stock} ms`);
   // The benchmark tells the exact ratio. Any machine reaches 10.
   assert.ok(stock / ours >= 10, `${stock / ours} times`);
+});
+
+test('a page in protobuf has fewer bytes than one in text, though it carries native histograms too', async (t) => {
+  const fleet = await openFleet({ workers: WORKERS, samples: SAMPLES, native: true });
+  t.after(() => fleet.close());
+  const text = await fleet.scrape();
+  const page = await fleet.scrapeProtobuf();
+  const protobufMs = await least(20, () => fleet.scrapeProtobuf());
+  const textMs = await least(20, () => fleet.scrape());
+  t.diagnostic(
+    `protobuf ${page.length} bytes, ${protobufMs.toFixed(2)} ms; text ${text.length}, ${textMs.toFixed(2)} ms`,
+  );
+  assert.ok(page.length < text.length, `${page.length} bytes of protobuf, ${text.length} of text`);
 });
 
 test('all metrics of one request, crash-safe, cost 10 µs at most', async (t) => {

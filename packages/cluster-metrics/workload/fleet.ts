@@ -15,8 +15,10 @@ import { declareMix, latency } from './mix.ts';
 /**
  * The stores of many workers in one process, and the messages that the same workers would send to prom-client's
  * AggregatorRegistry. For measuring only the primary's share of a scrape.
+ *
+ * @param native whether this package's histograms have native buckets
  */
-export async function openFleet({ workers, samples }: { workers: number; samples: number }) {
+export async function openFleet({ workers, samples, native }: { workers: number; samples: number; native: boolean }) {
   const directory = createStoreDirectory({ name: 'bench' });
   const registry = new ClusterRegistry({ directory: directory.path });
   const stock = await load('stock');
@@ -25,7 +27,7 @@ export async function openFleet({ workers, samples }: { workers: number; samples
   const messages: string[] = [];
   const stores = Array.from({ length: workers }, (_, i) => openStore({ directory: directory.path, worker: i + 1 }));
   for (const store of stores) {
-    declareMix(ours.library, new WorkerRegistry(store), samples);
+    declareMix(ours.library, new WorkerRegistry(store), samples, native);
     store.flush();
     const own = new Registry();
     declareMix(stock.library, own as WorkerRegistry, samples);
@@ -34,6 +36,7 @@ export async function openFleet({ workers, samples }: { workers: number; samples
   return {
     messages,
     scrape: () => registry.clusterMetrics(),
+    scrapeProtobuf: () => registry.exposition({ contentType: ClusterRegistry.PROTOBUF_CONTENT_TYPE }),
     readSamples: () => registry.samples(),
     close() {
       for (const store of stores) store.close();
