@@ -43,6 +43,8 @@ const ERROR_ENTRIES = [
   'rate_limited',
   NOT_NOW,
   'internal',
+  // No request of k6 is one, so a worker that crashes during a test fails it.
+  'worker_crash',
 ];
 
 /** Statuses that a request of the journeys can have. */
