@@ -11,29 +11,53 @@ interface Source {
 /** Exemplars of a series by the number of their bucket. */
 export type BucketExemplars = ReadonlyMap<number, Exemplar>;
 
+/** An exemplar of one process. */
+interface Candidate {
+  readonly values: Float64Array;
+  readonly from: number;
+  readonly length: number;
+  readonly timestampMs: number;
+}
+
+type Candidates = Map<Series, Map<number, Candidate[]>>;
+
 /**
  * The exemplars of several processes: of each bucket, the newest one that could be read whole.
  *
- * @returns finds those of a series. All are read at its first call, since most pages have none.
+ * @returns finds those of a series. The sources are asked at its first call, since most pages have no exemplars.
  */
 export function newestExemplars(sources: () => Iterable<Source>): (series: Series) => BucketExemplars | undefined {
-  let found: Map<Series, Map<number, Exemplar>> | undefined;
+  let candidates: Candidates | undefined;
   return (series) => {
-    found ??= readAll(sources());
-    return found.get(series);
+    candidates ??= collect(sources());
+    const ofSeries = candidates.get(series);
+    return ofSeries && new Map(Array.from(ofSeries).flatMap(([bucket, all]) => newestOf(all, bucket)));
   };
 }
 
-function readAll(sources: Iterable<Source>): Map<Series, Map<number, Exemplar>> {
-  const newest = new Map<Series, Map<number, Exemplar>>();
+function collect(sources: Iterable<Source>): Candidates {
+  const candidates: Candidates = new Map();
   for (const { mapping, values } of sources) {
     for (const { series, bucket, from, length } of mapping.exemplars) {
-      const ofSeries = newest.get(series) ?? new Map<number, Exemplar>();
-      // Decoding takes longer than to compare the times, and most are not the newest.
-      if (exemplarTime(values, from) <= (ofSeries.get(bucket)?.timestampMs ?? 0)) continue;
-      const exemplar = decodeExemplar(values, from, length);
-      if (exemplar !== null) newest.set(series, ofSeries.set(bucket, exemplar));
+      const timestampMs = exemplarTime(values, from);
+      if (timestampMs === 0) continue;
+      const ofSeries = candidates.get(series) ?? new Map<number, Candidate[]>();
+      candidates.set(series, ofSeries);
+      const ofBucket = ofSeries.get(bucket);
+      const candidate = { values, from, length, timestampMs };
+      if (ofBucket === undefined) ofSeries.set(bucket, [candidate]);
+      else ofBucket.push(candidate);
     }
   }
-  return newest;
+  return candidates;
+}
+
+/** To decode one takes longer than to compare the times of all. */
+function newestOf(candidates: Candidate[], bucket: number): [bucket: number, exemplar: Exemplar][] {
+  candidates.sort((a, b) => b.timestampMs - a.timestampMs);
+  for (const { values, from, length } of candidates) {
+    const exemplar = decodeExemplar(values, from, length);
+    if (exemplar !== null) return [[bucket, exemplar]];
+  }
+  return [];
 }

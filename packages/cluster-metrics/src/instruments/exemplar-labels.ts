@@ -17,19 +17,20 @@ export function exemplarLabels(given: LabelValues<string>): Record<string, strin
     throw new TypeError(`exemplarLabels must be an object, such as { trace_id: '…' }: ${inspect(given)}`);
   }
   const labels: Record<string, string> = {};
-  let text = '';
-  for (const name of Object.keys(given)) {
+  let length = 0;
+  for (const name in given) {
     const value = given[name];
     if (value === undefined || value === null) continue;
     if (!isLabelName(name)) throw new Error(`Invalid label name of an exemplar: ${inspect(name)}`);
-    labels[name] = String(value);
-    text += name + labels[name];
+    const text = String(value);
+    labels[name] = text;
+    length += name.length + text.length;
   }
   // A code point is one unit of UTF-16, or two.
-  if (text.length > MAX_CHARACTERS && [...text].length > MAX_CHARACTERS) {
+  if (length > MAX_CHARACTERS && [...Object.entries(labels).flat().join('')].length > MAX_CHARACTERS) {
     throw new RangeError('Label set size must be smaller than 128 UTF-8 chars');
   }
-  return text === '' ? null : labels;
+  return length === 0 ? null : labels;
 }
 
 /** What prom-client's `inc` and `observe` take with an exemplar. */
