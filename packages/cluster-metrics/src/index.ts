@@ -8,7 +8,7 @@ export {
   type ScrapeOptions,
 } from './cluster/cluster-registry.ts';
 export type { LiveWorker } from './cluster/cluster-stores.ts';
-export type { NativeBucket, NativeHistogram } from './cluster/native-histograms.ts';
+export type { NativeBuckets, NativeHistogram } from './cluster/native-histograms.ts';
 export type { Sample } from './cluster/samples.ts';
 export type { Labels } from './cluster/series-index.ts';
 export { createMetricsHandler, type MetricsHandler, type MetricsHandlerOptions } from './http/metrics-handler.ts';

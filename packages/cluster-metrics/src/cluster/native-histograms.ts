@@ -2,10 +2,13 @@ import { type Buckets, NativeCounts } from '../store/native-buckets.ts';
 import { isShown, nativeSeriesOf, type View } from './exposition.ts';
 import type { Labels } from './series-index.ts';
 
-/** A populated bucket of a native histogram: it counts the magnitudes above b^(index-1) up to b^index. */
-export interface NativeBucket {
-  readonly index: number;
-  readonly count: number;
+/**
+ * The populated buckets of one sign, by ascending index; both arrays are as long. A bucket counts the magnitudes above
+ * b^(index-1) up to b^index.
+ */
+export interface NativeBuckets {
+  readonly indexes: Int32Array;
+  readonly counts: Float64Array;
 }
 
 /**
@@ -26,10 +29,10 @@ export interface NativeHistogram {
   /** Of all observations; NaN too, which is in no bucket. */
   readonly count: number;
   readonly sum: number;
-  /** Buckets of observations above zero, by ascending index. */
-  readonly positive: readonly NativeBucket[];
-  /** Buckets of observations below zero, by ascending magnitude. */
-  readonly negative: readonly NativeBucket[];
+  /** Of observations above zero. */
+  readonly positive: NativeBuckets;
+  /** Of observations below zero. */
+  readonly negative: NativeBuckets;
 }
 
 /**
@@ -55,14 +58,14 @@ export function readNativeHistograms(view: View, names?: ReadonlySet<string>): N
         zeroCount: counts.zeros,
         count: counts.count,
         sum: view.values[each.slot] as number,
-        positive: listOf(counts.positive),
-        negative: listOf(counts.negative),
+        positive: copyOf(counts.positive),
+        negative: copyOf(counts.negative),
       });
     }
   }
   return histograms;
 }
 
-function listOf({ indexes, counts, length }: Buckets): NativeBucket[] {
-  return Array.from({ length }, (_, i) => ({ index: indexes[i] as number, count: counts[i] as number }));
+function copyOf({ indexes, counts, length }: Buckets): NativeBuckets {
+  return { indexes: indexes.slice(0, length), counts: counts.slice(0, length) };
 }
