@@ -64,6 +64,48 @@ function numberOf(page: Page, key: string) {
   return page.locator(`main [data-key=${JSON.stringify(key)}]`).first();
 }
 
+interface ShownBar {
+  /** Seconds. */
+  from: number;
+  to: number;
+  count: number;
+}
+
+interface ShownHistogram {
+  title: string;
+  bars: ShownBar[];
+  rows: ShownBar[];
+  /** The quantiles in the drawing. */
+  marks: string[];
+  caption: string;
+  /** p50 and p95 in the table of routes. */
+  quantiles: string[];
+}
+
+/** The only open histogram, all of it at one moment. */
+async function shownHistogram(page: Page, route: string): Promise<ShownHistogram> {
+  const shown = (await page.evaluate(`(() => {
+    const texts = (root, selector) => Array.from(root.querySelectorAll(selector), (e) => e.textContent);
+    const place = document.querySelector('.histogram');
+    const row = document.querySelector('[data-route=${JSON.stringify(route)}]');
+    return {
+      title: place.querySelector('.histogram__title').textContent,
+      bars: texts(place, '.bin title'),
+      rows: Array.from(place.querySelectorAll('tbody tr'), (e) => texts(e, 'th, td').join(': ')),
+      marks: texts(place, '.quantile-text'),
+      caption: place.querySelector('caption').textContent,
+      quantiles: texts(row, '.number').slice(-2).map((text, i) => ['p50 ', 'p95 '][i] + text),
+    };
+  })()`)) as Record<keyof ShownHistogram, string[]>;
+  return { ...(shown as unknown as ShownHistogram), bars: shown.bars.map(barOf), rows: shown.rows.map(barOf) };
+}
+
+function barOf(text: string): ShownBar {
+  const [from = '', to = '', count] = text.split(/ a |: /);
+  const seconds = (bound: string) => Number.parseFloat(bound.replace(',', '.')) / (bound.endsWith('ms') ? 1000 : 1);
+  return { from: seconds(from), to: seconds(to), count: Number(count) };
+}
+
 /** Waits until the browser has the stream and shows its frames. */
 async function isLive({ page }: Window): Promise<void> {
   await page.locator('[data-connection="live"]').waitFor();
@@ -173,11 +215,32 @@ test('the live page shows the numbers of /metrics, and they follow a click in th
     await chart.locator('canvas').waitFor();
   });
 
-  await t.test('a route shows its histogram, by keyboard', async () => {
+  await t.test('a route shows its histogram in fine bars and as a table, by keyboard', async () => {
     await page.getByRole('button', { name: 'Histograma de /detail/:id' }).focus();
     await page.keyboard.press('Enter');
     await page.locator('.histogram svg').waitFor();
-    assert.match(await page.locator('.histogram').innerText(), /Quanto tempo levam as requisições a \/detail\/:id/);
+    await page.locator('.histogram summary').focus();
+    await page.keyboard.press('Enter');
+    // The table of routes is renewed each second, the histogram every five.
+    const { title, bars, rows, marks, caption } = await until('its quantiles are those of the table', async () => {
+      const shown = await shownHistogram(page, '/detail/:id');
+      return shown.marks.slice(0, 2).join() === shown.quantiles.join() && shown;
+    });
+    const [, count] =
+      /^Quanto tempo levam as requisições a \/detail\/:id: (\d+), das [\d:]{8} às [\d:]{8}$/.exec(title) ?? [];
+    assert.equal(
+      bars.reduce((sum, { count }) => sum + count, 0),
+      Number(count),
+    );
+    for (const { from, to } of bars) assert.ok(to > from && to / from < 1.2, `${from} to ${to}`);
+    assert.deepEqual(rows, bars);
+    assert.equal(marks.join(' · '), caption);
+    assert.match(caption, /^p50 \S+ m?s · p95 \S+ m?s · p99 \S+ m?s$/);
+    const ofAnHour = page.waitForResponse(/\/live\/histogram\?.*span=1h/);
+    await page.getByRole('button', { name: '1 h' }).click();
+    assert.equal((await ofAnHour).status(), 200);
+    await page.getByRole('button', { name: '5 min' }).click();
+    await page.getByRole('button', { name: 'Histograma de /detail/:id' }).focus();
     await page.keyboard.press('Enter');
     assert.equal(await page.locator('.histogram').count(), 0);
   });
@@ -266,7 +329,7 @@ test('the live page is accessible and fits every screen, in both languages and c
         await isLive(window);
         await window.page.locator('[data-seven] summary').first().click();
         await window.page.getByRole('button', { name: '/detail/:id' }).click();
-        await window.page.locator('.histogram svg').waitFor();
+        await window.page.locator('.histogram summary').click();
         await window.page.locator('[data-table-switch]').last().click();
         assert.equal(await overflow(window.page), 0, 'wider than the screen');
         assert.deepEqual(await accessibilityFaults(window.page), []);

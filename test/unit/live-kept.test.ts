@@ -30,7 +30,7 @@ function openShop(t: TestContext) {
 
 test('the history has as many numbers as the code and the catalogue give, whatever visitors do', async (t) => {
   const { workers, history, read } = openShop(t);
-  const { values } = await read();
+  const { values } = await read({ withDurations: true });
   assert.equal(values.length, history.columns.size);
   t.diagnostic(`${values.length} numbers`);
   assert.ok(values.length > 400 && values.length < 700, String(values.length));
@@ -40,7 +40,7 @@ test('the history has as many numbers as the code and the catalogue give, whatev
     errors.inc({ type: 'internal', route: '/shop' });
     workers[i]?.flush();
   }
-  assert.equal((await read()).values.length, values.length);
+  assert.equal((await read({ withDurations: true })).values.length, values.length);
 });
 
 test('a number is the sum over workers and all labels that it does not name', async (t) => {
@@ -54,13 +54,19 @@ test('a number is the sum over workers and all labels that it does not name', as
     orders.inc({ outcome: 'paid' });
     flush();
   }
-  const { values, latest } = await read();
+  const { values, latest, durations } = await read({ withDurations: true });
   const numberOf = (key: string) => values[history.columnOf(key) ?? -1];
   assert.equal(numberOf('shop_orders_total{outcome="paid"}'), 2);
   assert.equal(numberOf('http_request_duration_seconds_count{route="/checkout"}'), 4);
   assert.equal(numberOf('http_request_duration_seconds_count{method="POST",route="/checkout"}'), 2);
   assert.equal(numberOf('http_request_duration_seconds_sum{method="POST",route="/checkout"}'), 0.6);
   assert.equal(numberOf('http_request_duration_seconds_count'), 6);
+  assert.equal(
+    durations?.map(({ count }) => count).reduce((a, b) => a + b),
+    6,
+    'of the same moment',
+  );
+  assert.equal((await read({ withDurations: false })).durations, null);
   assert.equal(numberOf('shop_errors_total'), 4);
   assert.equal(numberOf('shop_errors_total{type="database"}'), 2);
   assert.equal(numberOf('shop_errors_total{route="/shop"}'), 4);
@@ -72,7 +78,8 @@ test('a number is the sum over workers and all labels that it does not name', as
 
 test('a failure is blamed on its own route, whatever errors of visitors others have', async (t) => {
   const { workers, history, read } = openShop(t);
-  const note = async () => history.push((await read()).values, history.fine.length * 1000, history.fine.length * 1000);
+  const note = async () =>
+    history.push((await read({ withDurations: true })).values, history.fine.length * 1000, history.fine.length * 1000);
   await note();
   for (const { errors, flush } of workers) {
     for (let i = 0; i < 50; i++) errors.inc({ type: 'not_found', route: '/detail/:id' });

@@ -7,7 +7,6 @@ import {
   allViews,
   CHECKOUT,
   conversion,
-  duration,
   earlier,
   errors,
   increase,
@@ -18,7 +17,6 @@ import {
   phaseCount,
   phaseMean,
   phaseSum,
-  quantile,
   requests,
   requestTime,
   revenue,
@@ -28,7 +26,10 @@ import {
 } from './keys.ts';
 import type { Key, Structure } from './model.ts';
 
-/** Every number of a frame that is not a sum of series of `/metrics`: increases, rates, quantiles, earlier values. */
+/**
+ * Every number of a frame that is computed from the history: increases, rates, earlier values, and the quantiles of the
+ * last 10 seconds.
+ */
 export function computedKeys(structure: Pick<Structure, 'products' | 'routes' | 'workers'>): Key[] {
   const { products, routes } = structure;
   const counters = [
@@ -39,12 +40,10 @@ export function computedKeys(structure: Pick<Structure, 'products' | 'routes' | 
     ...CHECKOUT_PHASES.flatMap((phase) => [phaseSum(phase), phaseCount(phase)]),
     ...SPENT.map((spent) => requestTime(spent, CHECKOUT)),
   ];
-  const histograms = [duration(), ...routes.map((route) => duration(route))];
   const compared = [people, withCart, increase(paidOrders, '1h'), increase(revenue, '1h'), conversion];
   const keys = [
     ...courseKeys(structure).filter((key) => key.includes('(')),
     ...counters.flatMap((counter) => [increase(counter, '5m'), increase(counter, '1h')]),
-    ...histograms.flatMap((histogram) => [0.5, 0.95].map((q) => quantile(q, histogram, '5m'))),
     ...compared.map(earlier),
     ...CHECKOUT_PHASES.map(phaseMean),
     orderAttempts,

@@ -1,6 +1,7 @@
-import { BOUNDS, compile, countBuckets, histogramQuantile, type Instant, instantOf } from './evaluate.ts';
+import { quantileOf } from './bins.ts';
+import type { Durations } from './durations.ts';
+import { compile, type Instant, instantOf } from './evaluate.ts';
 import { COARSE_STEP_MS, FINE_STEP_MS, type History, type Row } from './history.ts';
-import { duration } from './keys.ts';
 import type { Course, Key, RouteHistogram, Span } from './model.ts';
 
 const SECOND_MS = 1000;
@@ -42,20 +43,19 @@ export function courseOf(history: History, span: Span, keys: readonly Key[]): Co
   };
 }
 
-const QUANTILES = [0.5, 0.9, 0.95, 0.99];
+const QUANTILES = [0.5, 0.95, 0.99];
 
 /** How long the requests of a route took over a span; since the start, while that is shorter ago. */
-export function histogramOf(history: History, route: string, span: Span): RouteHistogram {
-  const { latest } = history;
-  const beginning = latest && history.beginningOf(latest, SPAN_SHAPES[span].lengthMs);
-  const counts = latest && beginning ? countBuckets(history, duration(route))(latest, beginning) : BOUNDS.map(() => 0);
+export function histogramOf(history: History, durations: Durations, route: string, span: Span): RouteHistogram {
+  const { at, monoMs } = history.latest ?? { at: Date.now(), monoMs: 0 };
+  const window = durations.window(SPAN_SHAPES[span].lengthMs);
+  const bins = window.binsOf(route);
   return {
     route,
-    buckets: BOUNDS.map((le, i) => ({
-      le: le === '+Inf' ? null : Number(le),
-      count: (counts[i] as number) - (counts[i - 1] ?? 0),
-    })),
-    quantiles: QUANTILES.map((quantile) => ({ quantile, seconds: histogramQuantile(quantile, counts) })),
+    since: at - (monoMs - window.beginMs),
+    until: at - (monoMs - window.endMs),
+    bins,
+    quantiles: QUANTILES.map((quantile) => ({ quantile, seconds: quantileOf(quantile, bins) })),
   };
 }
 

@@ -76,4 +76,6 @@ export function readLiveFiles(): LiveFiles {
 const HERE = 'ops/live';
 const LABEL_VALUES = 'instrument/label-values.js';
 /** Modules of this folder that the primary and the browser both run. */
-const SHARED = ['charts.js', 'format.js', 'keys.js', 'model.js', 'rule-texts.js', 'seven.js', 'texts.js', 'view.js'];
+const SHARED = [
+  ...['bins.js', 'charts.js', 'format.js', 'keys.js', 'model.js', 'rule-texts.js', 'seven.js', 'texts.js', 'view.js'],
+];

@@ -8,6 +8,7 @@ export const FORMATS = [
   'percent',
   'points',
   'seconds',
+  'preciseSeconds',
   'age',
   'perSecond',
   'perMinute',
@@ -46,6 +47,8 @@ export function formatNumber(value: number | null | undefined, format: Format, l
       return `${rounded(value * 100, 1, language)} ${POINTS[language]}`;
     case 'seconds':
       return seconds(value, language);
+    case 'preciseSeconds':
+      return preciseSeconds(value, language);
     case 'age':
       return age(value, language);
     case 'perSecond':
@@ -85,6 +88,12 @@ function seconds(value: number, language: Language): string {
   if (milliseconds < 10) return `${rounded(milliseconds, 1, language)} ms`;
   if (milliseconds < 1000) return `${rounded(milliseconds, 0, language)} ms`;
   return `${rounded(value, value < 10 ? 1 : 0, language)} s`;
+}
+
+/** 21.4 ms, 1.83 s: tells the bounds of neighbouring bins apart. */
+function preciseSeconds(value: number, language: Language): string {
+  const [scaled, unit] = value < 1 ? [value * 1000, 'ms'] : [value, 's'];
+  return `${numberFormat(language, { maximumSignificantDigits: 3 }).format(scaled)} ${unit}`;
 }
 
 /** 12 s, 4 min, 3 h 20 min, 2 d 4 h. */

@@ -1,4 +1,4 @@
-import type { ClusterRegistry, Labels, Sample } from '@techcommerce/cluster-metrics';
+import type { ClusterRegistry, Labels, NativeHistogram, Sample } from '@techcommerce/cluster-metrics';
 import { atWorker, CHECKOUT, duration, FAILURES, isPage, series } from './keys.ts';
 import type { Key } from './model.ts';
 
@@ -38,6 +38,8 @@ export function isBucketKey(key: Key): boolean {
 
 const LE = ' le ';
 
+const DURATION = 'http_request_duration_seconds';
+
 /** With a history: what courses, increases and rates are made of. */
 const IN_HISTORY: readonly Kept[] = [
   { metric: 'shop_active_sessions', keys: by([]) },
@@ -66,13 +68,13 @@ const IN_HISTORY: readonly Kept[] = [
     ],
   },
   {
-    metric: 'http_request_duration_seconds',
+    metric: DURATION,
     suffix: '_count',
     keys: (name, labels) => [...by([], ['route'])(name, labels), ...ofSubmits(name, labels)],
   },
-  { metric: 'http_request_duration_seconds', suffix: '_sum', keys: ofSubmits },
+  { metric: DURATION, suffix: '_sum', keys: ofSubmits },
   {
-    metric: 'http_request_duration_seconds',
+    metric: DURATION,
     suffix: '_bucket',
     keys: (_name, { route = '', le = '' }) => [
       bucketKey(duration(route), le),
@@ -171,9 +173,16 @@ export interface Reading {
   readonly values: Float64Array;
   /** Those without a history. */
   readonly latest: ReadonlyMap<Key, number>;
+  /** How long requests took, by method, route and status; null if that was not asked for. */
+  readonly durations: readonly NativeHistogram[] | null;
 }
 
-export type Reader = () => Promise<Reading>;
+export interface ReadOptions {
+  /** Whether to read how long requests took, which takes a fifth of the whole. */
+  withDurations: boolean;
+}
+
+export type Reader = (options: ReadOptions) => Promise<Reading>;
 
 /**
  * Makes the function that reads all kept numbers, in one gathering of the registry.
@@ -201,9 +210,13 @@ export function createReader(registry: ClusterRegistry, makeColumn: (key: Key) =
     }
   }
 
-  return async function read() {
+  return async function read({ withDurations }) {
     const workers = [...new Set(registry.workers().map(({ worker }) => worker))];
-    const [all, ...ofWorkers] = await Promise.all([registry.samples({ names }), ...workers.map(readWorker)]);
+    const [all, durations, ...ofWorkers] = await Promise.all([
+      registry.samples({ names }),
+      withDurations ? registry.nativeHistograms({ names: [DURATION] }) : null,
+      ...workers.map(readWorker),
+    ]);
     kept.begin(width);
     latest.begin(latestColumns.size);
     for (const sample of all) {
@@ -217,6 +230,7 @@ export function createReader(registry: ClusterRegistry, makeColumn: (key: Key) =
     return {
       values: kept.values,
       latest: new Map(Array.from(latestColumns, ([key, column]) => [key, latest.values[column] as number])),
+      durations,
     };
   };
 }

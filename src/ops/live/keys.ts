@@ -42,7 +42,8 @@ export function rate(counter: Key): Key {
 }
 
 /**
- * A quantile of a histogram: of the last 10 seconds in the courses, of 5 minutes in the tables.
+ * A quantile of a histogram: of the last 10 seconds in the courses, from classic buckets; of 5 minutes in the table of
+ * routes, from native ones.
  *
  * @param histogram its name without `_bucket`; labels that are left out are summed over
  */

@@ -8,6 +8,7 @@ import type { Logger } from '../../log.ts';
 import type { Status } from '../status.ts';
 import { courseKeys } from './charts.ts';
 import { courseOf, histogramOf } from './course.ts';
+import { Durations } from './durations.ts';
 import { createErrors } from './errors.ts';
 import { instantOf } from './evaluate.ts';
 import { createFactReader } from './facts.ts';
@@ -22,6 +23,8 @@ import { isBurst, judge } from './rules.ts';
 import { createViewers, eventOf, MOST_VIEWERS } from './stream.ts';
 
 const SECOND_MS = 1000;
+/** Between two readings of how long requests took, while nobody looks; else they are as often as all others. */
+const UNSEEN_STEP_MS = 10 * SECOND_MS;
 
 const gzip = promisify(zlib.gzip);
 
@@ -63,7 +66,8 @@ export interface Live {
 
 export function createLive({ registry, database, status, shopUrl, faults, log }: LiveOptions): Live {
   const history = new History();
-  const readNumbers = createNumbers(history);
+  const durations = new Durations();
+  const readNumbers = createNumbers(history, durations);
   const readFacts = createFactReader(history);
   const read = createReader(registry, (key) => history.makeColumn(key));
   const viewers = createViewers();
@@ -116,8 +120,10 @@ export function createLive({ registry, database, status, shopUrl, faults, log }:
 
   async function tick(): Promise<void> {
     try {
-      const reading = await read();
+      const areDurationsDue = viewers.count > 0 || performance.now() >= durations.latestMs + UNSEEN_STEP_MS;
+      const reading = await read({ withDurations: areDurationsDue });
       const row = history.push(reading.values, performance.now(), Date.now());
+      if (reading.durations) durations.push(reading.durations, row.monoMs);
       latest = reading.latest;
       errors.note(latest, row);
       locks.tick(latest.get('shop_db_server_waiting_locks') ?? 0);
@@ -186,7 +192,7 @@ export function createLive({ registry, database, status, shopUrl, faults, log }:
       return answer;
     },
     histogram(route, span) {
-      return routes.includes(route) ? histogramOf(history, route, span) : null;
+      return routes.includes(route) ? histogramOf(history, durations, route, span) : null;
     },
     refusal() {
       if (isClosed) return 'The shop stops.';

@@ -4,6 +4,7 @@
  */
 
 import type { FaultName } from '../../faults/names.ts';
+import type { Bins } from './bins.ts';
 
 /**
  * Names one number of the page by the PromQL that gives it.
@@ -161,7 +162,9 @@ export interface Course {
 /** `GET /live/histogram?route=/shop&span=5m`: how long the requests of one route took, of all methods and statuses. */
 export interface RouteHistogram {
   readonly route: string;
-  /** Upper bounds in seconds, null for the one above all, and requests in each bucket alone. */
-  readonly buckets: readonly { readonly le: number | null; readonly count: number }[];
+  /** Milliseconds since 1970: the span that the bins really cover, see `Durations.window`. */
+  readonly since: number;
+  readonly until: number;
+  readonly bins: Bins;
   readonly quantiles: readonly { readonly quantile: number; readonly seconds: number | null }[];
 }

@@ -1,19 +1,29 @@
+import { quantileOf } from './bins.ts';
 import { computedKeys } from './computed.ts';
+import type { Durations } from './durations.ts';
 import { isErrorSeries } from './errors.ts';
 import { compile, type Evaluate, type Instant } from './evaluate.ts';
 import type { History } from './history.ts';
 import { isBucketKey } from './kept.ts';
+import { duration, quantile } from './keys.ts';
 import type { Frame, FrameChange, Key, Structure, Values } from './model.ts';
+
+const MINUTE_MS = 60 * 1000;
+/** Of the table of routes. */
+const QUANTILES = [0.5, 0.95];
 
 /**
  * Makes the function that computes all numbers of a frame: those of `/metrics`, kinds of errors only if they are not
  * zero, and the increases, rates and quantiles.
  */
-export function createNumbers(history: History) {
+export function createNumbers(history: History, durations: Durations) {
   let known = 0;
   let evaluations: [Key, Evaluate][] = [];
 
-  /** @param latest numbers without a history */
+  /**
+   * @param instant of the newest row
+   * @param latest numbers without a history
+   */
   return function readNumbers(instant: Instant, latest: ReadonlyMap<Key, number>, structure: Structure): Values {
     if (structure.version !== known) {
       evaluations = computedKeys(structure).map((key) => [key, compile(history, key)]);
@@ -28,6 +38,11 @@ export function createNumbers(history: History) {
     }
     for (const [key, value] of latest) note(key, value);
     for (const [key, evaluate] of evaluations) values[key] = evaluate(instant);
+    const window = durations.window(5 * MINUTE_MS);
+    for (const route of structure.routes) {
+      const bins = window.binsOf(route);
+      for (const q of QUANTILES) values[quantile(q, duration(route), '5m')] = quantileOf(q, bins);
+    }
     return values;
   };
 }

@@ -1,3 +1,4 @@
+import { type Bar, type Bins, barsOf } from '../bins.ts';
 import { formatNumber, type Language } from '../format.ts';
 import { textIn } from '../texts.ts';
 
@@ -50,20 +51,7 @@ export function drawHistogram(
     }
   }
   drawing.append(svg('line', { class: 'axis', x1: 0, x2: whole, y1: GROUND, y2: GROUND }));
-  for (const [i, { quantile, seconds }] of quantiles.entries()) {
-    if (seconds === null) continue;
-    const x = positionOf(seconds, buckets) * width;
-    const isRight = x > whole * 0.7;
-    drawing.append(
-      svg('line', { class: 'quantile', x1: x, x2: x, y1: 4 + i * 13, y2: GROUND }),
-      text(`p${quantile * 100} ${formatNumber(seconds, 'seconds', language)}`, {
-        class: 'quantile-text',
-        x: x + (isRight ? -5 : 5),
-        y: 13 + i * 13,
-        'text-anchor': isRight ? 'end' : 'start',
-      }),
-    );
-  }
+  markQuantiles(drawing, quantiles, whole, (seconds) => positionOf(seconds, buckets) * width, language);
   return drawing;
 }
 
@@ -73,21 +61,144 @@ export function histogramTable(
   quantiles: readonly Quantile[],
   language: Language,
 ): HTMLTableElement {
+  const rows = buckets.map(({ le, count }): TableRow => {
+    const bound = boundOf(le ?? buckets.at(-2)?.le ?? 0, language);
+    return [`${textIn(language, le === null ? 'above' : 'upTo')} ${bound}`, count];
+  });
+  return countTable(rows, quantiles, language);
+}
+
+/** Least width of a bar, the gap beside it included. */
+const BAR_WIDTH = 5;
+/** Room for half the name of a time at both ends of the axis. */
+const MARGIN = 16;
+/** A bar of one request can be seen beside one of thousands. */
+const LOWEST_BAR = 1.5;
+
+/**
+ * Durations over a logarithmic axis, in as many bars as there is room for. The title of each says its bounds and its
+ * requests.
+ *
+ * @param bins not empty
+ * @param room CSS pixels that it may be wide
+ */
+export function drawDurations(
+  bins: Bins,
+  quantiles: readonly Quantile[],
+  room: number,
+  language: Language,
+): SVGSVGElement {
+  const whole = Math.min(room, WIDEST);
+  const drawing = svg('svg', { width: whole, height: HEIGHT, 'aria-hidden': 'true' });
+  const bars = durationBars(bins, room);
+  const [low, high] = [bars[0]?.from ?? 0, bars.at(-1)?.to ?? 0];
+  const decade = (whole - 2 * MARGIN) / Math.log10(high / low);
+  const xOf = (seconds: number) => MARGIN + Math.log10(seconds / low) * decade;
+  const most = Math.max(...bars.map(({ count }) => count));
+  for (const bar of bars) {
+    if (bar.count === 0) continue;
+    const x = xOf(bar.from);
+    const width = Math.max(1, xOf(bar.to) - x - 1);
+    const height = Math.max(LOWEST_BAR, (bar.count / most) * (GROUND - ROOM));
+    const group = svg('g', { class: 'bin' });
+    const title = svg('title', {});
+    title.textContent = `${rangeOf(bar, language)}: ${formatNumber(bar.count, 'count', language)}`;
+    group.append(
+      title,
+      // A low bar is found by the pointer above it, too.
+      svg('rect', { class: 'reach', x, y: 0, width: width + 1, height: GROUND }),
+      svg('rect', { class: 'column', x, y: GROUND - height, width, height }),
+    );
+    drawing.append(group);
+  }
+  drawing.append(svg('line', { class: 'axis', x1: 0, x2: whole, y1: GROUND, y2: GROUND }));
+  for (const seconds of roundTimes(low, high, decade)) {
+    const x = xOf(seconds);
+    drawing.append(
+      svg('line', { class: 'axis', x1: x, x2: x, y1: GROUND, y2: GROUND + 4 }),
+      text(formatNumber(seconds, 'seconds', language), { x, y: GROUND + 16, 'text-anchor': 'middle' }),
+    );
+  }
+  markQuantiles(drawing, quantiles, whole, xOf, language);
+  return drawing;
+}
+
+/** The same as numbers, without the empty bars. */
+export function durationsTable(
+  bins: Bins,
+  quantiles: readonly Quantile[],
+  room: number,
+  language: Language,
+): HTMLTableElement {
+  const bars = durationBars(bins, room).filter(({ count }) => count > 0);
+  const rows = bars.map((bar): TableRow => [rangeOf(bar, language), bar.count]);
+  return countTable(rows, quantiles, language);
+}
+
+function durationBars(bins: Bins, room: number): Bar[] {
+  return barsOf(bins, Math.max(2, Math.floor((Math.min(room, WIDEST) - 2 * MARGIN) / BAR_WIDTH)));
+}
+
+function rangeOf({ from, to }: Bar, language: Language): string {
+  const [above, upTo] = [from, to].map((seconds) => formatNumber(seconds, 'preciseSeconds', language));
+  return textIn(language, 'durationRange', { from: above as string, to: upTo as string });
+}
+
+/**
+ * Times between two others for the marks of an axis: 1, 2, 5, 10… where there is room, or else powers of ten.
+ *
+ * @param decade CSS pixels from a time to its tenfold
+ */
+function roundTimes(low: number, high: number, decade: number): number[] {
+  const digits = decade * Math.log10(2) >= BOUND_WIDTH ? [1, 2, 5] : [1];
+  const step = Math.ceil(BOUND_WIDTH / decade);
+  const times: number[] = [];
+  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) {
+    if (power % step === 0) times.push(...digits.map((digit) => digit * 10 ** power));
+  }
+  return times.filter((seconds) => seconds >= low && seconds <= high);
+}
+
+/** @param xOf place of a time */
+function markQuantiles(
+  drawing: SVGSVGElement,
+  quantiles: readonly Quantile[],
+  whole: number,
+  xOf: (seconds: number) => number,
+  language: Language,
+): void {
+  for (const [i, { quantile, seconds }] of quantiles.entries()) {
+    if (seconds === null) continue;
+    const x = xOf(seconds);
+    const isRight = x > whole * 0.7;
+    drawing.append(
+      svg('line', { class: 'quantile', x1: x, x2: x, y1: 4 + i * 13, y2: GROUND }),
+      text(quantileText({ quantile, seconds }, language), {
+        class: 'quantile-text',
+        x: x + (isRight ? -5 : 5),
+        y: 13 + i * 13,
+        'text-anchor': isRight ? 'end' : 'start',
+      }),
+    );
+  }
+}
+
+function quantileText({ quantile, seconds }: Quantile, language: Language): string {
+  return `p${quantile * 100} ${formatNumber(seconds, 'seconds', language)}`;
+}
+
+type TableRow = readonly [name: string, count: number];
+
+function countTable(rows: readonly TableRow[], quantiles: readonly Quantile[], language: Language): HTMLTableElement {
   const table = document.createElement('table');
   table.className = 'small';
-  const caption = quantiles.map(
-    ({ quantile, seconds }) => `p${quantile * 100} ${formatNumber(seconds, 'seconds', language)}`,
-  );
-  table.createCaption().textContent = caption.join(' · ');
+  table.createCaption().textContent = quantiles.map((each) => quantileText(each, language)).join(' · ');
   const body = table.createTBody();
-  for (const { le, count } of buckets) {
+  for (const [name, count] of rows) {
     const row = body.insertRow();
     const bound = document.createElement('th');
     bound.scope = 'row';
-    bound.textContent =
-      le === null
-        ? `${textIn(language, 'above')} ${boundOf(buckets.at(-2)?.le ?? 0, language)}`
-        : `${textIn(language, 'upTo')} ${formatNumber(le, 'seconds', language)}`;
+    bound.textContent = name;
     row.append(bound);
     const cell = row.insertCell();
     cell.className = 'is-number';
@@ -138,7 +249,7 @@ export function drawSummary(rows: readonly SummaryRow[], room: number, language:
     for (const [j, { quantile, x, seconds }] of dots.entries()) {
       const dot = svg('circle', { cx: x, cy: y, r: 4.5, 'data-tone': j + 1 });
       const title = svg('title', {});
-      title.textContent = `p${quantile * 100} ${formatNumber(seconds, 'seconds', language)}`;
+      title.textContent = quantileText({ quantile, seconds }, language);
       dot.append(title);
       drawing.append(dot);
     }

@@ -64,7 +64,7 @@ function startLivePage(token: string | null): void {
         numbers.find();
         numbers.update(values);
       }),
-      histograms: createRouteHistograms(root, language, token),
+      histograms: createRouteHistograms(root, language, token, () => span),
       seven: createSevenMetrics(root, language, token),
     };
   }
@@ -217,6 +217,7 @@ function startLivePage(token: string | null): void {
         each.setAttribute('aria-pressed', String(each === button));
       }
       void fetchPoints();
+      sections.histograms.refresh();
     });
   }
   document.addEventListener('visibilitychange', () => {
