@@ -176,7 +176,7 @@ export class Histogram<T extends string = string> extends BinnedInstrument<T> {
     const buckets = [...this.buckets, '+Inf'].map((le, index) => {
       count += counts[index] as number;
       const sample = { labels: { le, ...labels }, value: count, metricName: `${this.name}_bucket` };
-      return this.withExemplar(sample, slot, index);
+      return this.hasExemplars ? this.withExemplar({ ...sample, exemplar: null }, slot, index) : sample;
     });
     return [
       ...buckets,

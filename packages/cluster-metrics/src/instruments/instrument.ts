@@ -32,8 +32,8 @@ export interface JsonValue {
   value: number;
   /** Where it is not the metric's own name: `…_bucket`, `…_sum`, `…_count`. */
   metricName?: string;
-  /** The timestamp is in seconds. */
-  exemplar?: { labelSet: Readonly<Record<string, string>>; value: number; timestamp: number };
+  /** The timestamp is in seconds. `null` of a bucket without one, where the histogram has exemplars. */
+  exemplar?: { labelSet: Readonly<Record<string, string>>; value: number; timestamp: number } | null;
 }
 
 /** A metric with its samples, in prom-client's form. */
