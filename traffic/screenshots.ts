@@ -2,25 +2,19 @@
  * `npm run screenshots`: takes the pictures of the READMEs into `docs/images`, in a shop of its own that is full of
  * shoppers. Needs Debian's Chromium, or another one that the variable CHROMIUM names.
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import type { Browser, BrowserContextOptions } from 'playwright-core';
 import { runWithResources } from '../bench/resources.ts';
 import { startShop } from '../bench/shop.ts';
 import type { ReleaseStack } from '../src/cluster/release.ts';
-import { projectRoot } from '../src/paths.ts';
 import { fillCheckout, launchChromium } from '../test/browser/window.ts';
 import { until } from '../test/support/wait.ts';
 import { createMetricsSource, readRoutes } from './metrics.ts';
+import { OWN_SIGNALS, openWindow, take } from './pictures.ts';
 import { createTally, type Tally } from './tally.ts';
 import { startTraffic } from './traffic.ts';
-
-const IMAGES = join(projectRoot, 'docs/images');
-/** GitHub loads all of them at once. */
-const LARGEST_BYTES = 150_000;
-/** Of WebP, 0 to 100. */
-const QUALITY = 85;
 
 const WORKERS = 2;
 /** Quicker than people, so that the charts have something to show after some minutes. */
@@ -32,18 +26,9 @@ const PATIENCE_MS = 600_000;
 const ON_DESKTOP = ['home', 'product', 'checkout', 'confirmation'];
 const ON_PHONE = ['home', 'product', 'cart', 'confirmation'];
 
-/** Playwright would end the process at a signal, before the shop has stopped. */
-const OWN_SIGNALS = { handleSIGINT: false, handleSIGTERM: false, handleSIGHUP: false };
-
 const DESKTOP: BrowserContextOptions = { viewport: { width: 1280, height: 800 } };
 const PHONE: BrowserContextOptions = { viewport: { width: 360, height: 720 }, deviceScaleFactor: 2, hasTouch: true };
 const LIVE: BrowserContextOptions = { viewport: { width: 1280, height: 1200 } };
-
-/** Of those in the window: the others may load later. */
-const ARE_PICTURES_THERE = `[...document.images].every((image) => {
-  const { top, bottom } = image.getBoundingClientRect();
-  return image.complete || !image.checkVisibility() || bottom < 0 || top > innerHeight;
-})`;
 
 /** Its stream has begun, its charts are drawn, and the people are counted. */
 const SHOWS_PEOPLE = `
@@ -122,20 +107,4 @@ async function takeLivePage(
   await until('the live page shows people', () => page.evaluate<boolean>(SHOWS_PEOPLE));
   await take(page, name);
   await page.context().close();
-}
-
-async function openWindow(browser: Browser, options: BrowserContextOptions): Promise<Page> {
-  const context = await browser.newContext({ ...options, locale: 'pt-BR', reducedMotion: 'reduce' });
-  return context.newPage();
-}
-
-/** Takes what the window shows, once its pictures are there. Playwright itself takes no WebP. */
-async function take(page: Page, name: string): Promise<void> {
-  await until(`the pictures of ${name} are there`, () => page.evaluate<boolean>(ARE_PICTURES_THERE));
-  const session = await page.context().newCDPSession(page);
-  const { data } = await session.send('Page.captureScreenshot', { format: 'webp', quality: QUALITY });
-  const image = Buffer.from(data, 'base64');
-  if (image.length > LARGEST_BYTES) throw new Error(`${name} has ${image.length} bytes, more than ${LARGEST_BYTES}`);
-  await writeFile(join(IMAGES, `${name}.webp`), image);
-  console.log(`${name}.webp: ${Math.round(image.length / 1000)} kB`);
 }

@@ -227,6 +227,19 @@ test('one cause lights one lamp', async (t) => {
       {},
     ],
     [
+      'one route is slow on a busy machine, and the others are not',
+      {
+        hostCpu: 1,
+        workerCpu: [0.1, 0.1],
+        requestRate: 20,
+        codeTimes: [
+          { route: '/checkout', count: 9, seconds: 0.3 },
+          { route: '/shop', count: 40, seconds: 0.01 },
+        ],
+      },
+      { code: 'code_slow: /checkout' },
+    ],
+    [
       'requests that cost much fill the machine',
       { hostCpu: 1, workerCpu: [1, 1], requestRate: 8, codeTimes: [{ route: '/shop', count: 40, seconds: 0.3 }] },
       { code: 'code_slow: /shop' },

@@ -66,6 +66,13 @@ function isLoaded(facts: Facts): boolean {
   return workerCpu.length > 0 && workerCpu.every((cores) => cores > LIMITS.workerCpu) && isCheap(facts);
 }
 
+/** Whether one route takes far longer than most of the others, and than drawing the code of a Pix on a busy machine. */
+function isOutOfLine([slowest, ...others]: Facts['codeTimes']): boolean {
+  const usual = others[others.length >> 1];
+  if (!slowest || !usual) return false;
+  return slowest.seconds > Math.max(OUT_OF_LINE_FACTOR * usual.seconds, 1.5 * LIMITS.codeSeconds);
+}
+
 /** Whether the machine, and not the code, makes the event loops late. */
 const isShortOfCpu = (facts: Facts) => isLagging(facts) && (isSaturated(facts) || isLoaded(facts));
 
@@ -172,6 +179,7 @@ const PAYMENT: LampRules = {
 };
 
 const SILENCE_FACTOR = 3;
+const OUT_OF_LINE_FACTOR = 20;
 
 /** Ends by a fault of the code. A signal comes from outside: a person, or the system that needs memory. */
 const CRASHES = ['exception', 'out_of_memory', 'hang', 'failed_start'];
@@ -197,10 +205,12 @@ const CODE: LampRules = {
       runbook: 'a-checkout-hangs',
       find(facts) {
         const [slowest] = facts.codeTimes;
-        const isSlow = slowest !== undefined && slowest.seconds > withLag(LIMITS.codeSeconds, facts);
-        // On a machine without time left, the shop's code waits for its turn.
-        const isExplained = isShortOfCpu(facts) || (isSaturated(facts) && isCheap(facts));
-        return isSlow && !isExplained ? { numbers: { seconds: slowest.seconds }, blame: slowest.route } : null;
+        if (!slowest || slowest.seconds <= LIMITS.codeSeconds || isShortOfCpu(facts)) return null;
+        // The delay of the event loop, and on a machine without time left the wait for a turn, make all routes slow.
+        const isExplained =
+          slowest.seconds <= withLag(LIMITS.codeSeconds, facts) || (isSaturated(facts) && isCheap(facts));
+        if (isExplained && !isOutOfLine(facts.codeTimes)) return null;
+        return { numbers: { seconds: slowest.seconds }, blame: slowest.route };
       },
     },
     {

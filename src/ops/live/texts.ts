@@ -185,6 +185,7 @@ const PT = {
   // Rehearsed faults
   faults: 'Falhas ensaiadas',
   faultsHelp: 'Cada uma é de verdade: procure-a nos números. Termina sozinha em até 10 minutos, e com o primário.',
+  faultsMore: 'como praticar com elas',
   'fault.begin': 'Começar',
   'fault.end': 'Encerrar',
   'fault.left': 'termina em {age}',
@@ -457,6 +458,7 @@ const EN: Readonly<Record<TextName, string>> = {
   faults: 'Rehearsed faults',
   faultsHelp:
     'Each one is real: look for it in the numbers. It ends by itself within 10 minutes, and with the primary.',
+  faultsMore: 'how to practise with them',
   'fault.begin': 'Begin',
   'fault.end': 'End',
   'fault.left': 'ends in {age}',
