@@ -6,7 +6,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Browser, BrowserContextOptions } from 'playwright-core';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { runWithResources } from '../bench/resources.ts';
 import { startShop } from '../bench/shop.ts';
 import { type ReleaseStack, releaseStack } from '../src/cluster/release.ts';
@@ -67,18 +67,26 @@ async function takeFault(answer: Answer, folder: string, browser: Browser, resou
     PATIENCE_MS,
   );
 
+  // Before the fault, which may leave a browser no time to start.
+  const pages: [Language, Page][] = [];
+  for (const language of LANGUAGES) {
+    const page = await openWindow(browser, LIVE);
+    await page.goto(`${shop.opsOrigin}/?lang=${language}`);
+    pages.push([language, page]);
+  }
   await switchFault({ opsUrl: shop.opsOrigin }, fault, true);
   const beganMs = performance.now();
   const isNamed = async () => {
     const { lamps, verdict } = await readFrame(shop.opsOrigin);
-    return lamps.some((lamp) => isAnswered(answer, lamp)) && [answer.rule, 'checkout_slow'].includes(verdict.rule);
+    const lit = lamps.filter(({ level }) => level !== 'good');
+    const isAlone = lit.length === 1 && lit.every((lamp) => isAnswered(answer, lamp));
+    return isAlone && [answer.rule, 'checkout_slow'].includes(verdict.rule);
   };
   await until(`${fault}: the live page names it`, isNamed, PATIENCE_MS);
   console.log(`${fault}: named after ${Math.round((performance.now() - beganMs) / 1000)} s`);
-  for (const language of LANGUAGES) {
-    const page = await openWindow(browser, LIVE);
-    await page.goto(`${shop.opsOrigin}/?lang=${language}`);
-    await until(`${fault}: the page shows it`, async () => (await isNamed()) && page.evaluate<boolean>(SHOWS_LEVEL));
+  for (const [language, page] of pages) {
+    const isShown = async () => (await isNamed()) && page.evaluate<boolean>(SHOWS_LEVEL);
+    await until(`${fault}: the page shows it`, isShown, PATIENCE_MS);
     await take(page, `faults/${fault}.${FILE_LANGUAGE[language]}`, VERDICT);
     await page.context().close();
   }

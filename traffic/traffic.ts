@@ -59,12 +59,15 @@ export function startTraffic({ url, shoppers, thinkSeconds, seed }: TrafficOptio
         await think(PAUSE);
       }
     } catch (error) {
-      if ((error as Error).name !== 'AbortError') throw error;
-      await shopper.leave().catch(forgive);
+      if (!isEnd(error)) throw error;
+      // A shop that refuses the last page asks for a wait, and there is none any more.
+      await shopper.leave().catch((reason) => isEnd(reason) || forgive(reason));
     } finally {
       browser.close();
     }
   }
+
+  const isEnd = (error: unknown) => (error as Error).name === 'AbortError';
 
   /** A shopper who got no answer leaves, and comes back later. */
   function forgive(error: unknown): void {

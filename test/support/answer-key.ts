@@ -71,7 +71,8 @@ const KEY: Readonly<Record<FaultName, Omit<Answer, 'fault'>>> = {
     moves: ['silence'],
     // What waits for the loop takes as long as the block.
     mayMove: ['checkout_code', 'cart_query', 'database_errors', 'payment_time', 'payment_failures'],
-    mayAlert: ['ShopWorkerStale', 'ShopEventLoopBlocked'],
+    mayAlert: ['ShopWorkerStale', 'ShopEventLoopBlocked', 'ShopPoolExhausted'],
+    short: true,
   },
   worker_hang: {
     ...QUIET,
@@ -111,7 +112,6 @@ const KEY: Readonly<Record<FaultName, Omit<Answer, 'fault'>>> = {
     mayMove: ['payment_failures'],
     alerts: ['ShopCheckoutFailing', 'ShopDatabaseLocks'],
     mayAlert: ['ShopCheckoutSlow', 'ShopServerErrors', 'ShopPaymentsUnsettled'],
-    short: true,
   },
   pool_leak: {
     ...QUIET,

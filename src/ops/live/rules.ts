@@ -70,7 +70,7 @@ function isLoaded(facts: Facts): boolean {
 function isOutOfLine([slowest, ...others]: Facts['codeTimes']): boolean {
   const usual = others[others.length >> 1];
   if (!slowest || !usual) return false;
-  return slowest.seconds > Math.max(OUT_OF_LINE_FACTOR * usual.seconds, 1.5 * LIMITS.codeSeconds);
+  return slowest.seconds > Math.max(OUT_OF_LINE_FACTOR * usual.seconds, 2 * LIMITS.codeSeconds);
 }
 
 /** Whether the machine, and not the code, makes the event loops late. */
