@@ -1,20 +1,23 @@
 /**
  * Measures what instances cost a Prometheus, and what Prometheus costs an instance: `npm run bench:fleet`.
  *
- * First the page of `/metrics` by number of workers and products. Then a real Prometheus with shoppers in the shop: bytes of
- * a sample on disk, and memory and processor time by number of targets. The targets are one instance under many names:
- * Prometheus does not know, and has as much to do as with many instances.
+ * First the page of `/metrics` by number of workers and products, and in each form after shoppers were in the shop. Then a
+ * real Prometheus with shoppers in the shop: bytes of a sample on disk, and memory and processor time by number of targets.
+ * The targets are one instance under many names: Prometheus does not know, and has as much to do as with many instances.
  *
  * `-- --minutes=8` is how long Prometheus scrapes once a second for the bytes; a block of 2 h at 15 s has 480 samples a
- * series, and so do 8 minutes. Needs Debian's `prometheus`.
+ * series, and so do 8 minutes. `-- --pages` measures the pages alone. Needs Debian's `prometheus`.
  */
 import { spawn } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
 import { pino } from 'pino';
 import { number, printTable } from '../packages/cluster-metrics/bench/table.ts';
+import { parseExposition } from '../packages/cluster-metrics/src/testing/index.ts';
+import { type Metric, readProtobuf } from '../packages/cluster-metrics/test/support/protobuf.ts';
 import type { ReleaseStack } from '../src/cluster/release.ts';
 import { connect } from '../src/db/index.ts';
 import { projectRoot } from '../src/paths.ts';
@@ -41,19 +44,25 @@ const MANY_TARGETS = 50;
 /** Long enough for a few scrapes of each target, at the interval of production. */
 const SETTLE_MS = 2.5 * MINUTE;
 const SHOPPERS = 40;
+/** Requests of shoppers until the histograms have what they have in a shop that runs for long. */
+const REQUESTS_BEFORE_PAGE = 2000;
 const SCRAPED_DEADLINE_MS = 5 * MINUTE;
 
 const TEXT = 'application/openmetrics-text;version=1.0.0';
 const PROTOBUF = 'application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited';
 
-const minutes = Number(/--minutes=([\d.]+)/.exec(process.argv.slice(2).join(' '))?.[1] ?? 8);
+const { values: options } = parseArgs({
+  options: { minutes: { type: 'string', default: '8' }, pages: { type: 'boolean', default: false } },
+});
+const minutes = Number(options.minutes);
 
 await runWithResources(async (resources) => {
   const folder = resources.add(await mkdtemp(join(tmpdir(), 'fake-shop-fleet-')), (path) =>
     rm(path, { recursive: true, force: true }),
   );
   await measurePages(folder, resources);
-  await measurePrometheus(folder, resources);
+  await measureForms(folder, resources);
+  if (!options.pages) await measurePrometheus(folder, resources);
 });
 
 async function measurePages(folder: string, resources: ReleaseStack): Promise<void> {
@@ -67,15 +76,17 @@ async function measurePages(folder: string, resources: ReleaseStack): Promise<vo
       .split('\n')
       .filter((line) => line !== '' && !line.startsWith('#')).length;
     const zipped = await scrape(shop, TEXT, 'gzip');
-    const protobuf = await scrape(shop, PROTOBUF, 'gzip');
+    const protobuf = await scrape(shop, PROTOBUF, 'identity');
+    const protobufZipped = await scrape(shop, PROTOBUF, 'gzip');
     rows.push([
       String(workers),
       String(products),
       String(samples),
       number(text.body.length / 1000),
       number(zipped.bytes / 1000),
-      protobuf.type.startsWith('application/vnd.google.protobuf') ? number(protobuf.bytes / 1000) : '–',
-      number((await processorTime(shop)) * SECOND),
+      number(protobuf.bytes / 1000),
+      number(protobufZipped.bytes / 1000),
+      number((await processorTime(shop, TEXT)) * SECOND),
       number((await memoryBytes(await shop.primary())) / 1e6),
     ]);
     await shop.stop();
@@ -88,12 +99,72 @@ async function measurePages(folder: string, resources: ReleaseStack): Promise<vo
       'samples',
       'kB',
       'kB, gzip',
+      'kB, protobuf',
       'kB, protobuf, gzip',
       "ms of the primary's processor",
       "primary's MB",
     ],
     rows,
   );
+}
+
+/** What a scrape of a visited shop costs in each form, and the series that Prometheus makes of it. */
+async function measureForms(folder: string, resources: ReleaseStack): Promise<void> {
+  const shop = await startShop(folder, resources, { workers: 2, env: { LOG_LEVEL: 'warn' } });
+  const shoppers = startShoppers(shop, resources);
+  await until(
+    'shoppers have used the shop',
+    async () => {
+      const { body } = await scrape(shop, TEXT, 'identity');
+      const page = parseExposition(body.toString(), TEXT);
+      return (page.get('http_request_duration_seconds_count') ?? 0) >= REQUESTS_BEFORE_PAGE;
+    },
+    SCRAPED_DEADLINE_MS,
+  );
+  await shoppers.stop();
+  const metrics = [...readProtobuf((await scrape(shop, PROTOBUF, 'identity')).body).values()].flatMap(
+    ({ metric }) => metric,
+  );
+  const classic = sumOf(metrics, classicSeries);
+  const native = sumOf(metrics, nativeSeries);
+  const both = sumOf(metrics, (metric) => classicSeries(metric) + (isNative(metric) ? 1 : 0));
+  const rows: string[][] = [];
+  for (const [form, accept, series] of [
+    ['text', TEXT, String(classic)],
+    ['protobuf', PROTOBUF, `${native}; ${both} with the classic buckets too`],
+  ] as const) {
+    const plain = await scrape(shop, accept, 'identity');
+    const zipped = await scrape(shop, accept, 'gzip');
+    const cpuMs = (await processorTime(shop, accept)) * SECOND;
+    rows.push([form, number(plain.bytes / 1000), number(zipped.bytes / 1000), number(cpuMs), series]);
+  }
+  printTable(
+    `A page of /metrics after ${REQUESTS_BEFORE_PAGE} requests, 2 workers, 24 products`,
+    ['form', 'kB', 'kB, gzip', "ms of the primary's processor, gzip", 'series in Prometheus'],
+    rows,
+  );
+  await shop.stop();
+}
+
+function sumOf<T>(all: readonly T[], value: (each: T) => number): number {
+  return all.reduce((sum, each) => sum + value(each), 0);
+}
+
+/** Series of the text format: the twin of a summary is not in it. */
+function classicSeries({ histogram, summary }: Metric): number {
+  if (summary !== undefined) return (summary.quantile?.length ?? 0) + 2;
+  if (histogram === undefined) return 1;
+  const buckets = histogram.bucket?.length ?? 0;
+  return buckets === 0 ? 0 : buckets + 3;
+}
+
+/** Series of a Prometheus that takes native histograms, and their classic buckets only where there are no native ones. */
+function nativeSeries(metric: Metric): number {
+  return isNative(metric) ? 1 : classicSeries(metric);
+}
+
+function isNative({ histogram }: Metric): boolean {
+  return histogram?.schema !== undefined;
 }
 
 /** Adds products until there are so many, and waits until the page has their series. */
@@ -135,10 +206,10 @@ async function scrape(shop: BenchShop, accept: string, encoding: string): Promis
 }
 
 /** Seconds of the primary's processor for a scrape with gzip, less what it needs anyway. */
-async function processorTime(shop: BenchShop): Promise<number> {
+async function processorTime(shop: BenchShop, accept: string): Promise<number> {
   const primary = [await shop.primary()];
   const scrapeAll = async () => {
-    for (let i = 0; i < SCRAPES; i++) await scrape(shop, TEXT, 'gzip');
+    for (let i = 0; i < SCRAPES; i++) await scrape(shop, accept, 'gzip');
   };
   await scrapeAll();
   const startedMs = performance.now();
@@ -153,19 +224,7 @@ async function processorTime(shop: BenchShop): Promise<number> {
 
 async function measurePrometheus(folder: string, resources: ReleaseStack): Promise<void> {
   const shop = await startShop(folder, resources, { workers: 2, env: { LOG_LEVEL: 'warn' } });
-  const shoppers = spawn(
-    process.execPath,
-    [
-      ...['--import', 'tsx', 'traffic/main.ts', '--url', shop.origin, '--metrics-url', shop.opsOrigin],
-      ...['--shoppers', String(SHOPPERS), '--think', '1', '--minutes', '60'],
-    ],
-    { cwd: projectRoot, stdio: 'ignore' },
-  );
-  resources.add(shoppers, async () => {
-    shoppers.kill('SIGTERM');
-    await ended(shoppers);
-  });
-
+  startShoppers(shop, resources);
   const each = await startPrometheus(folder, resources, shop, { targets: 1, seconds: 1 });
   const pagesBefore = await each.value('sum(http_request_duration_seconds_count)');
   await sleep(minutes * MINUTE);
@@ -207,6 +266,23 @@ async function measurePrometheus(folder: string, resources: ReleaseStack): Promi
       ((many.seconds - few.seconds) / ((moreSeries * 60) / 15)) * 1e6,
     )} µs of processor time.`,
   );
+}
+
+function startShoppers(shop: BenchShop, resources: ReleaseStack): { stop(): Promise<void> } {
+  const child = spawn(
+    process.execPath,
+    [
+      ...['--import', 'tsx', 'traffic/main.ts', '--url', shop.origin, '--metrics-url', shop.opsOrigin],
+      ...['--shoppers', String(SHOPPERS), '--think', '1', '--minutes', '60'],
+    ],
+    { cwd: projectRoot, stdio: 'ignore' },
+  );
+  const stop = async () => {
+    child.kill('SIGTERM');
+    await ended(child);
+  };
+  resources.add(child, stop);
+  return { stop };
 }
 
 interface Server {

@@ -89,9 +89,12 @@ export abstract class BinnedInstrument<T extends string> extends Instrument<T, B
 
   /** Makes it the last chunk of the series. @returns false when there is no room for it */
   #findChunk(series: BinnedSeries, chunk: number): boolean {
-    const first = series.chunks.get(chunk) ?? this.store.addChunk(this.metric, series.labels, series.slot, chunk);
-    if (first === null) return false;
-    series.chunks.set(chunk, first);
+    let first = series.chunks.get(chunk) ?? null;
+    if (first === null) {
+      first = this.store.addChunk(this.metric, series.labels, series.slot, chunk);
+      if (first === null) return false;
+      series.chunks.set(chunk, first);
+    }
     series.lastChunk = chunk;
     series.lastFirst = first;
     return true;
