@@ -42,6 +42,8 @@ const HIGH_WORD = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1 ? 1 : 0;
 const FRACTION_BITS = 20;
 const FRACTION_MASK = (1 << FRACTION_BITS) - 1;
 const EXPONENT_MASK = 0x7ff;
+/** By exponent: scales a double to at least 1 and below 2, exactly. */
+const SCALES = Float64Array.from({ length: EXPONENT_MASK }, (_, exponent) => 2 ** (EXPONENT_BIAS - exponent));
 
 /**
  * The number of a value's bin. Numbers sort as values do: that of a negative value is the bitwise complement of its
@@ -61,10 +63,10 @@ export function binOf(value: number): number {
   } else if (exponent === EXPONENT_MASK) {
     bin = MAX_CHUNK * CHUNK_BINS;
   } else {
-    words[HIGH_WORD] = (high & FRACTION_MASK) | (EXPONENT_BIAS << FRACTION_BITS);
+    const fraction = Math.abs(value) * (SCALES[exponent] as number);
     const below = GUESSES[(high & FRACTION_MASK) >>> (FRACTION_BITS - GUESS_BITS)] as number;
     // A power of two is the last of the chunk below it.
-    const place = (double[0] as number) > (BOUNDS[below] as number) ? below : below - 1;
+    const place = fraction > (BOUNDS[below] as number) ? below : below - 1;
     bin = (exponent + SUBNORMAL_ROOM) * CHUNK_BINS + place;
   }
   return value < 0 ? ~bin : bin;
