@@ -44,8 +44,8 @@ const MANY_TARGETS = 50;
 /** Long enough for a few scrapes of each target, at the interval of production. */
 const SETTLE_MS = 2.5 * MINUTE;
 const SHOPPERS = 40;
-/** Requests of shoppers until the histograms have what they have in a shop that runs for long. */
-const REQUESTS_BEFORE_PAGE = 2000;
+/** Requests of shoppers until most histograms of a visited shop have counted. */
+const REQUESTS_BEFORE_PAGE = 600;
 const SCRAPED_DEADLINE_MS = 5 * MINUTE;
 
 const TEXT = 'application/openmetrics-text;version=1.0.0';
