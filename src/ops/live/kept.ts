@@ -178,7 +178,7 @@ export interface Reading {
 }
 
 export interface ReadOptions {
-  /** Whether to read how long requests took, which takes a fifth of the whole. */
+  /** Whether to read how long requests took, which takes up to a sixth of the time. */
   withDurations: boolean;
 }
 
