@@ -54,8 +54,6 @@ export interface Answer {
   /** Within the 10 minutes that a fault may last. */
   readonly alerts: readonly string[];
   readonly mayAlert: readonly string[];
-  /** A part of `npm run test:long`. The others run with `npm run test:answers`. */
-  readonly short?: true;
 }
 
 const QUIET = { moves: [], mayMove: [], alerts: [], mayAlert: [] } as const;
@@ -72,7 +70,6 @@ const KEY: Readonly<Record<FaultName, Omit<Answer, 'fault'>>> = {
     // What waits for the loop takes as long as the block.
     mayMove: ['checkout_code', 'cart_query', 'database_errors', 'payment_time', 'payment_failures'],
     mayAlert: ['ShopWorkerStale', 'ShopEventLoopBlocked', 'ShopPoolExhausted'],
-    short: true,
   },
   worker_hang: {
     ...QUIET,
@@ -131,7 +128,6 @@ const KEY: Readonly<Record<FaultName, Omit<Answer, 'fault'>>> = {
     mayMove: ['payment_failures'],
     alerts: ['ShopDatabaseDown', 'ShopDatabaseUnreachable', 'ShopCatalogueStale', 'ShopServerErrors'],
     mayAlert: ['ShopCheckoutFailing', 'ShopPoolExhausted'],
-    short: true,
   },
   slow_payment: {
     ...QUIET,
@@ -151,7 +147,6 @@ const KEY: Readonly<Record<FaultName, Omit<Answer, 'fault'>>> = {
     moves: ['payment_failures'],
     alerts: ['ShopCheckoutFailing'],
     mayAlert: ['ShopServerErrors', 'ShopPaymentsUnsettled'],
-    short: true,
   },
   busy_machine: {
     ...QUIET,
