@@ -10,7 +10,7 @@ import { startShop } from '../support/shop.ts';
 import { whenDone } from '../support/wait.ts';
 
 /** By hand: `FUZZ_REQUESTS=100000`. */
-const RUNS = Number(process.env.FUZZ_REQUESTS ?? 10_000);
+const RUNS = Number(process.env.FUZZ_REQUESTS ?? 4_000);
 const SHRINKING_RUNS = 2_000;
 const CLIENTS = 16;
 /** Requests that are generated at a time. */
