@@ -1,6 +1,6 @@
 import { type Board, line, toBoard, toRunbook, UIDS } from './board.ts';
-import { machineCpu, workerCpu } from './cpu.ts';
 import { heatmap, stat, table, timeSeries } from './panels.ts';
+import { loopLag, machineCpu, workerCpu } from './processes.ts';
 import {
   aggregate,
   buckets,
@@ -196,25 +196,10 @@ export const checkout: Board = {
           8,
           [
             8,
-            timeSeries({
+            loopLag({
               title: 'Atraso do event loop, p99 por instância',
               description:
                 'O worker mais lento de cada instância nos últimos 30 a 60 s. Acima de 0,25 s, algum código bloqueia o processo, e todo tempo medido nele cresce junto.',
-              unit: 's',
-              steps: [
-                [null, 'green'],
-                [0.1, 'orange'],
-                [0.25, 'red'],
-              ],
-              showSteps: true,
-              sortedBy: 'max',
-              queries: [
-                {
-                  expr: aggregate('max', series('nodejs_eventloop_lag_p99_seconds'), PER_INSTANCE),
-                  legend: '{{instance}}',
-                },
-              ],
-              links: [toRunbook('a-worker-hangs')],
             }),
           ],
           [

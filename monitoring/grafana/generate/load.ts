@@ -1,6 +1,6 @@
 import { type Board, line, toBoard, toRunbook, UIDS } from './board.ts';
-import { workerCpu } from './cpu.ts';
 import { stat, table, timeSeries } from './panels.ts';
+import { workerCpu } from './processes.ts';
 import { aggregate, NOT_PAGES, quantile, series, sumRate } from './promql.ts';
 
 /*

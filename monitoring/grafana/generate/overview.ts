@@ -1,6 +1,6 @@
 import { type Board, line, toBoard, toRunbook, UIDS } from './board.ts';
-import { machineCpu } from './cpu.ts';
 import { heatmap, type Query, type Steps, stat, table, timeSeries } from './panels.ts';
+import { loopLag, machineCpu } from './processes.ts';
 import { aggregate, buckets, growth, PAGES, PER_INSTANCE, quantile, series, shopWide, sumRate } from './promql.ts';
 
 /** What the alerts hold the shop to, over 30 days: monitoring/prometheus/rules/alerts.yml. */
@@ -391,25 +391,10 @@ export const overview: Board = {
           ],
           [
             6,
-            timeSeries({
+            loopLag({
               title: 'Atraso do event loop, p99',
               description:
                 'O worker mais lento de cada instância nos últimos 30 a 60 s. Alto: falta CPU, ou código bloqueia.',
-              unit: 's',
-              steps: [
-                [null, 'green'],
-                [0.1, 'orange'],
-                [0.25, 'red'],
-              ],
-              showSteps: true,
-              sortedBy: 'max',
-              queries: [
-                {
-                  expr: aggregate('max', series('nodejs_eventloop_lag_p99_seconds'), PER_INSTANCE),
-                  legend: '{{instance}}',
-                },
-              ],
-              links: [toRunbook('a-worker-hangs')],
             }),
           ],
         ),

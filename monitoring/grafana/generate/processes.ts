@@ -1,6 +1,6 @@
 import { toRunbook } from './board.ts';
 import { type PanelBuilder, timeSeries } from './panels.ts';
-import { series } from './promql.ts';
+import { aggregate, PER_INSTANCE, series } from './promql.ts';
 
 /** What each board says about a panel that several have. */
 interface Said {
@@ -39,5 +39,24 @@ export function workerCpu(said: Said): PanelBuilder {
     sortedBy: 'max',
     queries: [{ expr: series('shop_cpu_usage_ratio'), legend: '{{instance}} · {{worker}}' }],
     links: [toRunbook('more-load-than-the-shop-can-serve')],
+  });
+}
+
+/** How late the event loop of each instance's slowest worker is: every time that a worker measures grows with it. */
+export function loopLag(said: Said): PanelBuilder {
+  return timeSeries({
+    ...said,
+    unit: 's',
+    steps: [
+      [null, 'green'],
+      [0.1, 'orange'],
+      [0.25, 'red'],
+    ],
+    showSteps: true,
+    sortedBy: 'max',
+    queries: [
+      { expr: aggregate('max', series('nodejs_eventloop_lag_p99_seconds'), PER_INSTANCE), legend: '{{instance}}' },
+    ],
+    links: [toRunbook('a-worker-hangs')],
   });
 }
