@@ -22,12 +22,19 @@ export interface Look extends Pick<Course, 'process' | 'what' | 'unit'> {
   value: number;
 }
 
-/** @param minutes since the first look */
+/** Memory and descriptors of each process. @param minutes since the first look */
+export async function lookAtResources(shop: RunningCluster, minutes: number): Promise<Look[]> {
+  const looks = (await readResources(shop)).map(({ process, memoryBytes, descriptors }): Look[] => [
+    { process, what: 'memory', unit: 'MB', minutes, value: memoryBytes / MEGABYTE },
+    { process, what: 'descriptors', unit: '', minutes, value: descriptors },
+  ]);
+  return looks.flat();
+}
+
+/** The same, and the number of series that each process shows. */
 export async function look(shop: RunningCluster, minutes: number): Promise<Look[]> {
-  const looks: Look[] = [];
-  for (const { process, memoryBytes, descriptors } of await readResources(shop)) {
-    looks.push({ process, what: 'memory', unit: 'MB', minutes, value: memoryBytes / MEGABYTE });
-    looks.push({ process, what: 'descriptors', unit: '', minutes, value: descriptors });
+  const looks = await lookAtResources(shop, minutes);
+  for (const process of new Set(looks.map((each) => each.process))) {
     const { samples } = await shop.metrics(process === 'primary' ? '' : `?worker=${process}`);
     const series = samples.filter(({ name, labels }) => !OF_MOMENT.test(name) && labels.status_code !== '503').length;
     looks.push({ process, what: 'series', unit: '', minutes, value: series });

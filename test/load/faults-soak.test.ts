@@ -11,7 +11,7 @@ import { type RunningCluster, startCluster } from '../support/cluster.ts';
 import { switchFault } from '../support/faults.ts';
 import { allSettled, assertMoneyAddsUp } from '../support/payments.ts';
 import { until, whenDone } from '../support/wait.ts';
-import { coursesOf, describeCourse, type Look, look } from './courses.ts';
+import { coursesOf, describeCourse, type Look, lookAtResources } from './courses.ts';
 
 /** By hand: `npm run bench:soak-faults`, 90 faults, one a minute. */
 const FAULTS = Number(process.env.SOAK_FAULTS ?? 4);
@@ -50,7 +50,7 @@ test('books balance, orders are paid once, and memory is flat after a fault a mi
   const tally = await shoppers.stop();
   looks.push(...(await lookAt(shop, startedMs)));
 
-  const courses = coursesOf(looks.filter(({ what }) => what !== 'series'));
+  const courses = coursesOf(looks);
   const answers = [...tally.answers.values()].reduce((sum, each) => sum + each, 0);
   t.diagnostic(
     `${FAULTS} faults, ${answers} answers, ${tally.failures.length} requests without one, ${tally.orders.get('paid')} orders`,
@@ -69,7 +69,7 @@ test('books balance, orders are paid once, and memory is flat after a fault a mi
 /** Again, while the machine is too busy for an answer in time. */
 function lookAt(shop: RunningCluster, startedMs: number): Promise<Look[]> {
   const minutes = (performance.now() - startedMs) / 60_000;
-  return until('the processes are looked at', () => look(shop, minutes), WELL_DEADLINE_MS);
+  return until('the processes are looked at', () => lookAtResources(shop, minutes), WELL_DEADLINE_MS);
 }
 
 /** All workers serve, the database answers, and so does a page of a cart. */
