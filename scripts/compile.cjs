@@ -33,7 +33,7 @@ const SOURCES = [
 const registry = join(root, 'packages/cluster-metrics');
 /** The registry's package in a build. Each build has its own, which the shop's code imports by name. */
 const BUILT_REGISTRY = 'node_modules/@techcommerce/cluster-metrics';
-/** Runs in browsers, so it is compiled by itself, against the types of the DOM. */
+/** Runs in browsers, so it is bundled by itself. */
 const LIVE_CLIENT = 'src/ops/live/client';
 
 const project = JSON.parse(fs.readFileSync(join(root, 'package.json'), 'utf8'));
@@ -116,7 +116,7 @@ async function compile(target) {
     // All are awaited before one fails the build: they write into the draft folder.
     const results = await Promise.allSettled([
       compileSources(draft),
-      compileLiveClient(draft),
+      run(join(__dirname, 'live-client.cjs'), join(root, LIVE_CLIENT), join(draft, LIVE_CLIENT)),
       run(join(__dirname, 'templates.cjs'), join(root, 'templates'), join(draft, 'src/web/templates.cjs')),
       run(join(__dirname, 'templates.cjs'), join(root, 'templates/ops'), join(draft, 'src/ops/live/templates.cjs')),
       run(join(__dirname, 'runbook.mjs'), join(draft, 'src/ops/live/runbook.html')),
@@ -138,14 +138,6 @@ async function compileSources(draft) {
   await run(tsc, '-p', join(registry, 'tsconfig.build.json'), '--outDir', join(builtRegistry, 'dist'), '--sourceMap');
   fs.copyFileSync(join(registry, 'package.json'), join(builtRegistry, 'package.json'));
   await run(tsc, '-p', shopConfig(draft, join(builtRegistry, 'dist/index.d.ts')));
-}
-
-/** The browser's part of the primary's live page. */
-async function compileLiveClient(draft) {
-  const built = join(draft, LIVE_CLIENT);
-  fs.mkdirSync(built, { recursive: true });
-  for (const file of ['live.css', 'favicon.svg']) fs.copyFileSync(join(root, LIVE_CLIENT, file), join(built, file));
-  await run(join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, LIVE_CLIENT), '--outDir', draft);
 }
 
 /**

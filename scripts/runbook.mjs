@@ -1,5 +1,6 @@
 // Writes docs/operations.md as HTML, for the page /runbook of the primary: `node scripts/runbook.mjs <file>`.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { Marked } from 'marked';
 
 const [, , target] = process.argv;
@@ -40,4 +41,5 @@ function escapeText(text) {
   return text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
 }
 
+mkdirSync(dirname(target), { recursive: true });
 writeFileSync(target, marked.parse(readFileSync(source, 'utf8')));

@@ -75,7 +75,6 @@ export function createPages(files: LiveFiles): Pages {
     locale: localeOf(choice.language),
     other: choice.language === 'pt' ? 'en' : 'pt',
     file: files.url,
-    modules: files.modules,
     t: (name: TextName, values?: Readonly<Record<string, string>>) => textIn(choice.language, name, values),
     link: (change: Partial<PageChoice>) => addressOf({ ...choice, ...change }),
   });

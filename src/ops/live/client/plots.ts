@@ -1,3 +1,5 @@
+/*! Contains uPlot. Copyright (c) 2025, Leon Sorokin. MIT License. https://github.com/leeoniya/uPlot */
+import uPlot from 'uplot';
 import type { Chart, ChartLine } from '../charts.ts';
 import { formatDateTime, formatNumber, formatTime, type Language } from '../format.ts';
 import type { Mark } from '../model.ts';
