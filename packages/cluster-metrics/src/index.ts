@@ -7,10 +7,7 @@ export {
   type SamplesOptions,
   type ScrapeOptions,
 } from './cluster/cluster-registry.ts';
-export type { LiveWorker } from './cluster/cluster-stores.ts';
-export type { NativeBuckets, NativeHistogram } from './cluster/native-histograms.ts';
-export type { Sample } from './cluster/samples.ts';
-export type { Labels } from './cluster/series-index.ts';
+export type { Labels, LiveWorker, NativeBuckets, NativeHistogram, Sample } from './cluster/types.ts';
 export { createMetricsHandler, type MetricsHandler, type MetricsHandlerOptions } from './http/metrics-handler.ts';
 export type { FormatName } from './http/negotiation.ts';
 /** Every name of this file, types too, for `import client from '@techcommerce/cluster-metrics'`. */

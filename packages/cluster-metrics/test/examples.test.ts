@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { until } from '../../../test/support/wait.ts';
 import { type RunningExample, startExample } from './support/example.ts';
+import { type Histogram, readBuckets, readProtobuf } from './support/protobuf.ts';
 
 const examples = fileURLToPath(new URL('../examples/', import.meta.url));
 const MAX_LINES = 50;
@@ -34,6 +35,7 @@ for (const { name, path, counter, labels } of [
     counter: 'http_requests_total',
     labels: { route: '/hello/:name', status_code: 200 },
   },
+  { name: 'native-histograms', path: '/', counter: 'page_seconds_count', labels: {} },
 ]) {
   test(`${name}: what a client has an answer for is counted, though its worker is killed in the same turn`, async (t) => {
     const example = await startExample(t, join(examples, name, 'server.mjs'));
@@ -51,6 +53,29 @@ for (const { name, path, counter, labels } of [
     assert.deepEqual(after.decreases(before), []);
   });
 }
+
+test('native-histograms: buckets, start timestamps and exemplars of all workers', async (t) => {
+  const { scrape, scrapeProtobuf, request, pids } = await startExample(
+    t,
+    join(examples, 'native-histograms/server.mjs'),
+  );
+  await until('four workers', () => pids().length === 4);
+  await until('an answer', request);
+  for (let i = 1; i < 20; i++) await request();
+
+  const openMetrics = await until('an exemplar', async () => {
+    const page = await scrape('application/openmetrics-text; version=1.0.0');
+    return page.samples.some(({ exemplar }) => exemplar) && page;
+  });
+  assert.ok(openMetrics.of('page_seconds_created') <= Date.now() / 1000);
+  const histogram = readProtobuf(await scrapeProtobuf()).get('page_seconds')?.metric[0]?.histogram as Histogram;
+  const native = readBuckets(histogram.positiveSpan, histogram.positiveDelta);
+  const inNative = [...native.values()].reduce((sum, count) => sum + count, histogram.zeroCount ?? 0);
+  assert.deepEqual([histogram.sampleCount, histogram.schema, inNative], [20, 6, 20]);
+  assert.ok(histogram.createdTimestamp);
+  const ids = histogram.bucket?.flatMap(({ exemplar }) => exemplar?.label.map(({ name }) => name) ?? []);
+  assert.equal(ids?.[0], 'request_id');
+});
 
 for (const name of ['express', 'fastify']) {
   test(`${name}: a page that does not exist is counted without its address`, async (t) => {

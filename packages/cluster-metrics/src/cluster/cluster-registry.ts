@@ -13,11 +13,11 @@ import { type Copied, MirroredRegistry } from '../prom-client/mirror.ts';
 import { samplingWarnings } from '../prom-client/sampling.ts';
 import type { StoreProblem } from '../store/problems.ts';
 import type { Store } from '../store/store.ts';
-import { ClusterStores, type LiveWorker } from './cluster-stores.ts';
+import { ClusterStores } from './cluster-stores.ts';
 import { countSamples, type View } from './exposition.ts';
-import type { NativeHistogram } from './native-histograms.ts';
-import { type Sample, SampleReader } from './samples.ts';
-import { type Form, type HandlerErrorCause, Scrape, SelfMetrics } from './scrape.ts';
+import { SampleReader } from './samples.ts';
+import { type Form, Scrape, SelfMetrics } from './scrape.ts';
+import type { HandlerErrorCause, LiveWorker, NativeHistogram, Sample } from './types.ts';
 
 export interface ClusterRegistryOptions {
   /** Folder of this instance: `createStoreDirectory(…).path`. */

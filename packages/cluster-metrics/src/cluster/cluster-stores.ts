@@ -9,16 +9,8 @@ import { newestExemplars } from './exemplars.ts';
 import type { View } from './exposition.ts';
 import { SeriesIndex } from './series-index.ts';
 import { SlotMapping } from './slot-mapping.ts';
+import type { LiveWorker } from './types.ts';
 import { WorkerFile } from './worker-file.ts';
-
-/** A living worker. */
-export interface LiveWorker {
-  /** Its place number. */
-  readonly worker: string;
-  readonly pid: number;
-  /** Seconds since its event loop last ran: at most 1 when all is well. */
-  readonly ageSeconds: number;
-}
 
 /** A store of the primary itself, in memory. */
 interface OwnStore {

@@ -1,39 +1,6 @@
 import { type Buckets, NativeCounts } from '../store/native-buckets.ts';
 import { isShown, nativeSeriesOf, type View } from './exposition.ts';
-import type { Labels } from './series-index.ts';
-
-/**
- * The populated buckets of one sign, by ascending index; both arrays are as long. A bucket counts the magnitudes above
- * b^(index-1) up to b^index.
- */
-export interface NativeBuckets {
-  readonly indexes: Int32Array;
-  readonly counts: Float64Array;
-}
-
-/**
- * One series of a native histogram, of all observations since its start.
- *
- * https://prometheus.io/docs/specs/native_histograms/
- */
-export interface NativeHistogram {
-  /** Of the metric; of a summary's twin, the twin's own. */
-  readonly name: string;
-  /** Label values by name. Frozen, and the same object at each reading, so that it can be the key of a `Map`. */
-  readonly labels: Labels;
-  /** From one bucket to the next, bounds grow by b = 2^(2^-schema). The same at each reading. */
-  readonly schema: number;
-  /** Observations of at most this magnitude are counted as zeros. */
-  readonly zeroThreshold: number;
-  readonly zeroCount: number;
-  /** Of all observations; NaN too, which is in no bucket. */
-  readonly count: number;
-  readonly sum: number;
-  /** Of observations above zero. */
-  readonly positive: NativeBuckets;
-  /** Of observations below zero. */
-  readonly negative: NativeBuckets;
-}
+import type { NativeBuckets, NativeHistogram } from './types.ts';
 
 /**
  * Reads the native histograms of a view in the schema of their metric: what `maxBuckets` merges for Prometheus is not

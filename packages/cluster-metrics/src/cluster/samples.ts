@@ -1,18 +1,7 @@
 import type { Description } from '../store/description.ts';
 import { bucketCounts, gaugeValue, isShown, summaryValues, type View } from './exposition.ts';
-import type { Labels, Series } from './series-index.ts';
-
-/** One line of the metrics page. */
-export interface Sample {
-  /** With `_bucket`, `_sum` or `_count` where the line has it. */
-  readonly name: string;
-  /**
-   * Label values by name, `le` and `quantile` as they are printed. Frozen, and the same object at each reading of the
-   * sample, so that it can be the key of a `Map`.
-   */
-  readonly labels: Labels;
-  readonly value: number;
-}
+import type { Series } from './series-index.ts';
+import type { Labels, Sample } from './types.ts';
 
 /** Everything of a sample but its value. */
 type SampleName = Omit<Sample, 'value'>;

@@ -3,11 +3,18 @@ import { Gauge } from '../instruments/gauge.ts';
 import { Histogram } from '../instruments/histogram.ts';
 import { WorkerRegistry } from '../prom-client/worker-registry.ts';
 import { PROBLEM_KINDS, type ProblemKind } from '../store/problems.ts';
-import type { ClusterStores, LiveWorker } from './cluster-stores.ts';
+import type { ClusterStores } from './cluster-stores.ts';
 import { expose, type TextForm, type View } from './exposition.ts';
-import { type NativeHistogram, readNativeHistograms } from './native-histograms.ts';
+import { readNativeHistograms } from './native-histograms.ts';
 import { exposeProtobuf } from './protobuf.ts';
-import type { Sample, SampleReader } from './samples.ts';
+import type { SampleReader } from './samples.ts';
+import {
+  HANDLER_ERROR_CAUSES,
+  type HandlerErrorCause,
+  type LiveWorker,
+  type NativeHistogram,
+  type Sample,
+} from './types.ts';
 
 /** A form of the page. */
 export type Form = TextForm | 'protobuf';
@@ -99,10 +106,6 @@ function keyOf(form: Form, worker = ''): string {
 }
 
 const SCRAPE_BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25];
-
-const HANDLER_ERROR_CAUSES = ['gathering', 'compression'] as const;
-/** The step at which the handler of `/metrics` failed. */
-export type HandlerErrorCause = (typeof HANDLER_ERROR_CAUSES)[number];
 
 /** The metrics of the cluster registry about itself. */
 export class SelfMetrics {

@@ -3,9 +3,7 @@ import { type Description, type LabelTuple, shapeDifference, UNKNOWN_START } fro
 import { slotsOf } from '../store/layout.ts';
 import { SlotTable } from '../store/slot-table.ts';
 import { copyTo } from '../store/window.ts';
-
-/** Label values by name. Labels that are absent are left out. */
-export type Labels = Readonly<Record<string, string>>;
+import type { Labels } from './types.ts';
 
 /** One series of the whole cluster. */
 export interface Series {

@@ -2,8 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { inspect } from 'node:util';
 import zlib from 'node:zlib';
 import { ClusterRegistry } from '../cluster/cluster-registry.ts';
-import type { HandlerErrorCause } from '../cluster/scrape.ts';
 import { UnknownWorkerError } from '../cluster/scrape.ts';
+import type { HandlerErrorCause } from '../cluster/types.ts';
 import { chooseFormat, FORMATS, type FormatName, prefersGzip } from './negotiation.ts';
 
 export interface MetricsHandlerOptions {

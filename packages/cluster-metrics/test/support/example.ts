@@ -13,11 +13,16 @@ import { type Exposition, parseExposition } from '../../src/testing/index.ts';
 const DIES_AFTER_ANSWER = pathToFileURL(fileURLToPath(new URL('dies-after-answer.mjs', import.meta.url))).href;
 /** Longer than any of them needs: a connection that a dying worker was handed is never answered. */
 const PATIENCE_MS = 5_000;
+/** What Prometheus asks for when it takes native histograms. */
+const PROTOBUF = 'application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited';
 
 export interface RunningExample {
   readonly port: number;
   readonly metricsPort: number;
-  scrape(): Promise<Exposition>;
+  /** The page in the text format, or in OpenMetrics. */
+  scrape(accept?: string): Promise<Exposition>;
+  /** The page in protobuf. */
+  scrapeProtobuf(): Promise<Buffer>;
   /** Asks a worker. Where the query is `?die`, the worker kills itself when it has handed its answer to the system. */
   request(path?: string): Promise<string>;
   /** Of the processes that have a store. */
@@ -49,20 +54,21 @@ export async function startExample(
   const stores = await until('its folder', () => storesOf(primary.pid as number));
   // The workers notice a moment later that they are alone.
   t.after(() => rmSync(stores, { recursive: true, force: true, maxRetries: 10 }));
-  const read = async (url: string) => {
-    const response = await fetch(url, { signal: AbortSignal.timeout(PATIENCE_MS) });
-    const body = await response.text();
+  const read = async (url: string, accept = 'text/plain') => {
+    const response = await fetch(url, { headers: { accept }, signal: AbortSignal.timeout(PATIENCE_MS) });
+    const body = Buffer.from(await response.arrayBuffer());
     if (!response.ok) throw new Error(`${response.status}: ${body}`);
     return { body, contentType: response.headers.get('content-type') ?? '' };
   };
   return {
     port,
     metricsPort,
-    async scrape() {
-      const { body, contentType } = await read(`http://127.0.0.1:${metricsPort}/metrics`);
-      return parseExposition(body, contentType);
+    async scrape(accept) {
+      const { body, contentType } = await read(`http://127.0.0.1:${metricsPort}/metrics`, accept);
+      return parseExposition(body.toString(), contentType);
     },
-    request: async (path = '/') => (await read(`http://127.0.0.1:${port}${path}`)).body,
+    scrapeProtobuf: async () => (await read(`http://127.0.0.1:${metricsPort}/metrics`, PROTOBUF)).body,
+    request: async (path = '/') => (await read(`http://127.0.0.1:${port}${path}`)).body.toString(),
     pids: () => readdirSync(stores).flatMap((name) => parseStoreFileName(name)?.pid ?? []),
   };
 }

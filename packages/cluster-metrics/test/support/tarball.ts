@@ -38,6 +38,7 @@ export function installTarball(): Installed & { scratch: string } {
     'src',
     'docs',
     'examples',
+    'scripts',
     'README.md',
     'CHANGELOG.md',
     'LICENSE',
