@@ -8,7 +8,7 @@ import { type Fleet, type Life, startFleet } from './fleet.ts';
 import { count, startShoppers, type Tally } from './shoppers.ts';
 
 const CARTS = 5;
-/** Between two events. A long form: `FLEET_REQUESTS=2000`. */
+/** Between two events. By hand: `FLEET_REQUESTS=2000`. */
 const REQUESTS = Number(process.env.FLEET_REQUESTS ?? 50);
 const SERVE_DEADLINE_MS = 10 * 60_000;
 

@@ -7,7 +7,7 @@ import { startShoppers } from './shoppers.ts';
 
 /** In the shipped configurations for Prometheus. */
 const SCRAPE_SECONDS = 5;
-/** A long form: `ROLLING_RESTARTS=20`. */
+/** By hand: `ROLLING_RESTARTS=20`. */
 const ROUNDS = Number(process.env.ROLLING_RESTARTS ?? 1);
 
 test('a rolling restart behind HAProxy fails no request, and Prometheus knows all that was served', async (t) => {

@@ -138,3 +138,8 @@ async function totalsOf(shop: FrailShop, worker: number): Promise<Map<string, nu
   const totals = samples.filter(({ type, labels }) => type !== 'gauge' && labels.quantile === undefined);
   return new Map(totals.map(({ series, value }) => [series, value]));
 }
+
+test('a worker that starts slowly is not taken for a hanging one', async (t) => {
+  const shop = await startFrailShop(t, { workers: 1, env: { WORKER_HANG_SECONDS: '2', SLOW_START_MS: '5000' } });
+  assert.equal((await shop.metrics()).of('shop_worker_restarts_total'), 0);
+});

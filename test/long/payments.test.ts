@@ -9,7 +9,7 @@ import { CUSTOMER, createVisitor, PIX_BUYER } from '../support/visitor.ts';
 import { until } from '../support/wait.ts';
 
 /** By hand: `PAYMENT_KILLS=200`. */
-const ROUNDS = Number(process.env.PAYMENT_KILLS ?? 12);
+const ROUNDS = Number(process.env.PAYMENT_KILLS ?? 6);
 const WORKERS = 2;
 const BUYERS = 4;
 const ATTEMPTS = 3;
