@@ -64,7 +64,8 @@ export class ProtobufWriter {
 
   /** What `write` writes, with its length before it. */
   delimited(write: () => void): void {
-    this.#reserve(1);
+    // Also for its length: a later growth would copy only what lies before it.
+    this.#reserve(LONGEST_VARINT);
     this.#length++;
     const start = this.#length;
     write();
