@@ -189,7 +189,6 @@ async function addProducts(shop: BenchShop, count: number): Promise<void> {
 }
 
 interface Page {
-  type: string;
   body: Buffer;
   /** On the wire. */
   bytes: number;
@@ -202,7 +201,7 @@ async function scrape(shop: BenchShop, accept: string, encoding: string): Promis
   });
   const body = Buffer.from(await response.arrayBuffer());
   const bytes = Number(response.headers.get('content-length') ?? body.length);
-  return { type: response.headers.get('content-type') ?? '', body, bytes };
+  return { body, bytes };
 }
 
 /** Seconds of the primary's processor for a scrape with gzip, less what it needs anyway. */

@@ -44,7 +44,10 @@ export interface Config {
   readonly metrics: {
     readonly host: string;
     readonly port: number;
-    /** When set, `/metrics` and `/status` want `Authorization: Bearer <token>`. */
+    /**
+     * When set, `/metrics`, `/status`, `/debug/…`, `/faults` and the numbers of the live page want
+     * `Authorization: Bearer <token>`.
+     */
     readonly token: string | null;
   };
   readonly database: {

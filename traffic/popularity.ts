@@ -11,7 +11,7 @@ export interface Popularity {
 }
 
 /** Times as popular as the least popular product. */
-const MOST_POPULAR = 33;
+const MOST_POPULAR = 34;
 
 /**
  * Popularity after Zipf's law: the product of rank k is about 1/k as popular as the first. A product's rank follows from
@@ -27,7 +27,8 @@ export function createPopularity(seed: string): Popularity {
       if (known !== undefined) return known;
       // Even ranks between 0 and 1, shifted so that no product is sold alone.
       const rank = createChance(seed, product).between(0, 999) / 1000;
-      const weight = (1 + 1 / MOST_POPULAR) / (rank + 1 / MOST_POPULAR);
+      const shift = 1 / (MOST_POPULAR - 1);
+      const weight = (1 + shift) / (rank + shift);
       weights.set(product, weight);
       return weight;
     },

@@ -2,7 +2,7 @@ import type { Form } from './shop.ts';
 
 /** A card that the simulated provider approves, and the one that it declines. */
 const APPROVED_CARD = '4242424242424242';
-export const DECLINED_CARD = '4000000000000002';
+const DECLINED_CARD = '4000000000000002';
 
 /** The way to pay, and how it ends. */
 export type Payment = 'card' | 'declined card' | 'pix' | 'expired pix';

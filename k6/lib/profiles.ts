@@ -90,8 +90,6 @@ export const PROFILES = {
   },
 } satisfies Record<string, Profile>;
 
-export type ProfileName = keyof typeof PROFILES;
-
 /** The shop's service levels, docs/operations.md#service-levels: answers with a 5xx are left out of the times. */
 const LEVELS = { failed: 'rate<0.001', page: 'p(99)<250', order: 'p(99)<1000' };
 /** The deadline of every page is 1.9 s: what comes later has waited outside of the worker. */

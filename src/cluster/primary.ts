@@ -50,7 +50,10 @@ const CRASH_DEADLINE_MS = 20 * SECOND;
  */
 const LEAST_NOTICE_MS = 2 * SECOND;
 const OPS_DRAIN_DEADLINE_MS = 1 * SECOND;
-/** The database sampler uses two at a time. The others are for the cleanup, the list of instances and the settlement of payments. */
+/**
+ * The database sampler uses two at a time. The others are for the size of the database, the live page (products, waits for
+ * locks), the cleanup, the list of instances and the settlement of payments.
+ */
 const PRIMARY_POOL_MAX = 4;
 
 /**

@@ -38,7 +38,7 @@ const LOCK_DATABASE: DatabaseDeadlines = {
   idleInTransaction: 2 * MOST_SECONDS * SECOND_MS,
 };
 
-/** Somebody begins a transaction, changes all products, and goes for lunch. PostgreSQL ends it when this process ends. */
+/** Locks the rows of all products in a transaction that stays open. PostgreSQL ends it when this process ends. */
 function rowLock(connection: DatabaseConnection, log: Logger): Actor {
   return {
     async begin() {

@@ -80,7 +80,7 @@ export function createFaults({ actors, tell, mark, log }: FaultsOptions): Faults
       const before = running.get(name);
       const stop = before?.stop ?? (await actors[name]?.begin()) ?? (async () => {});
       clearTimeout(before?.timer);
-      const timer = setTimeout(() => void end(name).catch(failed), seconds * SECOND_MS);
+      const timer: NodeJS.Timeout = setTimeout(() => void end(name, timer).catch(failed), seconds * SECOND_MS);
       running.set(name, { endsAt: Date.now() + seconds * SECOND_MS, timer, stop });
       tellWorkers();
       log.warn({ fault: name, seconds }, 'a rehearsed fault is on');
@@ -88,10 +88,11 @@ export function createFaults({ actors, tell, mark, log }: FaultsOptions): Faults
     });
   }
 
-  function end(name: FaultName): Promise<void> {
+  /** @param timer whose time is up; it does nothing to a fault that was begun again since */
+  function end(name: FaultName, timer?: NodeJS.Timeout): Promise<void> {
     return turns.runExclusive(async () => {
       const fault = running.get(name);
-      if (!fault) return;
+      if (!fault || (timer !== undefined && fault.timer !== timer)) return;
       clearTimeout(fault.timer);
       running.delete(name);
       tellWorkers();
@@ -122,7 +123,7 @@ export function createFaults({ actors, tell, mark, log }: FaultsOptions): Faults
     },
     active: () => Array.from(running, ([name, { endsAt }]) => ({ name, endsAt })),
     begin,
-    end,
+    end: (name) => end(name),
     tellWorkers,
     async stop() {
       for (const name of FAULT_NAMES) await end(name).catch(failed);

@@ -12,7 +12,7 @@ const WORKER_STATES = ['starting', 'serving', 'draining', 'down'] as const;
 export type WorkerState = (typeof WORKER_STATES)[number];
 
 export interface PrimaryMetricsOptions {
-  /** The primary's own small pool: a sample runs two queries. */
+  /** The primary's own small pool: a sample uses two connections at a time. */
   database: Knex;
   log: Logger;
   /** For `shop_build_info`. */

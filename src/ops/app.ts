@@ -23,14 +23,17 @@ export interface OpsOptions {
   faults: Faults | null;
   /** Asks the worker in a place about its main thread. */
   ask(place: number, question: Question): Promise<Answer>;
-  /** The token that `/metrics` and `/status` require as `Authorization: Bearer …`, or null. */
+  /** The token that everything but the pages themselves and health requires as `Authorization: Bearer …`, or null. */
   token: string | null;
   /** Be ready while the database is away, as the shop is then. */
   readyWithoutDatabase: boolean;
   log: Logger;
 }
 
-/** The primary's own HTTP application: metrics, status and health, no shop code. */
+const PATHS =
+  'There are /, /metrics, /status, /runbook, /debug/stack, /debug/profile, /debug/heap, /livez and /readyz.';
+
+/** The primary's own HTTP application: the live page, metrics, status, debugging, faults and health; no shop code. */
 export function createOpsApp(options: OpsOptions): Koa {
   const { registry, lastScrape, live, status, faults, ask, token, readyWithoutDatabase, log } = options;
   const showMetrics = createMetricsHandler(registry, {
@@ -47,7 +50,7 @@ export function createOpsApp(options: OpsOptions): Koa {
     try {
       await next();
       const isAnswered = ctx.respond === false || ctx.body != null;
-      if (ctx.status === 404 && !isAnswered) plain(ctx, 404, 'There are /metrics, /status, /livez and /readyz.');
+      if (ctx.status === 404 && !isAnswered) plain(ctx, 404, PATHS);
     } catch (error) {
       log.error({ err: error, path: ctx.path }, 'ops request failed');
       plain(ctx, 500, 'The request failed; the log of the primary says why.');

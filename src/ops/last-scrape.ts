@@ -42,6 +42,13 @@ export function watchScrapes(seconds: number, log: Logger): LastScrape {
     }
     if (!socket.destroyed) scraper.connections.set(socket, scraper.latest);
     scrapers.set(name, scraper);
+    forgetOld();
+  }
+
+  /** A server whose address changes, as a pod's does, never comes back under the former one. */
+  function forgetOld(): void {
+    const oldestMs = performance.now() - seconds * SECOND;
+    for (const [name, { latest }] of scrapers) if (latest < oldestMs) scrapers.delete(name);
   }
 
   function noteLast(name: string, socket: Socket): void {

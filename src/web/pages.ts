@@ -86,7 +86,7 @@ export interface PagesDeps {
 /** The part of the layout that depends on the request. */
 type RequestView = Pick<LayoutView, 'cartCount' | 'path' | 'requestId' | 'flash' | 'origin' | 'canonical'>;
 
-/** Stands for the request's id in a page that is rendered for many requests. */
+/** The request of a page that is rendered for many: its id marks the places where the real one is put. */
 const ANY_REQUEST: RequestView = {
   cartCount: 0,
   path: '',

@@ -2,25 +2,10 @@ import { quantileOf } from './bins.ts';
 import type { Durations } from './durations.ts';
 import { compile, type Instant, instantOf } from './evaluate.ts';
 import { COARSE_STEP_MS, FINE_STEP_MS, type History, type Row } from './history.ts';
-import type { Course, Key, RouteHistogram, Span } from './model.ts';
-
-const SECOND_MS = 1000;
-const MINUTE_MS = 60 * SECOND_MS;
+import { type Course, type Key, type RouteHistogram, SPAN_SHAPES, type Span } from './model.ts';
 
 /** Digits of a rate or a quantile: more than a chart can show. */
 const DIGITS = 5;
-
-interface SpanShape {
-  readonly lengthMs: number;
-  /** Between two points. */
-  readonly stepMs: number;
-}
-
-const SPAN_SHAPES: Readonly<Record<Span, SpanShape>> = {
-  '5m': { lengthMs: 5 * MINUTE_MS, stepMs: FINE_STEP_MS },
-  '1h': { lengthMs: 60 * MINUTE_MS, stepMs: COARSE_STEP_MS },
-  '6h': { lengthMs: 360 * MINUTE_MS, stepMs: 4 * COARSE_STEP_MS },
-};
 
 /**
  * The courses of numbers over a span. Where the process or the machine paused, a point without numbers stands in the gap.

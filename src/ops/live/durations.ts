@@ -66,13 +66,15 @@ export class Durations {
     const growth = pairsOf(this.#next, this.#totals);
     [this.#totals, this.#next] = [this.#next, this.#totals];
     this.#fine.push({ beginMs: this.latestMs, endMs: monoMs, growth });
-    while ((this.#fine[0] as Step).endMs < monoMs - FINE_MS) this.#fine.shift();
     this.#windows.clear();
     const coarseEndMs = this.#coarse.at(-1)?.endMs ?? 0;
-    if (monoMs < coarseEndMs + MINUTE_MS) return;
-    const steps = this.#fine.filter(({ endMs }) => endMs > coarseEndMs);
-    this.#coarse.push({ beginMs: coarseEndMs, endMs: monoMs, growth: this.#sum(steps) });
-    if (this.#coarse.length > COARSE_STEPS) this.#coarse.shift();
+    if (monoMs >= coarseEndMs + MINUTE_MS) {
+      const steps = this.#fine.filter(({ endMs }) => endMs > coarseEndMs);
+      this.#coarse.push({ beginMs: coarseEndMs, endMs: monoMs, growth: this.#sum(steps) });
+      if (this.#coarse.length > COARSE_STEPS) this.#coarse.shift();
+    }
+    // Last: after a long pause, the minute before it is in the steps that leave now.
+    while ((this.#fine[0] as Step).endMs < monoMs - FINE_MS) this.#fine.shift();
   }
 
   /**

@@ -125,7 +125,6 @@ const LABELS: Readonly<Record<string, readonly string[]>> = {
   shop_request_time_seconds_total: ['route', 'spent'],
   shop_units_sold_total: ['product'],
   shop_worker_restarts_total: ['reason'],
-  shop_workers: ['state'],
 };
 
 export interface SeriesName {

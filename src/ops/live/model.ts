@@ -59,8 +59,8 @@ export interface WorkerRow {
 export interface ErrorRow {
   /** Series of a counter: its value is among the values by this key. */
   readonly key: Key;
-  /** Milliseconds since 1970 of the last growth; null when it grew before the history begins. */
-  readonly lastAt: number | null;
+  /** Milliseconds since 1970 of the last growth. */
+  readonly lastAt: number;
   readonly runbook: string;
 }
 
@@ -148,6 +148,12 @@ export type FrameChange = Pick<Frame, 'at' | 'values'> & Partial<Frame>;
 
 export const SPANS = ['5m', '1h', '6h'] as const;
 export type Span = (typeof SPANS)[number];
+/** The length of each span, and the time between two of its points. */
+export const SPAN_SHAPES: Readonly<Record<Span, { readonly lengthMs: number; readonly stepMs: number }>> = {
+  '5m': { lengthMs: 300_000, stepMs: 1_000 },
+  '1h': { lengthMs: 3_600_000, stepMs: 15_000 },
+  '6h': { lengthMs: 21_600_000, stepMs: 60_000 },
+};
 
 /** `GET /live/course?span=5m`: the courses of all numbers that charts draw. */
 export interface Course {

@@ -1,14 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { compileTemplate } from 'pug';
-import { CHECKOUT_PHASES, ORDER_OUTCOMES, RESTART_REASONS } from '../../instrument/label-values.ts';
+import { CHECKOUT_PHASES, ORDER_OUTCOMES, PAYMENT_OUTCOMES, RESTART_REASONS } from '../../instrument/label-values.ts';
 import { builtFile } from './built.ts';
 import { charts } from './charts.ts';
 import type { LiveFiles } from './files.ts';
 import { type Format, formatDateTime, formatTime, type Language, localeOf, NOTHING } from './format.ts';
 import * as keys from './keys.ts';
 import { type Frame, type Key, LAMPS, type LampName, SPANS, type Structure } from './model.ts';
-import { condition, RULES, type RuleName } from './rule-texts.ts';
+import { condition } from './rule-texts.ts';
+import { RULES_OF_LAMPS } from './rules.ts';
 import { SEVEN } from './seven.ts';
 import { type TextName, textIn, wordIn } from './texts.ts';
 import {
@@ -55,13 +56,6 @@ export interface Pages {
   runbook(language: Language): string;
 }
 
-/** Prefixes of the rules of each lamp. */
-const RULES_OF_LAMP: Readonly<Record<LampName, readonly string[]>> = {
-  code: ['code_'],
-  database: ['db_'],
-  payment: ['payment_'],
-  machine: ['machine_'],
-};
 /** Products that the table shows at first; the style sheet hides the others. */
 const SHORT_LIST = 14;
 
@@ -176,13 +170,12 @@ function viewOf({ structure, frame }: LivePage, { language, window, order }: Pag
 }
 
 function conditionsOf(lamp: LampName, language: Language): string[] {
-  return (Object.keys(RULES) as RuleName[])
-    .filter((rule) => RULES_OF_LAMP[lamp].some((prefix) => rule.startsWith(prefix)))
-    .map((rule) => condition(rule, language));
+  const rules = RULES_OF_LAMPS.find((each) => each.lamp === lamp)?.rules ?? [];
+  return rules.map(({ name }) => condition(name, language));
 }
 
-/** Outcomes of all methods, in the order of the table. */
-const PAYMENT_OUTCOMES = ['approved', 'declined', 'expired', 'cancelled', 'failed'];
+/** Outcomes of all methods: the columns of the table of payments, in their order. */
+const OUTCOMES = new Set(Object.values(PAYMENT_OUTCOMES).flat());
 
 /** Methods and outcomes of the payments, for a table of both. */
 function paymentsIn({ values }: Frame): { methods: string[]; outcomes: string[] } {
@@ -193,7 +186,7 @@ function paymentsIn({ values }: Frame): { methods: string[]; outcomes: string[] 
   const distinct = (label: string) => [...new Set(found.map((labels) => labels[label] ?? ''))];
   return {
     methods: distinct('method'),
-    outcomes: PAYMENT_OUTCOMES.filter((outcome) => distinct('outcome').includes(outcome)),
+    outcomes: [...OUTCOMES].filter((outcome) => distinct('outcome').includes(outcome)),
   };
 }
 

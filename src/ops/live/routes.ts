@@ -4,6 +4,7 @@ import type Router from '@koa/router';
 import type { Context, Middleware } from 'koa';
 import { keepOpen } from '../../http/server.ts';
 import { projectRoot } from '../../paths.ts';
+import { plain } from '../answers.ts';
 import type { Live } from './live.ts';
 import { SPANS, type Span } from './model.ts';
 import { PICTURES } from './products.ts';
@@ -18,7 +19,7 @@ const HOUR_SECONDS = 3600;
 export function addLiveRoutes(router: Router, live: Live, requireToken: Middleware): void {
   router.get('/live/stream', requireToken, (ctx) => {
     const refusal = live.refusal();
-    if (refusal) return refuse(ctx, 503, refusal);
+    if (refusal) return plain(ctx, 503, refusal);
     if (ctx.method === 'HEAD') {
       ctx.set({ 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' });
       ctx.body = '';
@@ -31,7 +32,7 @@ export function addLiveRoutes(router: Router, live: Live, requireToken: Middlewa
 
   router.get('/live/course', requireToken, async (ctx) => {
     const { span } = ctx.query;
-    if (!isSpan(span)) return refuse(ctx, 400, SPAN_SENTENCE);
+    if (!isSpan(span)) return plain(ctx, 400, SPAN_SENTENCE);
     const { json, gzipped } = await live.course(span);
     const isGzip = ctx.acceptsEncodings('gzip', 'identity') === 'gzip';
     ctx.vary('Accept-Encoding');
@@ -41,10 +42,10 @@ export function addLiveRoutes(router: Router, live: Live, requireToken: Middlewa
 
   router.get('/live/histogram', requireToken, (ctx) => {
     const { span, route } = ctx.query;
-    if (!isSpan(span)) return refuse(ctx, 400, SPAN_SENTENCE);
+    if (!isSpan(span)) return plain(ctx, 400, SPAN_SENTENCE);
     const histogram = typeof route === 'string' ? live.histogram(route, span) : null;
     if (!histogram)
-      return refuse(ctx, 400, "route must be the template of one of the shop's routes, for example ?route=/shop.");
+      return plain(ctx, 400, "route must be the template of one of the shop's routes, for example ?route=/shop.");
     answer(ctx, Buffer.from(JSON.stringify(histogram)));
   });
 
@@ -78,10 +79,4 @@ function answer(ctx: Context, json: Buffer): void {
   ctx.set('Cache-Control', 'no-store');
   ctx.type = 'application/json';
   ctx.body = json;
-}
-
-function refuse(ctx: Context, status: number, sentence: string): void {
-  ctx.status = status;
-  ctx.type = 'text/plain';
-  ctx.body = `${sentence}\n`;
 }

@@ -1,4 +1,4 @@
-import { SPENT } from '../../instrument/label-values.ts';
+import { SPENT, type Spent } from '../../instrument/label-values.ts';
 import { type Facts, LEAST_EVENTS, LEAST_PAGES } from './facts.ts';
 import { FAILURES } from './keys.ts';
 import type { Lamp, LampName, Level, Verdict } from './model.ts';
@@ -66,7 +66,10 @@ function isLoaded(facts: Facts): boolean {
   return workerCpu.length > 0 && workerCpu.every((cores) => cores > LIMITS.workerCpu) && isCheap(facts);
 }
 
-/** Whether one route takes far longer than most of the others, and than drawing the code of a Pix on a busy machine. */
+/**
+ * Whether one route takes far longer than the median of the others. Also above twice the usual limit: on a busy machine,
+ * drawing the QR code of a Pix takes that long.
+ */
 function isOutOfLine([slowest, ...others]: Facts['codeTimes']): boolean {
   const usual = others[others.length >> 1];
   if (!slowest || !usual) return false;
@@ -292,8 +295,6 @@ function findIn({ lamp, rules }: LampRules, facts: Facts): Lamp | null {
   }
   return null;
 }
-
-type Spent = (typeof SPENT)[number];
 
 const LAMP_OF_SPENT = { app: 'code', db: 'database', db_wait: 'database', payment: 'payment' } as const;
 

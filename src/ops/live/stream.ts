@@ -53,6 +53,8 @@ export function createViewers(): Viewers {
     },
     close() {
       for (const viewer of open) viewer.end();
+      // A viewer who reads slowly is still there for a while, and nothing may be written after the end.
+      open.clear();
     },
   };
 }

@@ -179,7 +179,6 @@ const PT = {
   errorType: 'Tipo',
   count: 'Quantos',
   lastTime: 'Última vez',
-  beforeHistory: 'antes do período guardado',
   noErrors: 'Nenhum erro desde o início.',
   reason: 'Motivo',
   // Rehearsed faults
@@ -202,7 +201,7 @@ const PT = {
   'fault.busy_machine': 'Outros programas ocupam todos os núcleos.',
   'fault.slow_payment': 'O provedor de pagamentos demora a responder.',
   'fault.payment_errors': 'O provedor de pagamentos responde com erro.',
-  'fault.bad_release': '5 % das páginas da lista de produtos falham.',
+  'fault.bad_release': '5% das páginas da lista de produtos falham.',
   'fault.cart_bug': 'Pôr certos produtos no carrinho dá erro.',
   // The seven metrics
   seven: 'As sete métricas',
@@ -452,7 +451,6 @@ const EN: Readonly<Record<TextName, string>> = {
   errorType: 'Type',
   count: 'Count',
   lastTime: 'Last time',
-  beforeHistory: 'before the kept history',
   noErrors: 'No error since the start.',
   reason: 'Reason',
   faults: 'Rehearsed faults',
@@ -475,7 +473,7 @@ const EN: Readonly<Record<TextName, string>> = {
   'fault.busy_machine': 'Other programs take all cores.',
   'fault.slow_payment': 'The payment provider is slow to answer.',
   'fault.payment_errors': 'The payment provider answers with an error.',
-  'fault.bad_release': '5 % of the pages of the product list fail.',
+  'fault.bad_release': '5% of the pages of the product list fail.',
   'fault.cart_bug': 'Some products cannot be put into the cart.',
   seven: 'The seven metrics',
   sevenHelp: 'Each drawn as its kind, with its lines on /metrics and the command that makes it move.',

@@ -105,10 +105,10 @@ export interface ErrorView {
 /** The latest first. */
 export function errorViews(errors: readonly ErrorRow[], language: Language): ErrorView[] {
   return errors
-    .toSorted((a, b) => (b.lastAt ?? 0) - (a.lastAt ?? 0))
+    .toSorted((a, b) => b.lastAt - a.lastAt)
     .map(({ key, lastAt, runbook }) => {
       const { labels = {} } = parseSeries(key) ?? {};
-      const last = lastAt === null ? textIn(language, 'beforeHistory') : formatTime(lastAt, language);
+      const last = formatTime(lastAt, language);
       return { key, type: labels.type ?? '', route: labels.route ?? '', last, runbook };
     });
 }

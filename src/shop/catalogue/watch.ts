@@ -32,7 +32,7 @@ const READ_INTERVAL_MS = 60_000;
 /** How often the best sellers are ranked: a ranking at each sale would change pages all the time. */
 const RANK_INTERVAL_MS = 60_000;
 
-const NOT_COMPARED = 'the catalogue could not be compared with the database: its last state is shown';
+const NOT_COMPARED = 'the catalogue or its ranking could not be read from the database: the last state is shown';
 const NEVER_READ = 'the catalogue could not be read: pages that need it are answered with 503 until it can be';
 
 /**

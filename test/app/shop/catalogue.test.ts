@@ -161,7 +161,7 @@ test('a first reading that fails through no failure of the database is thrown, a
 
   await knex.raw('alter table categories rename to shelves');
   await assert.rejects(start(silentLog).first, /relation "categories" does not exist/);
-  await until('it is told', () => lines.some((line) => line.includes('could not be compared')));
+  await until('it is told', () => lines.some((line) => line.includes('or its ranking could not be read')));
   assert.equal(serving.current(), before);
   await knex.raw('alter table shelves rename to categories');
   await knex('products').where({ id: 1 }).update({ price_cents: 12_345 });

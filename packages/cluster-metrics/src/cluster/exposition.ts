@@ -62,7 +62,7 @@ export function countSamples(view: View): number {
 }
 
 /** The number of samples of each series of a metric. */
-export function linesOf({ type, buckets = [], quantiles = [] }: Description): number {
+function linesOf({ type, buckets = [], quantiles = [] }: Description): number {
   if (type === 'histogram') return buckets.length + 3;
   return type === 'summary' ? quantiles.length + 2 : 1;
 }

@@ -215,7 +215,7 @@ export class SlotMapping {
     if (description.type !== 'counter') this.#addCounts(series, from, slotsOf(description, chunk), chunk === undefined);
   }
 
-  /** @param beginsWithSum whether the first value is the sum: it is not in a chunk of a summary's bins */
+  /** @param beginsWithSum whether the first value is the sum: a chunk of bins has none */
   #addCounts(series: Series, first: number, length: number, beginsWithSum: boolean): void {
     const counts = this.#observed.get(series) ?? [];
     this.#observed.set(series, counts);

@@ -36,7 +36,11 @@ export function nativeBuckets(name: string, given: NativeOptions, option: string
       throw new TypeError(`${option} takes the numbers ${Object.keys(DEFAULTS).join(', ')}, not ${inspect(given)}`);
     }
   }
-  const { bucketFactor, maxBuckets, zeroThreshold } = { ...DEFAULTS, ...given };
+  const {
+    bucketFactor = DEFAULTS.bucketFactor,
+    maxBuckets = DEFAULTS.maxBuckets,
+    zeroThreshold = DEFAULTS.zeroThreshold,
+  } = given;
   if (!(bucketFactor > 1)) throw new TypeError(`bucketFactor must be above 1, for example 1.1: ${bucketFactor}`);
   if (!Number.isInteger(maxBuckets) || maxBuckets < 1) {
     throw new TypeError(`maxBuckets must be a whole number of buckets, for example 160: ${maxBuckets}`);

@@ -69,11 +69,6 @@ export function slotsOf(description: Description, chunk: number | undefined): nu
   }
 }
 
-/** Whether its observations are counted in chunks of bins. */
-export function hasBins({ type, native }: Description): boolean {
-  return type === 'summary' || native !== undefined;
-}
-
 /** Bytes before the text of a record: its length and its checksum, both uint32. */
 const RECORD_HEAD = 8;
 

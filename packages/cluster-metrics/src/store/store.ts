@@ -2,16 +2,17 @@ import { inspect } from 'node:util';
 import { CHUNK_BINS } from './bins.ts';
 import { ChangedBlocks } from './changed-blocks.ts';
 import { ChunkRoom } from './chunk-room.ts';
-import type {
-  Description,
-  DirectoryRecord,
-  ExemplarRecord,
-  LabelTuple,
-  RemovalRecord,
-  SeriesRecord,
+import {
+  type Description,
+  type DirectoryRecord,
+  type ExemplarRecord,
+  hasBins,
+  type LabelTuple,
+  type RemovalRecord,
+  type SeriesRecord,
 } from './description.ts';
 import { type Exemplar, Exemplars, encodeExemplar, type KeptExemplar } from './exemplars.ts';
-import { DEFAULT_CAPACITY, encodeRecord, hasBins, slotsOf } from './layout.ts';
+import { DEFAULT_CAPACITY, encodeRecord, slotsOf } from './layout.ts';
 import { SlotTable } from './slot-table.ts';
 import { StoreFile } from './store-file.ts';
 import { copyTo } from './window.ts';

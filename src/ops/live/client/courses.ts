@@ -1,15 +1,7 @@
 import { courseKeys } from '../charts.ts';
-import type { Course, Key, Mark, Span, Structure } from '../model.ts';
+import { type Course, type Key, type Mark, SPAN_SHAPES, type Span, type Structure } from '../model.ts';
 
 const SECOND_MS = 1000;
-const MINUTE_MS = 60 * SECOND_MS;
-
-/** Length of each span and its step, as the primary keeps them. */
-const SHAPES: Readonly<Record<Span, { readonly lengthMs: number; readonly stepMs: number }>> = {
-  '5m': { lengthMs: 5 * MINUTE_MS, stepMs: SECOND_MS },
-  '1h': { lengthMs: 60 * MINUTE_MS, stepMs: 15 * SECOND_MS },
-  '6h': { lengthMs: 360 * MINUTE_MS, stepMs: MINUTE_MS },
-};
 
 /** What the charts draw: fetched once, then grown by the frames. */
 export interface Points {
@@ -25,7 +17,7 @@ export function pointsOf(course: Course, structure: Structure): Points {
   const at = [...course.at];
   const nothing = at.map(() => null);
   const values = new Map(courseKeys(structure).map((key) => [key, [...(course.values[key] ?? nothing)]]));
-  return { span: course.span, lengthMs: SHAPES[course.span].lengthMs, at, values, marks: [...course.marks] };
+  return { span: course.span, lengthMs: SPAN_SHAPES[course.span].lengthMs, at, values, marks: [...course.marks] };
 }
 
 /** Whether the primary's clock was set back: it has moved its earlier points with the clock, so they are fetched anew. */
@@ -40,7 +32,7 @@ export function isSetBack(points: Points, at: number): boolean {
  * @returns whether it did
  */
 export function growPoints(points: Points, at: number, current: ReadonlyMap<Key, number | null>): boolean {
-  const { stepMs, lengthMs } = SHAPES[points.span];
+  const { stepMs, lengthMs } = SPAN_SHAPES[points.span];
   const last = points.at.at(-1) ?? 0;
   // Frames come a little early or late.
   if (at - last < stepMs - SECOND_MS / 2) return false;
