@@ -75,21 +75,28 @@ async function startScene(t: TestContext): Promise<FullScene> {
   };
 }
 
-/** Shoppers browse and buy until the test ends. How the shop answers under a fault is not what is looked at. */
-function startShopping(t: TestContext, shop: RunningCluster): void {
+/**
+ * Shoppers browse and buy until the test ends. How the shop answers under a fault is not what is looked at.
+ *
+ * @returns sets how many there are from now on, {@link SHOPPERS} at most
+ */
+function startShopping(t: TestContext, shop: RunningCluster): (count: number) => void {
   let isOver = false;
+  let shoppers = SHOPPERS;
   async function shopOn(place: number): Promise<void> {
     await sleep((place * PACE_MS) / SHOPPERS);
     while (!isOver) {
       const next = sleep(PACE_MS);
       try {
+        if (place >= shoppers) continue;
         const { shopper, hidden } = await atCheckout(shop);
         await shopper.get('/cart');
         await shopper.post('/checkout', { ...CUSTOMER, ...hidden });
       } catch {
         // The fault is on.
+      } finally {
+        await next;
       }
-      await next;
     }
   }
   const shopping = Promise.all(Array.from({ length: SHOPPERS }, (_, place) => shopOn(place)));
@@ -97,6 +104,9 @@ function startShopping(t: TestContext, shop: RunningCluster): void {
     isOver = true;
     await shopping;
   });
+  return (count) => {
+    shoppers = count;
+  };
 }
 
 /** `all`, or a part of the names of faults. Default: the short ones. */
@@ -115,13 +125,14 @@ const nameOf = ({ alertname, window }: Record<string, string>) => (window ? `${a
 
 test('each fault fires its alerts, which arrive at the receiver and resolve when it is over', async (t) => {
   const scene = await startScene(t);
-  startShopping(t, scene.shop);
+  const setShoppers = startShopping(t, scene.shop);
   await until('pages are counted', async () => (await scene.prometheus.value('shop:page_requests:rate5m')) > 0);
 
   const lasting: Promise<void>[] = [];
   for (const fault of chosen) {
     // Failing and slow pages would keep the alerts of long windows.
     if (!fault.later && !fault.unnoticed) await Promise.all(lasting);
+    setShoppers(fault.shoppers ?? SHOPPERS);
     lasting.push(...(await rehearse(t, scene, fault)));
   }
   await Promise.all(lasting);
