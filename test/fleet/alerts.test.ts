@@ -27,6 +27,7 @@ import { FAULTS, type Fault, type Scene } from './faults.ts';
 const FACTOR = 60;
 const SCRAPE_INTERVAL = '500ms';
 const SHOPPERS = 12;
+const MOST_SHOPPERS = 24;
 /** A purchase of each shopper begins as often, so faults change the number of pages little, and no pool is exhausted without one. */
 const PACE_MS = 2_000;
 
@@ -67,7 +68,12 @@ async function startScene(t: TestContext): Promise<FullScene> {
     server,
     network,
     shop,
-    knex: openPool(t, { url: server.url }, { poolMax: 4, deadlines: PATIENT }),
+    // A lock of a fault lasts as long as the fault.
+    knex: openPool(
+      t,
+      { url: server.url },
+      { poolMax: 4, deadlines: { ...PATIENT, idleInTransaction: FIRES_WITHIN_MS } },
+    ),
     prometheus,
     receiver,
     instance,
@@ -78,7 +84,7 @@ async function startScene(t: TestContext): Promise<FullScene> {
 /**
  * Shoppers browse and buy until the test ends. How the shop answers under a fault is not what is looked at.
  *
- * @returns sets how many there are from now on, {@link SHOPPERS} at most
+ * @returns sets how many there are from now on, {@link MOST_SHOPPERS} at most
  */
 function startShopping(t: TestContext, shop: RunningCluster): (count: number) => void {
   let isOver = false;
@@ -99,7 +105,7 @@ function startShopping(t: TestContext, shop: RunningCluster): (count: number) =>
       }
     }
   }
-  const shopping = Promise.all(Array.from({ length: SHOPPERS }, (_, place) => shopOn(place)));
+  const shopping = Promise.all(Array.from({ length: MOST_SHOPPERS }, (_, place) => shopOn(place)));
   whenDone(t, async () => {
     isOver = true;
     await shopping;

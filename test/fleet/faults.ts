@@ -49,7 +49,7 @@ export interface Fault {
   readonly short?: true;
   /** No page fails or is slow, so it does not disturb alerts of long windows. */
   readonly unnoticed?: true;
-  /** Shoppers meanwhile, where all of them would get no page at all. */
+  /** Shoppers meanwhile, where the usual number is too many or too few. */
   readonly shoppers?: number;
 }
 
@@ -287,6 +287,8 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'products that another program has locked',
     alerts: ['ShopCatalogueStale', 'ShopPoolExhausted'],
+    // Each holds a connection for most of the time.
+    shoppers: 24,
     begin: (scene) => hold(scene, 'lock table products, carts in access exclusive mode'),
   },
   {
