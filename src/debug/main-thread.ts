@@ -1,12 +1,38 @@
-import type { Debugger } from 'node:inspector';
+import type { Runtime } from 'node:inspector';
 import { readPositions } from './positions.ts';
 import type { Answer, Question } from './questions.ts';
 import { takeHeap, takeProfile } from './samples.ts';
 import { BlockedError, withSession } from './session.ts';
 
 const MOST_FRAMES = 100;
-/** Name of the one line that an idle main thread is given to run. */
-const PROBE = 'fake-shop-probe';
+
+/** A call on the stack: its function, its script, and from 1 the line and the column. */
+type Frame = [functionName: string | null, url: string | null, line: number, column: number];
+
+/** Name of the script that reads the stack, which is on the stack itself. */
+const READER = 'fake-shop-stack-reader';
+/**
+ * Run by the main thread on top of whatever it runs, between two of its steps. It restores what it sets before it returns.
+ *
+ * The debugger's own pause would also give the stack, but it looks into the scopes of each call, and V8 sometimes fails at
+ * that, which ends the process: with Node.js 20.20 about once in a hundred pauses of a busy worker.
+ */
+const READ_STACK = `(() => {
+  const { prepareStackTrace, stackTraceLimit } = Error;
+  try {
+    Error.stackTraceLimit = Infinity;
+    Error.prepareStackTrace = (_, calls) => calls
+      .filter((call) => !call.isAsync() && call.getScriptNameOrSourceURL() !== ${JSON.stringify(READER)})
+      .map((call) => [
+        call.getFunctionName(), call.getScriptNameOrSourceURL(), call.getLineNumber(), call.getColumnNumber(),
+      ]);
+    return new Error().stack;
+  } finally {
+    Error.prepareStackTrace = prepareStackTrace;
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+})()
+//# sourceURL=${READER}`;
 
 /** Answers questions about the main thread of this process; called in another thread. Never throws. */
 export async function askMainThread(question: Question): Promise<Answer> {
@@ -29,37 +55,28 @@ const BLOCKED =
   'the main thread did not answer in time: it is inside one long call of native code, such as a synchronous one of node:fs, node:crypto or node:zlib, or it gets no time on a processor';
 
 /**
- * Pauses the main thread for as long as it takes to read where it is, a few milliseconds.
+ * Interrupts the main thread for as long as it takes to read where it is, less than a millisecond.
  *
  * @returns the stack as text, the innermost call first
  */
 async function takeStack(deadlineMs: number): Promise<string> {
-  const urls = new Map<string, string>();
-  const frames = await withSession(deadlineMs, async ({ session, post }) => {
-    let isAsked = false;
-    session.on('Debugger.scriptParsed', ({ params }) => urls.set(params.scriptId, params.url));
-    const paused = new Promise<Debugger.CallFrame[]>((resolve, reject) => {
-      session.on('Debugger.paused', ({ params }) => {
-        resolve(params.callFrames);
-        // A main thread that stood at a breakpoint before stays there: somebody else debugs it.
-        if (isAsked) post('Debugger.resume').catch(reject);
-      });
-    });
-    await post('Debugger.enable');
-    isAsked = true;
-    await post('Debugger.pause');
-    // An idle main thread would pause only at its next event.
-    void post('Runtime.evaluate', { expression: `0\n//# sourceURL=${PROBE}`, silent: true });
-    return await paused;
-  });
+  const { result } = await withSession(
+    deadlineMs,
+    (post) =>
+      post('Runtime.evaluate', {
+        expression: READ_STACK,
+        returnByValue: true,
+        silent: true,
+        disableBreaks: true,
+      }) as Promise<Runtime.EvaluateReturnType>,
+  );
+  const frames = result.value as Frame[];
+  if (frames.length === 0) return 'idle: it runs no JavaScript and waits for events';
   const positions = readPositions();
-  const lines = frames.flatMap(({ functionName, location: { scriptId, lineNumber, columnNumber = 0 } }) => {
-    const url = urls.get(scriptId) ?? '';
-    if (url === PROBE) return [];
-    const { file, line, column } = positions.find(url, lineNumber, columnNumber);
-    return [`    at ${functionName || '<anonymous>'} (${file}:${line}:${column})`];
+  const lines = frames.slice(0, MOST_FRAMES).map(([functionName, url, atLine, atColumn]) => {
+    const { file, line, column } = positions.find(url ?? '', atLine - 1, atColumn - 1);
+    return `    at ${functionName || '<anonymous>'} (${file}:${line}:${column})`;
   });
-  if (lines.length === 0) return 'idle: it runs no JavaScript and waits for events';
-  const more = lines.length > MOST_FRAMES ? [`    … ${lines.length - MOST_FRAMES} more`] : [];
-  return ['runs', ...lines.slice(0, MOST_FRAMES), ...more].join('\n');
+  const more = frames.length > MOST_FRAMES ? [`    … ${frames.length - MOST_FRAMES} more`] : [];
+  return ['runs', ...lines, ...more].join('\n');
 }

@@ -17,7 +17,7 @@ const MOST_PLACES = 20;
  * @returns a `.cpuprofile` as JSON, with the files and lines of the sources
  */
 export async function takeProfile(seconds: number, deadlineMs: number): Promise<string> {
-  const { profile } = await withSession(seconds * SECOND_MS + deadlineMs, async ({ post }) => {
+  const { profile } = await withSession(seconds * SECOND_MS + deadlineMs, async (post) => {
     await post('Profiler.enable');
     await post('Profiler.setSamplingInterval', { interval: CPU_SAMPLE_MICROSECONDS });
     await post('Profiler.start');
@@ -75,7 +75,7 @@ const READ_HEAP = {
  * @returns a text with sizes and places, never a value
  */
 export async function takeHeap(seconds: number, deadlineMs: number): Promise<string> {
-  return withSession(seconds * SECOND_MS + deadlineMs, async ({ post }) => {
+  return withSession(seconds * SECOND_MS + deadlineMs, async (post) => {
     await post('HeapProfiler.enable');
     await post('HeapProfiler.startSampling', { samplingInterval: HEAP_SAMPLE_BYTES });
     await delay(seconds * SECOND_MS);

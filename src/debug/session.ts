@@ -14,28 +14,26 @@ export function endSessions(): void {
   for (const session of open) session.disconnect();
 }
 
-/** A connection of this thread to V8's inspector of the main thread. */
-export interface MainThreadSession {
-  readonly session: Session;
-  /**
-   * @param method of the protocol, https://chromedevtools.github.io/devtools-protocol/v8/
-   * @returns its result, when the main thread has answered
-   */
-  post(method: string, parameters?: object): Promise<unknown>;
-}
+/**
+ * Asks V8's inspector of the main thread.
+ *
+ * @param method of the protocol, https://chromedevtools.github.io/devtools-protocol/v8/
+ * @returns its result, when the main thread has answered
+ */
+export type Post = (method: string, parameters?: object) => Promise<unknown>;
 
 /**
  * Works with the inspector of the main thread, without a port. What the work has switched on there ends with it, also at
- * the deadline, and also if this thread ends (measured with Node.js 20.12, 22 and 24: a paused main thread goes on).
+ * the deadline.
  *
  * @param deadlineMs for the whole work
  * @throws {BlockedError} at the deadline
  */
-export async function withSession<T>(deadlineMs: number, work: (main: MainThreadSession) => Promise<T>): Promise<T> {
+export async function withSession<T>(deadlineMs: number, work: (post: Post) => Promise<T>): Promise<T> {
   const session = new Session();
   session.connectToMainThread();
   open.add(session);
-  const post = (method: string, parameters?: object) => {
+  const post: Post = (method, parameters) => {
     const answer = new Promise<unknown>((resolve, reject) => {
       session.post(method, parameters, (error, result) => (error ? reject(error) : resolve(result)));
     });
@@ -44,7 +42,7 @@ export async function withSession<T>(deadlineMs: number, work: (main: MainThread
     return answer;
   };
   try {
-    return await withDeadline(work({ session, post }), deadlineMs, () => new BlockedError());
+    return await withDeadline(work(post), deadlineMs, () => new BlockedError());
   } finally {
     open.delete(session);
     session.disconnect();
