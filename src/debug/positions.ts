@@ -70,8 +70,14 @@ function pathIn(url: string): string | null {
   return isAbsolute(url) ? url : null;
 }
 
-/** From the project's folder or the folder of packages: the rest depends on the machine and the build. */
+/** The folder of a build, which `dist` leads to. */
+const BUILD = /^\.builds\/[^/]+\//;
+
+/**
+ * From the project's folder or the folder of packages: the rest depends on the machine and the build. What the build makes
+ * without a source map, such as the functions of the templates, is in `dist`.
+ */
 function inProject(path: string): string {
   const packages = path.lastIndexOf('/node_modules/');
-  return packages >= 0 ? path.slice(packages + 1) : relative(projectRoot, path);
+  return packages >= 0 ? path.slice(packages + 1) : relative(projectRoot, path).replace(BUILD, 'dist/');
 }
