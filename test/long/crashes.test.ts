@@ -26,6 +26,8 @@ const HOPELESS_DEATHS = 3;
 /** The least time for which a place stays empty after each death in a row. */
 const LEAST_WAITS_MS = [0, 100, 200, 400, 800];
 const TIMER_SLACK_MS = 5;
+/** From the first death to the start of the next worker, which takes as long as the machine is busy. */
+const MAX_UNSTARTED_MS = 5_000;
 
 const FATAL = 60;
 const ERROR = 50;
@@ -69,6 +71,8 @@ for (const [what, fault] of [
     );
     const emptyMs = (filled?.time ?? Number.NaN) - died.time;
     t.diagnostic(`its place stood empty for ${emptyMs} ms`);
+    const unstartedMs = Date.parse(after.workers[0]?.startedAt ?? '') - died.time;
+    assert.ok(unstartedMs < MAX_UNSTARTED_MS, `${unstartedMs} ms until the next worker was started`);
 
     const change = (await shop.metrics()).since(scrapeBefore);
     assert.equal(change.of('shop_worker_restarts_total', { reason: 'exception' }), 1);

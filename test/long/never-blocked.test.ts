@@ -80,6 +80,11 @@ test('a stopped and a busy worker neither fail nor slow a scrape, and their last
   );
 });
 
+test('a worker that starts slowly is not taken for a hanging one', async (t) => {
+  const shop = await startFrailShop(t, { workers: 1, env: { WORKER_HANG_SECONDS: '2', SLOW_START_MS: '5000' } });
+  assert.equal((await shop.metrics()).of('shop_worker_restarts_total'), 0);
+});
+
 test('hanging workers are replaced after WORKER_HANG_SECONDS, and their counts are kept', async (t) => {
   const shop = await startFrailShop(t, { workers: 3, env: { WORKER_HANG_SECONDS: '2' } });
   const requests = await askEveryWorker(shop);
@@ -138,8 +143,3 @@ async function totalsOf(shop: FrailShop, worker: number): Promise<Map<string, nu
   const totals = samples.filter(({ type, labels }) => type !== 'gauge' && labels.quantile === undefined);
   return new Map(totals.map(({ series, value }) => [series, value]));
 }
-
-test('a worker that starts slowly is not taken for a hanging one', async (t) => {
-  const shop = await startFrailShop(t, { workers: 1, env: { WORKER_HANG_SECONDS: '2', SLOW_START_MS: '5000' } });
-  assert.equal((await shop.metrics()).of('shop_worker_restarts_total'), 0);
-});

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { until } from '../../../test/support/wait.ts';
+import { ClusterRegistry } from '../src/index.ts';
 import { type RunningExample, startExample } from './support/example.ts';
 import { type Histogram, readBuckets, readProtobuf } from './support/protobuf.ts';
 
@@ -64,7 +65,7 @@ test('native-histograms: buckets, start timestamps and exemplars of all workers'
   for (let i = 1; i < 20; i++) await request();
 
   const openMetrics = await until('an exemplar', async () => {
-    const page = await scrape('application/openmetrics-text; version=1.0.0');
+    const page = await scrape(ClusterRegistry.OPENMETRICS_CONTENT_TYPE);
     return page.samples.some(({ exemplar }) => exemplar) && page;
   });
   assert.ok(openMetrics.of('page_seconds_created') <= Date.now() / 1000);

@@ -181,8 +181,8 @@ export class ClusterRegistry<
   }
 
   /**
-   * The numbers of the page without the text, in the page's order, exactly as on the page. Shares a gathering with the scrapes of
-   * the same turn of the event loop.
+   * The numbers of the page without the text, in the page's order, exactly as on the page. Shares a gathering with the
+   * scrapes of the same turn of the event loop.
    *
    * @throws {RangeError} when there is no such worker
    */
@@ -193,8 +193,8 @@ export class ClusterRegistry<
   }
 
   /**
-   * The buckets of native histograms and of summaries' twins, of all workers that ever lived: the same
-   * counts as on the page. Shares a gathering as `samples` does.
+   * The buckets of native histograms and of summaries' twins, of all workers that ever lived: the same counts as on the
+   * page. Shares a gathering as `samples` does.
    *
    * @param options `names` are those of the native histograms: that of a summary's twin, not of the summary
    * @throws {RangeError} when there is no such worker

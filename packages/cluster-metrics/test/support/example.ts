@@ -7,14 +7,13 @@ import type { TestContext } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { freePort } from '../../../../test/support/system.ts';
 import { until } from '../../../../test/support/wait.ts';
+import { ClusterRegistry } from '../../src/index.ts';
 import { parseStoreFileName } from '../../src/store/layout.ts';
 import { type Exposition, parseExposition } from '../../src/testing/index.ts';
 
 const DIES_AFTER_ANSWER = pathToFileURL(fileURLToPath(new URL('dies-after-answer.mjs', import.meta.url))).href;
 /** Longer than any of them needs: a connection that a dying worker was handed is never answered. */
 const PATIENCE_MS = 5_000;
-/** What Prometheus asks for when it takes native histograms. */
-const PROTOBUF = 'application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited';
 
 export interface RunningExample {
   readonly port: number;
@@ -67,7 +66,8 @@ export async function startExample(
       const { body, contentType } = await read(`http://127.0.0.1:${metricsPort}/metrics`, accept);
       return parseExposition(body.toString(), contentType);
     },
-    scrapeProtobuf: async () => (await read(`http://127.0.0.1:${metricsPort}/metrics`, PROTOBUF)).body,
+    scrapeProtobuf: async () =>
+      (await read(`http://127.0.0.1:${metricsPort}/metrics`, ClusterRegistry.PROTOBUF_CONTENT_TYPE)).body,
     request: async (path = '/') => (await read(`http://127.0.0.1:${port}${path}`)).body.toString(),
     pids: () => readdirSync(stores).flatMap((name) => parseStoreFileName(name)?.pid ?? []),
   };
