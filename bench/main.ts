@@ -39,7 +39,7 @@ const WHOLE: Effort = {
   rounds: 5,
   pairs: 5,
   seconds: 0.8,
-  orders: 300,
+  orders: 1000,
   browsing: { requests: 200_000, seconds: 45 },
   starts: 3,
 };

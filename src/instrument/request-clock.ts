@@ -1,13 +1,13 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Spent } from './label-values.ts';
 
-/** Waits of a request for the database. */
-type Wait = 'db' | 'db_wait';
+/** What a request waits for. */
+type Wait = Exclude<Spent, 'app'>;
 
 /**
  * Splits one request's time, each moment counted once: queries that overlap are not counted twice, so the parts
  * add up to the whole. A moment with a query under way is `db`; else, with a wait for a pool connection, `db_wait`;
- * the rest is `app`.
+ * else, with a wait for the payment provider, `payment`; the rest is `app`.
  */
 export class RequestClock {
   readonly #startedMs = performance.now();
@@ -15,6 +15,7 @@ export class RequestClock {
   #isStopped = false;
   #queries = 0;
   #waits = 0;
+  #payments = 0;
   #dbMs = 0;
   #dbWaitMs = 0;
   #paymentMs = 0;
@@ -22,20 +23,13 @@ export class RequestClock {
   /** @param now a reading of `performance.now()`, where the caller has one already */
   begin(wait: Wait, now = performance.now()): void {
     this.#charge(now);
-    if (wait === 'db') this.#queries += 1;
-    else this.#waits += 1;
+    this.#count(wait, 1);
   }
 
   /** @param now as for `begin` */
   end(wait: Wait, now = performance.now()): void {
     this.#charge(now);
-    if (wait === 'db') this.#queries -= 1;
-    else this.#waits -= 1;
-  }
-
-  /** Moves seconds from the app's part to that of the payment provider. */
-  addPayment(seconds: number): void {
-    this.#paymentMs += seconds * 1000;
+    this.#count(wait, -1);
   }
 
   /** Ends the request; queries that still run are charged until now, and not beyond. */
@@ -55,9 +49,14 @@ export class RequestClock {
     const total = this.totalSeconds;
     const db = this.#dbMs / 1000;
     const dbWait = this.#dbWaitMs / 1000;
-    const rest = Math.max(0, total - db - dbWait);
-    const payment = Math.min(this.#paymentMs / 1000, rest);
-    return { app: rest - payment, db, db_wait: dbWait, payment };
+    const payment = this.#paymentMs / 1000;
+    return { app: Math.max(0, total - db - dbWait - payment), db, db_wait: dbWait, payment };
+  }
+
+  #count(wait: Wait, change: 1 | -1): void {
+    if (wait === 'db') this.#queries += change;
+    else if (wait === 'db_wait') this.#waits += change;
+    else this.#payments += change;
   }
 
   #charge(now: number): void {
@@ -66,6 +65,7 @@ export class RequestClock {
     this.#chargedMs = now;
     if (this.#queries > 0) this.#dbMs += elapsed;
     else if (this.#waits > 0) this.#dbWaitMs += elapsed;
+    else if (this.#payments > 0) this.#paymentMs += elapsed;
   }
 }
 
@@ -95,7 +95,13 @@ export function currentRequest(): RequestClock | undefined {
   return clocks.getStore();
 }
 
-/** Charges the current request with a wait for the payment provider, in seconds. */
-export function recordPayment(seconds: number): void {
-  currentRequest()?.addPayment(seconds);
+/** Charges the current request with a wait for the payment provider. */
+export async function duringPayment<T>(wait: () => Promise<T>): Promise<T> {
+  const request = currentRequest();
+  request?.begin('payment');
+  try {
+    return await wait();
+  } finally {
+    request?.end('payment');
+  }
 }

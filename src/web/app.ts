@@ -68,18 +68,14 @@ export interface AppOptions {
   readyWithoutDatabase?: boolean;
   /** Pages and forms; default those of the business. */
   routes?: readonly Route[];
-  /** When to refuse pages; default 100 in flight, or 10 that take longer than a second. */
+  /** When to refuse pages; default 100 in flight, 32 of them checkouts, or 10 that take longer than a second. */
   load?: LoadLimits;
   /** Milliseconds until a page that isn't ready becomes a 503; default 1900. */
   deadlineMs?: number;
 }
 
-const LOAD: LoadLimits = { maxInFlight: 100, lateCount: 10, lateMs: 1_000 };
-
-/**
- * Checkouts alone must not make a worker look late: so many fewer than `lateCount` may wait for the payment provider.
- */
-const SPARE_PAGES = 2;
+/** Checkouts enough to keep a worker busy, although most of them wait for the payment provider. */
+const LOAD: LoadLimits = { maxInFlight: 100, maxCheckouts: 32, lateCount: 10, lateMs: 1_000 };
 
 /** The shop as a Koa application. */
 export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestState> {
@@ -121,7 +117,7 @@ export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestS
     cartCountOf: session.cartCountOf,
     originOf,
   });
-  const checkouts = createBulkhead(Math.max(1, load.lateCount - SPARE_PAGES));
+  const checkouts = createBulkhead(load.maxCheckouts);
   const matchRoute = matchRoutes({
     routes,
     shop: { database, metrics, catalogue, checkouts, payments, worker, reports, diskSpace, log },

@@ -1,4 +1,4 @@
-import { currentRequest } from '../instrument/request-clock.ts';
+import { currentRequest, type RequestClock } from '../instrument/request-clock.ts';
 import type { Logger } from '../log.ts';
 import { unavailable } from '../shop/errors.ts';
 import { logLateFailure } from './request-log.ts';
@@ -8,9 +8,14 @@ import type { WebMiddleware } from './state.ts';
 export interface LoadLimits {
   /** Requests for pages that one worker works on at a time. */
   maxInFlight: number;
+  /** Checkouts among them that have a place to work in; the others stand in line. */
+  maxCheckouts: number;
   /** It has fallen behind when this many pages at once … */
   lateCount: number;
-  /** … have been in flight for longer than this. Fewer may be slow for reasons of their own, such as a slow payment. */
+  /**
+   * … have been in flight for longer than this, their waits for the payment provider left out. Fewer may be slow for
+   * reasons of their own.
+   */
   lateMs: number;
 }
 
@@ -20,20 +25,22 @@ export interface LoadLimits {
  */
 export function shedLoad({ maxInFlight, lateCount, lateMs }: LoadLimits): WebMiddleware {
   /** Oldest first. */
-  const inFlight = new Set<{ startedMs: number }>();
+  const inFlight = new Set<{ startedMs: number; clock: RequestClock | undefined }>();
 
   function isBehind(now: number): boolean {
     if (inFlight.size < lateCount) return false;
     let late = 0;
-    for (const { startedMs } of inFlight) {
-      if (now - startedMs < lateMs) return false;
-      if (++late === lateCount) return true;
+    for (const { startedMs, clock } of inFlight) {
+      const elapsedMs = now - startedMs;
+      if (elapsedMs < lateMs) return false;
+      const paymentMs = (clock?.split.payment ?? 0) * 1000;
+      if (elapsedMs - paymentMs >= lateMs && ++late === lateCount) return true;
     }
     return false;
   }
 
   return async function shedLoad(_ctx, next) {
-    const page = { startedMs: performance.now() };
+    const page = { startedMs: performance.now(), clock: currentRequest() };
     if (inFlight.size >= maxInFlight || isBehind(page.startedMs))
       throw unavailable('overload', { retryAfterSeconds: 1 });
     inFlight.add(page);

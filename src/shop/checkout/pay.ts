@@ -1,6 +1,6 @@
 import { Semaphore, withTimeout } from 'async-mutex';
 import { CHECKOUT_MS } from '../../deadlines.ts';
-import { recordPayment } from '../../instrument/request-clock.ts';
+import { duringPayment } from '../../instrument/request-clock.ts';
 import type { WorkerMetrics } from '../../instrument/worker-metrics.ts';
 import type { PaymentGateway, PaymentRequest, PixCharge, PixRequest } from '../../payments/gateway.ts';
 import { withDeadline } from '../../promises.ts';
@@ -18,9 +18,9 @@ export interface Bulkhead {
 }
 
 /**
- * Limits how many checkouts work at a time, so that a slow payment provider does not stop the whole shop: many pages
- * that wait for it would look like a worker that has fallen behind, which refuses all other pages. The line is a
- * consequence of the provider's slowness, so the time in line counts as a wait for the provider.
+ * Limits how many checkouts work at a time, so that those that wait for a slow payment provider don't take all the room
+ * that a worker has for pages. The line is a consequence of the provider's slowness, so the time in line counts as a wait
+ * for the provider.
  *
  * @param places how many checkouts work at a time
  */
@@ -28,17 +28,14 @@ export function createBulkhead(places: number): Bulkhead {
   const semaphore = withTimeout(new Semaphore(places), CHECKOUT_MS.line);
   return {
     async enter() {
-      const startedMs = performance.now();
       try {
-        const [, leave] = await semaphore.acquire();
+        const [, leave] = await duringPayment(() => semaphore.acquire());
         return leave;
       } catch {
         const cause = new Error(
           `${places} checkouts were under way, and this one's turn did not come in ${CHECKOUT_MS.line} ms`,
         );
         throw unavailable('overload', { cause });
-      } finally {
-        recordPayment((performance.now() - startedMs) / 1000);
       }
     },
   };
@@ -76,18 +73,17 @@ export function charge(payments: PaymentGateway, payment: PixRequest): Promise<P
  * @throws {ShopError} 503 when it fails or is late; `signal` is aborted then
  */
 export async function inShareOfTime<T>(ask: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const startedMs = performance.now();
   const controller = new AbortController();
   try {
-    return await withDeadline(
-      ask(controller.signal),
-      CHECKOUT_MS.payment,
-      () => new Error(`no answer from the payment provider in ${CHECKOUT_MS.payment} ms`),
+    return await duringPayment(() =>
+      withDeadline(
+        ask(controller.signal),
+        CHECKOUT_MS.payment,
+        () => new Error(`no answer from the payment provider in ${CHECKOUT_MS.payment} ms`),
+      ),
     );
   } catch (cause) {
     controller.abort();
     throw unavailable('overload', { cause });
-  } finally {
-    recordPayment((performance.now() - startedMs) / 1000);
   }
 }

@@ -4,7 +4,7 @@ import type { Knex } from 'knex';
 import { isLockTimeout, isUnanswered } from '../../db/index.ts';
 import { PAGE_MS, SHORT_LOCK_WAIT_MS } from '../../deadlines.ts';
 import type { PaymentOutcome } from '../../instrument/label-values.ts';
-import { recordPayment } from '../../instrument/request-clock.ts';
+import { duringPayment } from '../../instrument/request-clock.ts';
 import { MAX_AMOUNT_CENTS } from '../../payments/gateway.ts';
 import { noteAnswer } from '../../payments/ledger.ts';
 import { settle } from '../../payments/settle.ts';
@@ -186,8 +186,7 @@ async function waitForOther(startedMs: number): Promise<void> {
     const cause = new Error(`another submit of the cart was not done in ${PAGE_MS} ms`);
     throw unavailable('overload', { cause });
   }
-  await delay(REPETITION_POLL_MS);
-  recordPayment(REPETITION_POLL_MS / 1000);
+  await duringPayment(() => delay(REPETITION_POLL_MS));
 }
 
 /** Without an open cart, a submit is either a repetition or has nothing to order. */

@@ -46,7 +46,9 @@ test("an error page keeps the cart's number, says when to come back, and speaks 
   const shop = await startShop(t);
   const bought = await shop.visitor().post('/add_to_cart/1', { quantity: 2 });
   const cookies = bought.headers.getSetCookie().map((line) => line.split(';', 1)[0]);
-  const overloaded = await shop.another({ options: { load: { maxInFlight: 0, lateCount: 10, lateMs: 1_000 } } });
+  const overloaded = await shop.another({
+    options: { load: { maxInFlight: 0, maxCheckouts: 1, lateCount: 10, lateMs: 1_000 } },
+  });
   const limited = await shop.another({ rateLimiter: { count: () => 12 } });
 
   async function ask(
@@ -347,7 +349,7 @@ test('a page says that the shop is coming back after every kind of database fail
 });
 
 test('a worker with too many requests in flight refuses more at once, but no page from memory and no health check', async (t) => {
-  const load = { maxInFlight: 1, lateCount: 10, lateMs: 30_000 };
+  const load = { maxInFlight: 1, maxCheckouts: 1, lateCount: 10, lateMs: 30_000 };
   const shop = await startShop(t, { deadlines: PATIENT, options: { load, deadlineMs: 30_000 } });
   const visitor = shop.visitor();
   await visitor.get('/');
@@ -382,7 +384,7 @@ test('a worker with too many requests in flight refuses more at once, but no pag
 });
 
 test('a worker that has fallen behind refuses new requests until it has caught up, but no page from memory', async (t) => {
-  const load = { maxInFlight: 250, lateCount: 3, lateMs: 200 };
+  const load = { maxInFlight: 250, maxCheckouts: 1, lateCount: 3, lateMs: 200 };
   const shop = await startShop(t, { deadlines: PATIENT, options: { load, deadlineMs: 30_000 } });
   const visitor = shop.visitor();
   await visitor.post('/add_to_cart/1', { quantity: 1 });
@@ -404,6 +406,26 @@ test('a worker that has fallen behind refuses new requests until it has caught u
     [200, 200, 200],
   );
   assert.equal((await visitor.get('/cart')).status, 200);
+});
+
+test('checkouts that wait for the payment provider do not make a worker look as if it had fallen behind', async (t) => {
+  const load = { maxInFlight: 250, maxCheckouts: 5, lateCount: 3, lateMs: 50 };
+  const payments = testProvider({ authorize: () => new Promise(() => {}) });
+  const shop = await startShop(t, { payments, options: { load } });
+  const payers = await Promise.all(
+    Array.from({ length: 8 }, async () => {
+      const payer = shop.visitor();
+      await payer.post('/add_to_cart/1', { quantity: 1 });
+      return payer;
+    }),
+  );
+
+  const answers = Promise.all(payers.map((payer) => payer.post('/checkout', CUSTOMER)));
+  await until('five are paying, and the others stand in line', () => payments.asked.length === 5);
+  const askedMs = performance.now();
+  await until('they are late', () => performance.now() - askedMs > 3 * load.lateMs);
+  assert.equal((await shop.visitor().get('/cart')).status, 200);
+  assert.deepEqual(new Set((await answers).map(({ status }) => status)), new Set([503]));
 });
 
 test('a page that is ready after its deadline does not touch the 503 that was sent instead', async (t) => {
