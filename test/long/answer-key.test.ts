@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
+import { Mutex } from 'async-mutex';
 import type { Lamp } from '../../src/ops/live/model.ts';
 import { projectRoot } from '../../src/paths.ts';
 import { createMetricsSource, readRoutes } from '../../traffic/metrics.ts';
@@ -18,6 +19,8 @@ import { until, whenDone } from '../support/wait.ts';
 /*
  * The answer key of the rehearsed faults, seen under traffic: each fault lights its lamp and no other, moves its metrics and
  * no other, fires its alerts, and leaves nothing behind. A shop of its own for each, so that none sees the end of another.
+ *
+ * One fault is on at a time. While lamps remember one that has ended, which takes minutes, the next ones have their turn.
  */
 
 /** `npm run test:answers`: all faults, on a machine that has nothing else to do. */
@@ -30,6 +33,9 @@ const FACTOR = 10;
 const PATIENCE_MS = 240_000;
 /** Lamps remember errors and deaths for 5 minutes, and alerts for longer. */
 const WELL_AGAIN_MS = 600_000;
+/** One whose fault is on, and those that remember theirs. */
+const SHOPS = 4;
+const turn = new Mutex();
 
 interface Scene {
   readonly shop: RunningCluster;
@@ -108,39 +114,46 @@ async function settle(
   ).catch((error) => assert.fail(`${error.message}\nseen: ${seen.join(', ')}; expected: ${must.join(', ')}`));
 }
 
-for (const answer of chosen) {
-  const { fault, rule, blame, moves, mayMove, alerts, mayAlert } = answer;
-  test(`${fault} shows as ${rule}`, async (t) => {
-    const scene = await startScene(t);
+describe('answer key', { concurrency: SHOPS }, () => {
+  for (const answer of chosen) {
+    const { fault, rule, blame, moves, mayMove, alerts, mayAlert } = answer;
     const nameOf = (each: Pick<Lamp, 'rule' | 'blame'>) => `${each.rule} ${blame && each.blame}`;
-    const lit = () => litLamps(scene, answer).map(nameOf);
-    await settle('all lamps are dark', lit, [], [], PATIENCE_MS);
-    // What moves already is not this fault's doing.
-    const before = await moving(scene);
-
-    const beganMs = performance.now();
     const secondsSince = (ms: number) => Math.round((performance.now() - ms) / 1000);
-    await switchFault(scene.shop, fault, true);
-    const shown = nameOf(answer);
-    await settle('its lamp is lit, and no other', lit, [shown], []);
-    const seen = secondsSince(beganMs);
-    await settle('its metrics move, and no others', () => moving(scene), moves, [...before, ...mayMove]);
-    const moved = secondsSince(beganMs);
-    const others = IS_WHOLE ? mayAlert : ALERT_NAMES;
-    await settle('its alerts fire, and no others', () => firing(scene), alerts, others);
-    const alerted = secondsSince(beganMs);
-    await settle('its lamp is still the only one', lit, [shown], []);
 
-    await switchFault(scene.shop, fault, false);
-    const endedMs = performance.now();
-    await settle('all lamps are dark again', lit, [], [], WELL_AGAIN_MS);
-    const dark = secondsSince(endedMs);
-    await settle('the metrics are still again', () => moving(scene), [], before);
-    const silent = IS_WHOLE ? [] : ALERT_NAMES.filter((each) => !alerts.includes(each));
-    await settle('the alerts are silent again', () => firing(scene), [], silent, WELL_AGAIN_MS);
-    t.diagnostic(
-      `${fault}: seen after ${seen} s, metrics after ${moved} s, alerts after ${alerted} s with rules ${FACTOR} times as quick; ` +
-        `dark ${dark} s after its end`,
-    );
-  });
-}
+    test(`${fault} shows as ${rule}`, async (t) => {
+      const { scene, before, times } = await turn.runExclusive(() => suffer(t));
+      const endedMs = performance.now();
+      await settle('all lamps are dark again', () => lit(scene), [], [], WELL_AGAIN_MS);
+      const dark = secondsSince(endedMs);
+      await settle('the metrics are still again', () => moving(scene), [], before);
+      const silent = IS_WHOLE ? [] : ALERT_NAMES.filter((each) => !alerts.includes(each));
+      await settle('the alerts are silent again', () => firing(scene), [], silent, WELL_AGAIN_MS);
+      t.diagnostic(`${fault}: ${times}; dark ${dark} s after its end`);
+    });
+
+    const lit = (scene: Scene) => litLamps(scene, answer).map(nameOf);
+
+    /** From a shop that is well to the end of its fault. */
+    async function suffer(t: TestContext): Promise<{ scene: Scene; before: SignalName[]; times: string }> {
+      const scene = await startScene(t);
+      await settle('all lamps are dark', () => lit(scene), [], [], PATIENCE_MS);
+      // What moves already is not this fault's doing.
+      const before = await moving(scene);
+
+      const beganMs = performance.now();
+      await switchFault(scene.shop, fault, true);
+      const shown = nameOf(answer);
+      await settle('its lamp is lit, and no other', () => lit(scene), [shown], []);
+      const seen = secondsSince(beganMs);
+      await settle('its metrics move, and no others', () => moving(scene), moves, [...before, ...mayMove]);
+      const moved = secondsSince(beganMs);
+      const others = IS_WHOLE ? mayAlert : ALERT_NAMES;
+      await settle('its alerts fire, and no others', () => firing(scene), alerts, others);
+      const alerted = secondsSince(beganMs);
+      await settle('its lamp is still the only one', () => lit(scene), [shown], []);
+      await switchFault(scene.shop, fault, false);
+      const times = `seen after ${seen} s, metrics after ${moved} s, alerts after ${alerted} s with rules ${FACTOR} times as quick`;
+      return { scene, before, times };
+    }
+  }
+});

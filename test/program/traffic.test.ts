@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { createServer, type RequestListener, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { projectRoot } from '../../src/paths.ts';
@@ -127,10 +127,37 @@ test('shoppers wait when they have posted too many forms', async (t) => {
   assert.ok(refused >= 1 && refused <= 3, stdout);
 });
 
+test('shoppers leave a shop that refuses the last page of those who wait for a Pix', async (t) => {
+  const shop = await startCluster(t, { workers: 1 });
+  let refused = 0;
+  const url = await listen(t, (asked, response) => {
+    const { method, url: path = '', headers } = asked;
+    if (path.startsWith('/pix/') && (method === 'POST' || refused > 0)) {
+      refused += 1;
+      response.writeHead(503, { 'Retry-After': '600' }).end();
+      return;
+    }
+    const passed = request(new URL(path, shop.shopUrl), { method, headers }, (answer) => {
+      response.writeHead(answer.statusCode as number, answer.rawHeaders);
+      answer.pipe(response);
+    });
+    asked.pipe(passed);
+  });
+  const addresses = ['--url', url, '--metrics-url', shop.opsUrl];
+  const traffic = startTraffic(t, [...addresses, ...QUICK, ...HOURS, '--shoppers', '6']);
+  await until('a shopper waits, as the shop refused a Pix', () => refused > 0);
+  const before = refused;
+  traffic.pressCtrlC();
+  const { code, stdout, stderr } = await traffic.ended();
+  assert.deepEqual([code, stderr], [0, '']);
+  assert.ok(refused > before, 'the last page was refused too');
+  assert.match(stdout, /The metrics count less than the shoppers did/);
+});
+
 test('what is wrong is told in one sentence', async (t) => {
   const shop = await startCluster(t, { workers: 1, env: { METRICS_TOKEN: 'secret-of-the-test' } });
   const nowhere = `http://127.0.0.1:${await freePort()}`;
-  const page = await listen(t, '<html lang="en">');
+  const page = await listen(t, (_asked, response) => response.end('<html lang="en">'));
   const cases: [string[], RegExp][] = [
     [['--url', 'http://example.com'], /^--url must be an address of this machine/],
     [['--url', nowhere], /^No shop answers at .*: start it in another terminal with npm start/],
@@ -149,9 +176,9 @@ test('what is wrong is told in one sentence', async (t) => {
   assert.equal(code, 0, stdout);
 });
 
-/** Starts a server that answers each request with a text. @returns its address */
-async function listen(t: TestContext, text: string): Promise<string> {
-  const server = createServer((_request, response) => response.end(text)).listen(0, '127.0.0.1');
+/** Starts a server. @returns its address */
+async function listen(t: TestContext, answer: RequestListener): Promise<string> {
+  const server = createServer(answer).listen(0, '127.0.0.1');
   whenDone(t, () => server.close());
   await once(server, 'listening');
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
