@@ -27,6 +27,9 @@ const POINTS = { pt: 'p.p.', en: 'pp' } as const;
 const MINUTE = 60;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
+const STEPS = Array.from({ length: 24 }, (_, i) => i - 9).flatMap((power) =>
+  [1, 2, 5].map((factor) => Number(`${factor}e${power}`)),
+);
 const BYTES_UNITS = ['B', 'kB', 'MB', 'GB', 'TB'];
 
 export function localeOf(language: Language): string {
@@ -61,6 +64,14 @@ export function formatNumber(value: number | null | undefined, format: Format, l
     case 'bytes':
       return bytes(value, language);
   }
+}
+
+/**
+ * Steps of an axis, the smallest first: 1, 2 and 5 by powers of ten, without those whose labels would be alike.
+ */
+export function axisSteps(format: Format, language: Language): number[] {
+  const label = (value: number) => formatNumber(value, format, language);
+  return STEPS.filter((step) => label(step) !== label(0) && label(step) !== label(2 * step));
 }
 
 /** Cents count in small amounts only, and thousands in those below a million. */

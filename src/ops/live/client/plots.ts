@@ -1,7 +1,7 @@
 /*! Contains uPlot. Copyright (c) 2025, Leon Sorokin. MIT License. https://github.com/leeoniya/uPlot */
 import uPlot from 'uplot';
 import type { Chart, ChartLine } from '../charts.ts';
-import { formatDateTime, formatNumber, formatTime, type Language } from '../format.ts';
+import { axisSteps, formatDateTime, formatNumber, formatTime, type Language } from '../format.ts';
 import type { Mark } from '../model.ts';
 import { textIn } from '../texts.ts';
 import { lineLabel } from '../view.ts';
@@ -132,6 +132,7 @@ function createPlot({ box, figure, chart, isPlain }: PlottedChart, colours: Colo
           size: 58,
           gap: 4,
           space: 28,
+          incrs: axisSteps(chart.format, language),
           grid: { stroke: () => colours.line ?? '', width: 1 },
           values: (_plot, splits) => splits.map((value) => formatNumber(value, chart.format, language)),
         },
