@@ -58,6 +58,8 @@ export interface Side {
   /** The processes that serve. */
   pids: readonly number[];
   requests: readonly LoadRequest[];
+  /** Of the load; default 10. */
+  connections?: number;
   /** Starts what runs beside the load. @returns its end */
   beside?: () => () => Promise<void>;
 }
@@ -94,7 +96,7 @@ interface Sample {
 }
 
 /** Fewer than a worker serves at a time before it refuses any. */
-const CONNECTIONS = 10;
+export const CONNECTIONS = 10;
 
 export async function createBench(effort: Effort, earlierRevision: string, resources: ReleaseStack): Promise<Bench> {
   const folder = resources.add(await mkdtemp(join(tmpdir(), 'fake-shop-bench-')), (made) =>
@@ -130,14 +132,15 @@ export async function createBench(effort: Effort, earlierRevision: string, resou
     return result;
   }
 
-  async function warmUp({ origin, requests }: Side): Promise<void> {
-    await load({ origin, requests, connections: CONNECTIONS, length: { seconds: effort.warmUpSeconds } });
+  async function warmUp({ origin, requests, connections = CONNECTIONS }: Side): Promise<void> {
+    await load({ origin, requests, connections, length: { seconds: effort.warmUpSeconds } });
   }
 
-  async function measure({ origin, pids, requests, beside }: Side, seconds: number): Promise<Sample> {
+  async function measure(side: Side, seconds: number): Promise<Sample> {
+    const { origin, pids, requests, connections = CONNECTIONS, beside } = side;
     const end = beside?.();
     const cpuTimer = await startCpuTimer(pids);
-    const result = await load({ origin, requests, connections: CONNECTIONS, length: { seconds } });
+    const result = await load({ origin, requests, connections, length: { seconds } });
     const used = await cpuTimer();
     await end?.();
     const count = result.statuses[200] ?? 0;

@@ -1,5 +1,5 @@
 import { number } from '../../packages/cluster-metrics/bench/table.ts';
-import type { Bench } from '../bench.ts';
+import { type Bench, CONNECTIONS, type Side } from '../bench.ts';
 import type { Part } from '../report.ts';
 import type { BenchShop } from '../shop.ts';
 import { formatSpread } from '../statistics.ts';
@@ -19,7 +19,7 @@ export async function measureWorkers(bench: Bench): Promise<Part> {
   return {
     title: 'Two workers against one',
     about:
-      'Home, product and list in turn. The processor time is that of all workers: two that each did as well as one alone would have a ratio of 1. The requests per second are no measure of that on two cores, which the load needs too.',
+      'Home, product and list in turn, over 10 connections for each worker: one that has more to do at a time needs less for each. The processor time is that of all workers: two that each did as well as one alone would have a ratio of 1. The requests per second are no measure of that on two cores, which the load needs too.',
     head: ['figure', 'one', 'two', 'ratio'],
     rows: [
       [
@@ -46,8 +46,9 @@ export async function measureWorkers(bench: Bench): Promise<Part> {
   };
 }
 
-async function sideOf(shop: BenchShop) {
+async function sideOf(shop: BenchShop): Promise<Side> {
   const headers = (await visitorWithCart(shop.origin)).headers();
   const requests = Object.values(PAGES).map((path) => ({ path, headers }));
-  return { origin: shop.origin, pids: await shop.workers(), requests };
+  const pids = await shop.workers();
+  return { origin: shop.origin, pids, requests, connections: pids.length * CONNECTIONS };
 }
