@@ -118,10 +118,10 @@ function slowQuery(): RouteFault {
   };
 }
 
-/** A hundred kilobytes for each page. */
-const KEPT_NUMBERS = 12_500;
+/** 250 KB for each page. */
+const KEPT_NUMBERS = 31_250;
 /** 400 MB: enough to be seen, and less than a worker's heap may hold. */
-const MOST_KEPT = 4_000;
+const MOST_KEPT = 1_600;
 
 function memoryLeak(): RouteFault {
   let kept: number[][] = [];
