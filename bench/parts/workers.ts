@@ -19,7 +19,7 @@ export async function measureWorkers(bench: Bench): Promise<Part> {
   return {
     title: 'Two workers against one',
     about:
-      'Home, product and list in turn, over 10 connections for each worker: one that has more to do at a time needs less for each. The processor time is that of all workers: two that each did as well as one alone would have a ratio of 1. The requests per second are no measure of that on two cores, which the load needs too.',
+      'Home, product and list in turn, over 10 connections for each worker, as a worker with more requests at a time needs less processor time for each. The processor time is that of all workers: two that each did as well as one alone would have a ratio of 1. The requests per second are no measure of that on two cores, which the load needs too.',
     head: ['figure', 'one', 'two', 'ratio'],
     rows: [
       [

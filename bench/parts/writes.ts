@@ -99,7 +99,10 @@ async function writeOnce(bench: Bench, { shop, pids, countOrders }: Side): Promi
   async function send(requests: LoadRequest[]): Promise<{ perSecond: number; cpuMicros: number }> {
     const cpuTimer = await startCpuTimer(pids);
     const length = { requests: requests.length };
-    const { seconds } = await bench.load({ origin: shop.origin, requests, connections: CONCURRENCY, length }, 302);
+    const { seconds } = await bench.load(
+      { origin: shop.origin, requests, connections: Math.min(CONCURRENCY, requests.length), length },
+      302,
+    );
     const used = await cpuTimer();
     return { perSecond: requests.length / seconds, cpuMicros: (used / requests.length) * 1e6 };
   }

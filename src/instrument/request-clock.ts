@@ -95,13 +95,13 @@ export function currentRequest(): RequestClock | undefined {
   return clocks.getStore();
 }
 
-/** Charges the current request with a wait for the payment provider. */
-export async function duringPayment<T>(wait: () => Promise<T>): Promise<T> {
+/** Charges the current request with the time of some work as a wait. */
+export async function duringWait<T>(wait: Wait, work: () => Promise<T>): Promise<T> {
   const request = currentRequest();
-  request?.begin('payment');
+  request?.begin(wait);
   try {
-    return await wait();
+    return await work();
   } finally {
-    request?.end('payment');
+    request?.end(wait);
   }
 }

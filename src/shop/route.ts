@@ -6,7 +6,7 @@ import type { PaymentGateway } from '../payments/gateway.ts';
 import type { SettlementReports } from '../payments/settle.ts';
 import type { Catalogue } from './catalogue/catalogue.ts';
 import type { CatalogueWatch } from './catalogue/watch.ts';
-import type { Bulkhead } from './checkout/pay.ts';
+import type { CheckoutPlaces } from './checkout/places.ts';
 import type { FlashCode } from './sessions/flash.ts';
 import type { Page, PageViews } from './views.ts';
 
@@ -15,7 +15,7 @@ export interface Shop {
   readonly database: Knex;
   readonly metrics: WorkerMetrics;
   readonly catalogue: CatalogueWatch;
-  readonly checkouts: Bulkhead;
+  readonly checkouts: CheckoutPlaces;
   readonly payments: PaymentGateway;
   /** Name of this process in the ledger of payments. */
   readonly worker: string;

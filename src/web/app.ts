@@ -1,16 +1,17 @@
 import { join } from 'node:path';
 import type { Knex } from 'knex';
 import Koa from 'koa';
-import { PAGE_MS } from '../deadlines.ts';
+import { CHECKOUT_MS, PAGE_MS } from '../deadlines.ts';
 import type { DiskSpace } from '../instrument/disk-space.ts';
 import { timeRequests } from '../instrument/http.ts';
+import { poolOf } from '../instrument/pool.ts';
 import type { WorkerMetrics } from '../instrument/worker-metrics.ts';
 import type { Logger } from '../log.ts';
 import { projectRoot } from '../paths.ts';
 import type { PaymentGateway } from '../payments/gateway.ts';
 import type { SettlementReports } from '../payments/settle.ts';
 import type { CatalogueWatch } from '../shop/catalogue/watch.ts';
-import { createBulkhead } from '../shop/checkout/pay.ts';
+import { createCheckoutPlaces } from '../shop/checkout/places.ts';
 import type { Route } from '../shop/route.ts';
 import { businessRoutes } from '../shop/routes.ts';
 import type { Visits } from '../shop/sessions/visits.ts';
@@ -74,8 +75,17 @@ export interface AppOptions {
   deadlineMs?: number;
 }
 
-/** Checkouts enough to keep a worker busy, although most of them wait for the payment provider. */
-const LOAD: LoadLimits = { maxInFlight: 100, maxCheckouts: 32, lateCount: 10, lateMs: 1_000 };
+/** Enough checkouts to keep a worker busy, although most of them wait for the payment provider. */
+const LOAD: LoadLimits = {
+  maxInFlight: 100,
+  maxCheckouts: 32,
+  checkoutLineMs: CHECKOUT_MS.line,
+  lateCount: 10,
+  lateMs: 1_000,
+};
+
+/** Connections of the pool that checkouts leave to other pages. */
+const SPARE_CONNECTIONS = 2;
 
 /** The shop as a Koa application. */
 export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestState> {
@@ -117,7 +127,13 @@ export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestS
     cartCountOf: session.cartCountOf,
     originOf,
   });
-  const checkouts = createBulkhead(load.maxCheckouts);
+  const pool = poolOf(database);
+  const checkouts = createCheckoutPlaces({
+    places: load.maxCheckouts,
+    lineMs: load.checkoutLineMs,
+    connections: Math.max(1, pool.max - SPARE_CONNECTIONS),
+    connectionMs: pool.acquireTimeoutMillis,
+  });
   const matchRoute = matchRoutes({
     routes,
     shop: { database, metrics, catalogue, checkouts, payments, worker, reports, diskSpace, log },

@@ -8,13 +8,15 @@ import type { WebMiddleware } from './state.ts';
 export interface LoadLimits {
   /** Requests for pages that one worker works on at a time. */
   maxInFlight: number;
-  /** Checkouts among them that have a place to work in; the others stand in line. */
+  /** Checkouts among them that are under way; the others stand in line, see `createCheckoutPlaces`. */
   maxCheckouts: number;
+  /** How long they stand there, in milliseconds. */
+  checkoutLineMs: number;
   /** It has fallen behind when this many pages at once … */
   lateCount: number;
   /**
-   * … have been in flight for longer than this, their waits for the payment provider left out. Fewer may be slow for
-   * reasons of their own.
+   * … have been in flight for longer than this, without their waits for the payment provider. Fewer may be slow for
+   * reasons of their own, such as a locked row.
    */
   lateMs: number;
 }

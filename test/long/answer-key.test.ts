@@ -23,10 +23,12 @@ import { until, whenDone } from '../support/wait.ts';
  * One fault is on at a time. While lamps remember one that has ended, which takes minutes, the next ones have their turn.
  */
 
-/** `npm run test:answers`: all faults, on a machine that has nothing else to do. */
+/** `npm run test:answers`: all faults, on a machine that has nothing else to do but for the shops of this test. */
 const { ANSWERS: names = 'blocked_loop' } = process.env;
 const IS_WHOLE = names === 'all';
-const chosen = ANSWERS.filter(({ fault }) => IS_WHOLE || names.split(',').includes(fault));
+const wanted = ANSWERS.filter(({ fault }) => IS_WHOLE || names.split(',').includes(fault));
+/** The last one takes the processor time of the others' shops too. */
+const chosen = wanted.toSorted((a, b) => Number(a.fault === 'busy_machine') - Number(b.fault === 'busy_machine'));
 
 /** Ten minutes are a minute: as long as the longest window of an alert that a fault of 10 minutes can fire. */
 const FACTOR = 10;

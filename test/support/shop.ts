@@ -54,7 +54,10 @@ export type ShopOverrides = Partial<AppDeps> & {
 
 /** For tests that send many requests at once: limits that a busy machine does not reach, so that no answer is a 503. */
 export const PATIENCE = {
-  options: { deadlineMs: 15_000, load: { maxInFlight: 100, maxCheckouts: 100, lateCount: 100, lateMs: 15_000 } },
+  options: {
+    deadlineMs: 15_000,
+    load: { maxInFlight: 100, maxCheckouts: 32, checkoutLineMs: 15_000, lateCount: 100, lateMs: 15_000 },
+  },
   deadlines: PATIENT,
 } satisfies ShopOverrides;
 

@@ -12,7 +12,7 @@ import { ClusterRegistry, createStoreDirectory, openStore, WorkerRegistry } from
 import { parseExposition } from '@techcommerce/cluster-metrics/testing';
 import Koa from 'koa';
 import { timeRequests } from '../../src/instrument/http.ts';
-import { duringPayment } from '../../src/instrument/request-clock.ts';
+import { duringWait, RequestClock } from '../../src/instrument/request-clock.ts';
 import { createWorkerMetrics, type MeasuredRoute } from '../../src/instrument/worker-metrics.ts';
 import { shopRoutes } from '../../src/web/index.ts';
 import { until } from '../support/wait.ts';
@@ -246,7 +246,7 @@ test('a request is charged for what it waits for after another request has ended
     async '/slow'(ctx) {
       gate.emit('waits');
       await once(gate, 'open');
-      await duringPayment(() => sleep(PAYMENT_MS));
+      await duringWait('payment', () => sleep(PAYMENT_MS));
       ctx.body = 'paid';
     },
     '/'(ctx) {
@@ -267,12 +267,15 @@ test('the parts of the request time add up to its whole', async (t) => {
   const app = await measuredApp(t, {
     async '/slow'(ctx) {
       await sleep(PAYMENT_MS);
-      await duringPayment(() => sleep(PAYMENT_MS));
+      await duringWait('payment', () => sleep(PAYMENT_MS));
       ctx.body = 'paid';
     },
     async '/'(ctx) {
       // Waits that overlap: each moment counts once.
-      await Promise.all([duringPayment(() => sleep(PAYMENT_MS)), duringPayment(() => sleep(PAYMENT_MS))]);
+      await Promise.all([
+        duringWait('payment', () => sleep(PAYMENT_MS)),
+        duringWait('payment', () => sleep(PAYMENT_MS)),
+      ]);
       ctx.body = 'paid';
     },
   });
@@ -292,4 +295,32 @@ test('the parts of the request time add up to its whole', async (t) => {
     const seconds = scrape.of('shop_request_time_seconds_total', { route, spent });
     assert.ok(seconds > LEAST_PAYMENT_SECONDS, `${route}, ${spent}: ${seconds} s`);
   }
+});
+
+test('a moment of several waits belongs to the database, else to the wait for a connection, else to the payment', () => {
+  const clock = new RequestClock();
+  const at = (seconds: number) => performance.now() + seconds * 1000;
+  clock.begin('payment', at(10));
+  clock.begin('db_wait', at(11));
+  clock.begin('db', at(13));
+  clock.end('db_wait', at(17));
+  clock.end('db', at(25));
+  clock.end('payment', at(41));
+  const { db, db_wait, payment } = clock.split;
+  const rounded = [db, db_wait, payment].map((seconds) => Math.round(seconds));
+  assert.deepEqual(rounded, [12, 2, 17]);
+});
+
+test('a request that was answered is charged for no more of the wait that goes on', async () => {
+  const clock = new RequestClock();
+  clock.begin('payment');
+  await sleep(PAYMENT_MS);
+  clock.stop();
+  const { split, totalSeconds } = clock;
+  await sleep(PAYMENT_MS);
+  clock.end('payment');
+  assert.deepEqual(clock.split, split);
+  assert.equal(clock.totalSeconds, totalSeconds);
+  assert.ok(split.payment > LEAST_PAYMENT_SECONDS);
+  assert.ok(Math.abs(split.app + split.payment - totalSeconds) < 1e-9);
 });

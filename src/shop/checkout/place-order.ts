@@ -4,7 +4,7 @@ import type { Knex } from 'knex';
 import { isLockTimeout, isUnanswered } from '../../db/index.ts';
 import { PAGE_MS, SHORT_LOCK_WAIT_MS } from '../../deadlines.ts';
 import type { PaymentOutcome } from '../../instrument/label-values.ts';
-import { duringPayment } from '../../instrument/request-clock.ts';
+import { duringWait } from '../../instrument/request-clock.ts';
 import { MAX_AMOUNT_CENTS } from '../../payments/gateway.ts';
 import { noteAnswer } from '../../payments/ledger.ts';
 import { settle } from '../../payments/settle.ts';
@@ -24,6 +24,7 @@ import {
 } from './order.ts';
 import { pay } from './pay.ts';
 import { chargeCart, keepOrReplace } from './pix.ts';
+import type { CheckoutPlace } from './places.ts';
 import {
   type FoundCart,
   findNumberOfCart,
@@ -65,20 +66,20 @@ const REPETITION_POLL_MS = 25;
  */
 export async function placeOrder(shop: Deps, purchase: Purchase, phases: Phases): Promise<PlacedOrder> {
   phases.enter('reserve');
-  const leave = await orCountFailed(shop, shop.checkouts.enter());
+  const place = await orCountFailed(shop, shop.checkouts.enter());
   try {
-    const reserved = await orCountFailed(shop, reserve(shop, purchase));
+    const reserved = await orCountFailed(shop, reserve(shop, place, purchase));
     // From here on, the outcome is counted where it is known.
     if (!('outcome' in reserved)) {
       const { payment } = purchase;
       return await (payment.method === 'pix'
         ? chargeCart(shop, purchase, reserved, phases)
-        : payAndStore(shop, purchase, payment, reserved, phases));
+        : payAndStore(shop, place, purchase, payment, reserved, phases));
     }
     countOrder(shop.metrics, reserved);
     return reserved;
   } finally {
-    leave();
+    place.leave();
   }
 }
 
@@ -92,14 +93,16 @@ async function orCountFailed<T>({ metrics }: Deps, work: Promise<T>): Promise<T>
 }
 
 /** Checks everything that can be checked, and writes the payment down. */
-async function reserve(shop: Deps, purchase: Purchase): Promise<Reservation | PlacedOrder> {
+async function reserve(shop: Deps, place: CheckoutPlace, purchase: Purchase): Promise<Reservation | PlacedOrder> {
   const { database, diskSpace } = shop;
   const startedMs = performance.now();
   let isRehearsed = false;
   for (;;) {
     const reference = `pay_${randomUUID()}`;
     const mayStart = !diskSpace.isLacking() && (isRehearsed || !diskSpace.isInDoubt());
-    const found = await (mayStart ? startPayment(shop, purchase, reference) : readCart(database, purchase));
+    const found = await place.inDatabase('reserve', () =>
+      mayStart ? startPayment(shop, purchase, reference) : readCart(database, purchase),
+    );
     if (!found) return previousOrder(shop, purchase);
     const reservation = { reference, cartId: found.id, cart: sumUp(found.items) };
     if (found.started) return reservation;
@@ -117,7 +120,7 @@ async function reserve(shop: Deps, purchase: Purchase): Promise<Reservation | Pl
         cause: new Error('the database has just refused a write for lack of disk space'),
       });
     }
-    await rehearse(shop, purchase, reservation);
+    await place.inDatabase('reserve', () => rehearse(shop, purchase, reservation));
     isRehearsed = true;
   }
 }
@@ -186,7 +189,7 @@ async function waitForOther(startedMs: number): Promise<void> {
     const cause = new Error(`another submit of the cart was not done in ${PAGE_MS} ms`);
     throw unavailable('overload', { cause });
   }
-  await duringPayment(() => delay(REPETITION_POLL_MS));
+  await duringWait('payment', () => delay(REPETITION_POLL_MS));
 }
 
 /** Without an open cart, a submit is either a repetition or has nothing to order. */
@@ -201,6 +204,7 @@ function repeated(number: string | null): PlacedOrder {
 /** From here on money may have moved: if anything fails, the payment is settled. */
 async function payAndStore(
   shop: Deps,
+  place: CheckoutPlace,
   { sessionId, customer }: Purchase,
   { card, installments }: Extract<ChosenPayment, { method: 'card' }>,
   reservation: Reservation,
@@ -223,13 +227,13 @@ async function payAndStore(
     }
     paymentOutcome = 'cancelled';
     try {
-      paid.lateUnits = await stored(storeOrder(database, order, SHORT_LOCK_WAIT_MS));
+      paid.lateUnits = await stored(() => storeOrder(database, order, SHORT_LOCK_WAIT_MS));
     } catch (error) {
       if (!isLockTimeout(error)) throw error;
       // It may take long now, so the ledger notes the approval; otherwise that would be a round trip for nothing.
       await note('approved');
       // In a transaction, the server itself ends a statement that waits for too long.
-      paid.lateUnits = await stored(database.transaction((transaction) => storeOrder(transaction, order, 0)));
+      paid.lateUnits = await stored(() => database.transaction((transaction) => storeOrder(transaction, order, 0)));
     }
     paymentOutcome = 'approved';
     return counted(paid);
@@ -258,8 +262,8 @@ async function payAndStore(
    * @returns the late units
    * @throws {OrderInDoubt} when the answer was lost
    */
-  async function stored(attempt: Promise<StoredOrder>): Promise<number> {
-    const result = await attempt.catch((error: unknown) => {
+  async function stored(attempt: () => Promise<StoredOrder>): Promise<number> {
+    const result = await place.inDatabase('commit', attempt).catch((error: unknown) => {
       throw isUnanswered(error) ? new OrderInDoubt(error) : error;
     });
     if (result.stored) return result.lateUnits;
