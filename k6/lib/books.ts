@@ -33,8 +33,9 @@ export const OTHERS = 'others';
 const FOR_PROGRAMS = ['/metrics', '/livez', '/readyz'];
 
 /** A client can't tell `database` from `overload`: both are 503. */
-export const NOT_NOW = 'not_now';
-const ERROR_ENTRIES = [
+const NOT_NOW = 'not_now';
+/** What a request of the journeys can be. */
+export const POSSIBLE_ERRORS = [
   'validation',
   'not_found',
   'conflict',
@@ -43,8 +44,6 @@ const ERROR_ENTRIES = [
   'rate_limited',
   NOT_NOW,
   'internal',
-  // No request of k6 is one, so a worker that crashes during a test fails it.
-  'worker_crash',
 ];
 
 /** Statuses that a request of the journeys can have. */
@@ -81,7 +80,8 @@ export const BOOKS = {
   errors: {
     title: 'Errors, by type',
     metric: 'shop_errors_total',
-    entries: ERROR_ENTRIES,
+    // No request of k6 crashes a worker, so one that crashes during a test fails it.
+    entries: [...POSSIBLE_ERRORS, 'worker_crash'],
     entryOf: ({ type = '', route = '' }) => {
       if (FOR_PROGRAMS.includes(route)) return null;
       return type === 'overload' || type === 'database' ? NOT_NOW : type;

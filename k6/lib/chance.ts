@@ -32,7 +32,8 @@ export function popularity(productId: number): number {
 
 /** Standard deviation of the logarithm of a reading time. */
 const SPREAD = 0.6;
-const LONGEST = 4;
+/** A look lasts at most this many times the average. */
+export const LONGEST = 4;
 
 /**
  * How long a shopper looks at a page: log-normal, as reading times are.

@@ -190,7 +190,7 @@ export function createShopper(shop: Shop, { products }: Opening) {
     if (mistypes) mistype(page, payments[0] ?? 'card');
     for (const payment of payments) {
       shop.think(1);
-      pay(page, payment);
+      if (pay(page, payment)) return;
     }
   }
 
@@ -200,36 +200,42 @@ export function createShopper(shop: Shop, { products }: Opening) {
     if (refused.status === 422) holds('a mistake is explained in the form', inputOf(refused.body, 'cart') !== '');
   }
 
-  /** Submits the order, and again while the answer is not definite: one order is made of all of them. */
-  function pay(page: Answer, payment: Payment): void {
+  /**
+   * Submits the order, and again while the answer is not definite: one order is made of all of them.
+   *
+   * @returns whether the cart is known to have its order
+   */
+  function pay(page: Answer, payment: Payment): boolean {
     const entries = entriesOn(page, payment);
     const method = methodOf(payment);
     for (let attempts = MOST_ATTEMPTS; attempts > 0; attempts--) {
       // The last unit may have been sold since the cart was shown.
       const answer = shop.submit('/checkout', entries, payment === 'declined card' ? [422, 409] : [302, 409]);
       if (!isUnsure(answer.status)) {
-        follow(answer, payment);
-        return;
+        // An attempt before may have made a Pix, which this answer does not lead to.
+        if (method === 'pix' && attempts < MOST_ATTEMPTS && answer.location === undefined) notePixEnds();
+        return follow(answer, payment);
       }
       shop.noteError(answer);
       // The next answer does not tell how this attempt has ended.
-      shop.note('orders', 'failed', false);
+      for (const outcome of ['failed', 'out_of_stock']) shop.note('orders', outcome, false);
       for (const outcome of ['failed', 'cancelled']) shop.note('payments', `${method} ${outcome}`, false);
       if (payment === 'declined card') noteDeclined(false);
       shop.wait();
     }
     if (payment === 'card') notePaid('card', false);
     if (method === 'pix') notePixEnds();
+    return false;
   }
 
-  /** What a definite answer means. */
-  function follow(answer: Answer, payment: Payment): void {
+  /** What a definite answer means. @returns whether the cart has its order */
+  function follow(answer: Answer, payment: Payment): boolean {
     const { status, location = '', body } = answer;
     if (status === 422 && payment === 'declined card') {
       shop.noteError(answer, 'payment_declined');
       noteDeclined(true);
       holds('a declined card keeps the cart', inputOf(body, 'cart') !== '');
-      return;
+      return false;
     }
     shop.noteError(answer);
     if (status === 409 && body.includes('Não há estoque suficiente')) {
@@ -238,34 +244,40 @@ export function createShopper(shop: Shop, { products }: Opening) {
       if (payment === 'card') shop.note('payments', 'card cancelled', false);
     }
     if (location.startsWith('/order_confirmation/')) {
-      notePaid('card', true);
+      // By Pix, if one of an attempt before was paid meanwhile.
+      notePaid(methodOf(payment), true);
       const number = location.replace('/order_confirmation/', '');
       holds('the order is confirmed', shop.open(location).body.includes(number));
+      return true;
     }
-    if (location.startsWith('/pix/')) payPix(location, payment);
+    return location.startsWith('/pix/') && payPix(location, payment);
   }
 
-  /** A Pix is simulated: while it waits, its page has a form that says what the bank would do. */
-  function payPix(path: string, payment: Payment): void {
+  /**
+   * A Pix is simulated: while it waits, its page has a form that says what the bank would do.
+   *
+   * @returns whether it was paid, and ordered
+   */
+  function payPix(path: string, payment: Payment): boolean {
     const simulation = `${path}/simulation`;
     try {
       for (let attempts = MOST_ATTEMPTS; attempts > 0; attempts--) {
         const page = shop.open(path);
-        if (!page.body.includes(`action="${simulation}"`)) {
-          notePixEnd(page);
-          return;
-        }
+        if (!page.body.includes(`action="${simulation}"`)) return notePixEnd(page);
         shop.noteError(shop.submit(simulation, { outcome: payment === 'expired pix' ? 'expired' : 'paid' }));
       }
       notePixEnds();
+      return false;
     } catch (error) {
       if (error instanceof Leaves) notePixEnds();
       throw error;
     }
   }
 
-  function notePixEnd({ path, body }: Answer): void {
-    if (path.startsWith('/order_confirmation/')) {
+  /** @returns whether it was paid, and ordered */
+  function notePixEnd({ path, body }: Answer): boolean {
+    const isOrdered = path.startsWith('/order_confirmation/');
+    if (isOrdered) {
       notePaid('pix', true);
     } else if (body.includes('O Pix expirou')) {
       shop.note('payments', 'pix expired');
@@ -275,6 +287,7 @@ export function createShopper(shop: Shop, { products }: Opening) {
     } else {
       notePixEnds();
     }
+    return isOrdered;
   }
 
   /** Each way in which a Pix may have ended that this shopper does not see the end of. */

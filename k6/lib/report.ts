@@ -76,7 +76,7 @@ export function createReport(script: string, { metrics, state, setup_data }: Sum
     visits: read('iterations', 'count'),
     droppedVisits,
     requests: read('http_reqs', 'count'),
-    failed: read('http_req_failed', 'rate'),
+    failed: read('unexpected', 'rate'),
     failedChecks: read('checks', 'fails'),
     pages: REQUESTS.flatMap((request) => readTimes(request, metrics[timesOf(request)])),
     crossed: crossedAll.filter((name) => !/^(books_|http_req_duration\{)/.test(name)),

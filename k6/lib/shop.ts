@@ -1,7 +1,7 @@
 import { check, sleep } from 'k6';
 import exec from 'k6/execution';
 import http, { type RefinedResponse } from 'k6/http';
-import { Counter } from 'k6/metrics';
+import { Counter, Rate } from 'k6/metrics';
 import {
   BOOK_NAMES,
   type BookName,
@@ -12,8 +12,8 @@ import {
   growth,
   listed,
   MOST_PRODUCTS,
-  NOT_NOW,
   OTHERS,
+  POSSIBLE_ERRORS,
   type Products,
   readCounts,
   type Side,
@@ -28,6 +28,8 @@ export interface Answer {
   readonly path: string;
   /** 0 without an answer. */
   readonly status: number;
+  /** Whether the shop has sent it, and so has counted the request. Else it may have counted it, with any status. */
+  readonly isOfShop: boolean;
   readonly body: string;
   /** Path that a redirect leads to. */
   readonly location: string | undefined;
@@ -73,6 +75,7 @@ export function createShop({ settings, isOverload }: ShopOptions) {
   const { baseUrl, metricsUrls, metricsToken, thinkSeconds, account } = settings;
   const counters = Object.fromEntries(BOOK_NAMES.map((book) => [book, new Counter(counterOf(book))]));
   const unanswered = new Counter('unanswered');
+  const unexpected = new Rate('unexpected');
 
   function add(book: BookName, entry: string, sides: readonly Side[], value: number): void {
     for (const side of sides) counters[book]?.add(value, { entry, side });
@@ -89,24 +92,27 @@ export function createShop({ settings, isOverload }: ShopOptions) {
       headers: HEADERS,
       redirects: 0,
       responseType: 'text',
-      responseCallback: http.expectedStatuses(...expected, ...(isOverload ? [503] : [])),
+      responseCallback: http.expectedStatuses(...expected),
       tags: { name: request },
       timeout: TIMEOUT,
     });
-    const { status } = response;
-    if (status === 0) {
+    const { status, headers } = response;
+    unexpected.add(!expected.includes(status) && !(isOverload && status === 503));
+    // A balancer answers with an error of its own when it reaches no worker, or has lost one. The shop's have an id.
+    const isOfShop = status !== 0 && (status < 500 || headers['X-Request-Id'] !== undefined);
+    if (!isOfShop) {
       unanswered.add(1);
       for (const entry of entriesOfRequest(request)) note('requests', entry, false);
     } else {
       note('requests', `${request} ${status}`);
     }
-    const location = response.headers.Location;
-    return { path, status, body: response.body ?? '', location: location === undefined ? undefined : pathOf(location) };
+    const location = headers.Location === undefined ? undefined : pathOf(headers.Location);
+    return { path, status, isOfShop, body: response.body ?? '', location };
   }
 
   /** Notes the error that an answer is, or may be. @param type where the status alone does not tell it */
-  function noteError({ status }: Answer, type = errorOf(status)): void {
-    if (status === 0) for (const possible of [NOT_NOW, 'internal']) note('errors', possible, false);
+  function noteError({ status, isOfShop }: Answer, type = errorOf(status)): void {
+    if (!isOfShop) for (const possible of POSSIBLE_ERRORS) note('errors', possible, false);
     else if (type !== undefined) note('errors', type);
   }
 

@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
+import type { Knex } from 'knex';
 import type { DatabaseConnection } from '../config.ts';
 import { connect, type EmbeddedPostgres } from '../db/index.ts';
 import type { DatabaseDeadlines } from '../deadlines.ts';
 import type { Logger } from '../log.ts';
-import { type FaultName, MOST_SECONDS } from './names.ts';
+import type { FaultName } from './names.ts';
 import { type Actor, FaultRefusedError } from './primary.ts';
 
 const SECOND_MS = 1000;
@@ -35,7 +36,8 @@ const LOCK_DATABASE: DatabaseDeadlines = {
   connect: 10 * SECOND_MS,
   statement: 8 * SECOND_MS,
   answer: 9 * SECOND_MS,
-  idleInTransaction: 2 * MOST_SECONDS * SECOND_MS,
+  // No limit: it lasts as long as the fault.
+  idleInTransaction: 0,
 };
 
 /** Locks the rows of all products in a transaction that stays open. PostgreSQL ends it when this process ends. */
@@ -48,17 +50,21 @@ function rowLock(connection: DatabaseConnection, log: Logger): Actor {
         log,
         deadlines: LOCK_DATABASE,
       });
+      let transaction: Knex.Transaction | undefined;
+
+      async function unlock(): Promise<void> {
+        // The database may have gone, and the lock with it. The pool would wait for an open transaction.
+        await transaction?.rollback().catch(() => {});
+        await database.destroy();
+      }
+
       try {
-        const transaction = await database.transaction();
+        transaction = await database.transaction();
         // The lock that an update of the stock takes.
         await transaction('products').select('id').forNoKeyUpdate();
-        return async function unlock() {
-          // The database may have gone, and the lock with it.
-          await transaction.rollback().catch(() => {});
-          await database.destroy();
-        };
+        return unlock;
       } catch (error) {
-        await database.destroy();
+        await unlock();
         throw new FaultRefusedError(
           `The rows of the products could not be locked: ${(error as Error).message}. Try again when the database answers and nobody else holds them.`,
         );
@@ -88,11 +94,10 @@ const PROGRAMS_PER_CORE = 2;
 /** A program that takes a core, until it is killed, or the process that its argument names has ended. */
 const PROGRAM = `
   const primary = Number(process.argv[1]);
-  const endsAt = Date.now() + ${MOST_SECONDS * SECOND_MS};
   function work() {
     const until = Date.now() + 100;
     while (Date.now() < until);
-    if (process.ppid === primary && Date.now() < endsAt) setImmediate(work);
+    if (process.ppid === primary) setImmediate(work);
   }
   work();
 `;

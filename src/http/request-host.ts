@@ -11,8 +11,11 @@ export interface Refusal {
 
 const malformed = (reason: string): Refusal => ({ status: 400, reason });
 
-/** A name or an address, in brackets where it has colons, and a port (RFC 9110, section 7.2). */
-const HOST = /^(?:\[[\da-f:.]+\]|[\w.~!$&'()*+,;=%-]+)(?::\d*)?$/i;
+/**
+ * A name or an address, in brackets where it has colons, and a port (RFC 9110, section 7.2). No comma: Koa reads what is
+ * before it, as of a list.
+ */
+const HOST = /^(?:\[[\da-f:.]+\]|[\w.~!$&'()*+;=%-]+)(?::\d*)?$/i;
 
 const loopback = new BlockList();
 loopback.addSubnet('127.0.0.0', 8, 'ipv4');
@@ -82,6 +85,7 @@ function isNameOf(loopbackHost: string, host: string): boolean {
 
 /** Whether a Host header names the loopback. */
 export function isLoopbackName(host: string): boolean {
+  if (host === '') return false;
   const name = nameIn(host);
   return name === 'localhost' || isLoopback(name);
 }

@@ -33,6 +33,8 @@ export interface OpsOptions {
 const PATHS =
   'There are /, /metrics, /status, /runbook, /debug/stack, /debug/profile, /debug/heap, /livez and /readyz.';
 
+const NO_FAULTS = 'No faults can be rehearsed here: start the shop with FAULTS=true, which production refuses.';
+
 /** The primary's own HTTP application: the live page, metrics, status, debugging, faults and health; no shop code. */
 export function createOpsApp(options: OpsOptions): Koa {
   const { registry, lastScrape, live, status, faults, ask, token, readyWithoutDatabase, log } = options;
@@ -84,6 +86,7 @@ export function createOpsApp(options: OpsOptions): Koa {
   addLiveRoutes(router, live, requireToken);
   addDebugRoutes(router, { token, requireToken, workers: () => status().workers, ask });
   if (faults) addFaultRoutes(router, { token, requireToken, faults });
+  else router.all('/faults', requireToken, (ctx) => plain(ctx, 404, NO_FAULTS));
   router.get('/livez', (ctx) => plain(ctx, 200, 'ok'));
   router.get('/readyz', (ctx) => {
     const { database, workers } = status();

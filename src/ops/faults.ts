@@ -9,6 +9,8 @@ import { refuseStrangers } from './operator.ts';
 /** Ten times a form of this address. */
 const LIMIT_BYTES = 1024;
 
+const FIELDS = ['name', 'on', 'seconds'];
+
 export interface FaultRouteOptions {
   /** The token that is required; null: only requests from this machine are answered. */
   readonly token: string | null;
@@ -33,6 +35,10 @@ export function addFaultRoutes(router: Router, { token, requireToken, faults }: 
     }
     const form = await readForm(ctx.req);
     if (!form) return plain(ctx, 413, `The form may have ${LIMIT_BYTES} bytes at most.`);
+    const names = [...form.keys()];
+    if (names.length > new Set(names).size || names.some((each) => !FIELDS.includes(each))) {
+      return plain(ctx, 400, `The form may have the fields ${FIELDS.join(', ')}, each once.`);
+    }
     const { name, on, seconds = String(MOST_SECONDS) } = Object.fromEntries(form);
     if (!isFaultName(name)) return plain(ctx, 400, `name must be one of ${FAULT_NAMES.join(', ')}.`);
     if (on !== 'true' && on !== 'false') return plain(ctx, 400, 'on must be true or false.');

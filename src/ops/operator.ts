@@ -16,7 +16,7 @@ export function refuseStrangers(token: string | null): Middleware {
 }
 
 /** Headers of proxies: their requests come from this machine for others. */
-const PROXY_HEADERS = ['forwarded', 'x-forwarded-for', 'x-real-ip', 'via'];
+const PROXY_HEADERS = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip', 'via'];
 
 /**
  * Why a request is refused, in a sentence; empty for an operator's. A page of another site can make a browser on this

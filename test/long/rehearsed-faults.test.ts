@@ -4,10 +4,11 @@ import { type TestContext, test } from 'node:test';
 import type { Exposition } from '@techcommerce/cluster-metrics/testing';
 import { FAULT_NAMES, type FaultName } from '../../src/faults/names.ts';
 import { type RunningCluster, startCluster } from '../support/cluster.ts';
-import { testDatabase } from '../support/database.ts';
+import { openPool, testDatabase } from '../support/database.ts';
 import { listFaults, postFault, switchFault } from '../support/faults.ts';
 import { type LiveViewer, watchLive } from '../support/live.ts';
 import { isAlive } from '../support/system.ts';
+import { PATIENT } from '../support/test-server.ts';
 import { atCheckout, CUSTOMER } from '../support/visitor.ts';
 import { until } from '../support/wait.ts';
 
@@ -278,6 +279,8 @@ test('each rehearsed fault begins, does its harm and ends', async (t) => {
       [{ name: 'slow_code', on: 'yes' }, /^on must be true or false/],
       [{ name: 'slow_code', on: 'true', seconds: '601' }, /^seconds must be a whole number from 1 to 600/],
       [{ name: 'slow_code', on: 'true', seconds: '0' }, /^seconds must be/],
+      [{ name: 'slow_code', on: 'true', second: '5' }, /^The form may have the fields name, on, seconds, each once/],
+      ['name=slow_code&on=false&on=true', /^The form may have the fields/],
     ] as const) {
       const { status, text } = await postFault(shop, fields);
       assert.equal(status, 400, text);
@@ -293,7 +296,21 @@ test('each rehearsed fault begins, does its harm and ends', async (t) => {
     assert.equal(json.status, 415);
   });
 
-  await t.test('the database of somebody else stays up', async () => {
+  await t.test('rows that another session holds refuse row_lock alone', { timeout: 60_000 }, async () => {
+    const holder = await openPool(t, { url }, { deadlines: PATIENT }).transaction();
+    await holder('products').select('id').forUpdate();
+    const { status, text } = await postFault(shop, { name: 'row_lock', on: 'true' });
+    assert.equal(status, 409, text);
+    assert.match(text, /^The rows of the products could not be locked: .*Try again when/);
+    assert.ok(await isOff(shop, 'row_lock'));
+    await switchFault(shop, 'slow_code', true);
+    await switchFault(shop, 'slow_code', false);
+    await holder.rollback();
+    await switchFault(shop, 'row_lock', true);
+    await switchFault(shop, 'row_lock', false);
+  });
+
+  await t.test('the database of another owner stays up', async () => {
     const { status, text } = await postFault(shop, { name: 'database_down', on: 'true' });
     assert.equal(status, 409, text);
     assert.match(text, /^database_down is for the embedded database alone/);
@@ -307,6 +324,7 @@ test('each rehearsed fault begins, does its harm and ends', async (t) => {
       { origin: 'https://evil.example' },
       { origin: 'null' },
       { 'x-forwarded-for': '203.0.113.9' },
+      { 'x-forwarded-proto': 'https' },
     ]) {
       const { status } = await postFault(shop, { name: 'slow_code', on: 'true' }, headers);
       assert.equal(status, 403, JSON.stringify(headers));

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type RunningCluster, startCluster } from '../support/cluster.ts';
 import { startLoad } from '../support/load.ts';
+import { connectRaw } from '../support/raw-client.ts';
 import { until } from '../support/wait.ts';
 
 /** Runs in every process of the shop. A signal makes a worker loop without an end, or keep what it allocates. */
@@ -75,6 +76,16 @@ test('the primary shows where a worker is, also while it is blocked', async (t) 
       }
     }
     assert.equal((await ask(shop, 'stack?worker=1', { 'sec-fetch-site': 'same-origin' })).status, 200);
+
+    for (const [head, status] of [
+      ['HTTP/1.0', 403],
+      ['HTTP/1.1\r\nHost: localhost,evil.example', 400],
+    ] as const) {
+      const client = connectRaw(t, shop.opsUrl);
+      await client.send(`GET /debug/stack?worker=1 ${head}\r\nConnection: close\r\n\r\n`);
+      await until('it is answered', () => client.answer() !== '');
+      assert.match(client.answer(), new RegExp(`^HTTP/1\\.1 ${status}`));
+    }
   });
 
   await t.test('one at a time', async () => {

@@ -112,7 +112,9 @@ test('the primary and the shop give the same answer to /metrics', async (t) => {
     assert.match(page.headers.get('content-type') ?? '', /^text\/html/);
     assert.match(await page.text(), /href="\/metrics"/);
     assert.equal((await get(`${shop.opsUrl}/shop`)).status, 404);
-    assert.equal((await get(`${shop.opsUrl}/faults`)).status, 404, 'without FAULTS=true');
+    const faults = await get(`${shop.opsUrl}/faults`);
+    assert.equal(faults.status, 404);
+    assert.match(await faults.text(), /start the shop with FAULTS=true/);
     assert.equal((await postFault(shop, { name: 'slow_code', on: 'true' })).status, 404);
     assert.doesNotMatch(await (await get(`${shop.opsUrl}/`)).text(), /slow_code/);
     assert.equal((await fetch(`${shop.opsUrl}/metrics`, { method: 'POST' })).status, 405);

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer, type RequestListener, request } from 'node:http';
+import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { projectRoot } from '../../src/paths.ts';
 import { type RunningCluster, startCluster } from '../support/cluster.ts';
+import { startHttpProxy } from '../support/http-proxy.ts';
 import { freePort } from '../support/system.ts';
 import { until, whenDone } from '../support/wait.ts';
 
@@ -131,19 +132,11 @@ test('shoppers leave a shop that refuses the last page of those who wait for a P
   const shop = await startCluster(t, { workers: 1 });
   /** Methods of the refused requests. */
   const refused: string[] = [];
-  const url = await listen(t, (asked, response) => {
-    const { method = '', url: path = '', headers } = asked;
-    if (path.startsWith('/pix/') && (method === 'POST' || refused.length > 0)) {
-      refused.push(method);
-      response.writeHead(503, { 'Retry-After': '600' }).end();
-      return;
-    }
-    const passed = request(new URL(path, shop.shopUrl), { method, headers }, (answer) => {
-      response.writeHead(answer.statusCode as number, answer.rawHeaders);
-      answer.pipe(response);
-    });
-    passed.on('error', () => response.destroy());
-    asked.pipe(passed);
+  const url = await startHttpProxy(t, shop.shopUrl, (passing, pass) => {
+    const { method, path } = passing;
+    if (!path.startsWith('/pix/') || (method !== 'POST' && refused.length === 0)) return pass(passing);
+    refused.push(method);
+    return { status: 503, headers: ['Retry-After', '600'] };
   });
   const addresses = ['--url', url, '--metrics-url', shop.opsUrl];
   const traffic = startTraffic(t, [...addresses, ...QUICK, ...HOURS, '--shoppers', '6']);
@@ -159,7 +152,7 @@ test('shoppers leave a shop that refuses the last page of those who wait for a P
 test('what is wrong is told in one sentence', async (t) => {
   const shop = await startCluster(t, { workers: 1, env: { METRICS_TOKEN: 'secret-of-the-test' } });
   const nowhere = `http://127.0.0.1:${await freePort()}`;
-  const page = await listen(t, (_asked, response) => response.end('<html lang="en">'));
+  const page = await listen(t, '<html lang="en">');
   const cases: [string[], RegExp][] = [
     [['--url', 'http://example.com'], /^--url must be an address of this machine/],
     [['--url', nowhere], /^No shop answers at .*: start it in another terminal with npm start/],
@@ -178,9 +171,9 @@ test('what is wrong is told in one sentence', async (t) => {
   assert.equal(code, 0, stdout);
 });
 
-/** Starts a server. @returns its address */
-async function listen(t: TestContext, answer: RequestListener): Promise<string> {
-  const server = createServer(answer).listen(0, '127.0.0.1');
+/** Starts a server that answers each request with a text. @returns its address */
+async function listen(t: TestContext, text: string): Promise<string> {
+  const server = createServer((_request, response) => response.end(text)).listen(0, '127.0.0.1');
   whenDone(t, () => server.close());
   await once(server, 'listening');
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

@@ -3,10 +3,14 @@ import type { FaultName } from '../../src/faults/names.ts';
 import type { FaultState } from '../../src/faults/primary.ts';
 import type { RunningCluster } from './cluster.ts';
 
-/** Posts a form to `/faults`. */
+/**
+ * Posts a form to `/faults`.
+ *
+ * @param fields or the form as it is sent
+ */
 export async function postFault(
   { opsUrl }: Pick<RunningCluster, 'opsUrl'>,
-  fields: Record<string, string>,
+  fields: Record<string, string> | string,
   headers: Record<string, string> = {},
 ): Promise<{ status: number; text: string }> {
   const body = new URLSearchParams(fields);

@@ -51,6 +51,7 @@ const metrics: SummaryData['metrics'] = {
   checks: { values: totals.checks },
   iterations: { values: { count: Number(iterations) } },
   http_reqs: { values: { count: totals.requests } },
+  unexpected: { values: { rate: rateOf('unexpected') } },
 };
 const { summary } = handleSummary({
   metrics,
@@ -58,6 +59,11 @@ const { summary } = handleSummary({
   setup_data: opening as { products: Record<string, number> },
 });
 process.stdout.write(summary ?? '');
+
+function rateOf(name: string): number {
+  const { of, all } = totals.rates.get(name) ?? { of: 0, all: 1 };
+  return of / all;
+}
 
 function readSum(sum: string): SummaryData['metrics'][string] {
   const count = totals.counts.get(sum) ?? 0;

@@ -1,7 +1,7 @@
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads';
 
 /*
- * Stands in for the modules of k6 that the scripts in k6/ import, since k6 itself is not to be had here:
+ * Stands in for the modules of k6 that the scripts in k6/ import, so that no test needs k6:
  * https://grafana.com/docs/k6/latest/javascript-api/. One file for all of them, so its default is that of k6/http and of
  * k6/execution in one. `k6-run.ts` runs a script on it.
  */
@@ -19,7 +19,13 @@ interface Params {
 }
 
 /** What the script has added and checked. The key of a count is k6's name of the sum with these tags. */
-export const totals = { counts: new Map<string, number>(), checks: { passes: 0, fails: 0 }, requests: 0 };
+export const totals = {
+  counts: new Map<string, number>(),
+  /** How many of all were true. */
+  rates: new Map<string, { of: number; all: number }>(),
+  checks: { passes: 0, fails: 0 },
+  requests: 0,
+};
 
 /** k6 waits for an answer without giving the turn to anything else, so another thread asks. */
 const ASKER = `
@@ -32,7 +38,8 @@ const ASKER = `
       answer = {
         status: response.status,
         body: await response.text(),
-        headers: Object.fromEntries([['Location', response.headers.get('location')]].filter(([, value]) => value)),
+        headers: Object.fromEntries(
+          ['Location', 'X-Request-Id'].map((name) => [name, response.headers.get(name)]).filter(([, value]) => value)),
         cookies: response.headers.getSetCookie(),
         error: '',
       };
@@ -90,6 +97,19 @@ export class Counter {
     const pairs = Object.entries(tags).map(([name, text]) => `${name}:${text}`);
     const key = pairs.length > 0 ? `${this.#name}{${pairs}}` : this.#name;
     totals.counts.set(key, (totals.counts.get(key) ?? 0) + value);
+  }
+}
+
+export class Rate {
+  readonly #name: string;
+
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  add(isTrue: boolean): void {
+    const { of, all } = totals.rates.get(this.#name) ?? { of: 0, all: 0 };
+    totals.rates.set(this.#name, { of: of + Number(isTrue), all: all + 1 });
   }
 }
 

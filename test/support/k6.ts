@@ -9,7 +9,7 @@ import { projectRoot } from '../../src/paths.ts';
 import { whenDone } from './wait.ts';
 
 /**
- * The series that k6 writes to Prometheus, since k6 itself is not to be had here. Metrics and their types are those of
+ * The series that k6 writes to Prometheus, so that no test needs k6. Metrics and their types are those of
  * `metrics/builtin.go`, labels the default ones of `metrics/system_tag.go`, suffixes and units those of
  * `internal/output/prometheusrw/remotewrite`, all of https://github.com/grafana/k6.
  */

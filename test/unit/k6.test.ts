@@ -98,7 +98,7 @@ test('the service levels of the operations guide are the thresholds of each page
   assert.match(guide, /`ShopCheckoutSlow` watches it with a limit of 1 s/);
   for (const profile of [PROFILES.load, PROFILES.soak, PROFILES.checkout]) {
     const { thresholds } = optionsFor(profile, settings) as { thresholds: Record<string, string[]> };
-    assert.deepEqual(thresholds.http_req_failed, ['rate<0.001']);
+    assert.deepEqual(thresholds.unexpected, ['rate<0.001']);
     for (const request of pages.REQUESTS) {
       const level = request === 'POST /checkout' ? 'p(99)<1000' : 'p(99)<250';
       assert.deepEqual(thresholds[timesOf(request)], [level], request);
@@ -267,7 +267,7 @@ function summaryOf(shop: number): SummaryData {
         values: { count: 2 - shop },
         thresholds: { 'count>=0': { ok: isEqual } },
       },
-      http_req_failed: { values: { rate: 0 } },
+      unexpected: { values: { rate: 0 } },
       checks: { values: { fails: 0 } },
       [timesOf(request)]: {
         values: { count: 5, med: 10, 'p(95)': 20, 'p(99)': 30.25, max: 31 },
