@@ -32,6 +32,8 @@ const { openPaymentProvider } =
   await importBuilt<typeof import('../../src/payments/simulated.ts')>('payments/simulated.js');
 const { watchCatalogue } =
   await importBuilt<typeof import('../../src/shop/catalogue/watch.ts')>('shop/catalogue/watch.js');
+const { createCheckoutPlaces } =
+  await importBuilt<typeof import('../../src/shop/checkout/places.ts')>('shop/checkout/places.js');
 const { createVisits } =
   await importBuilt<typeof import('../../src/shop/sessions/visits.ts')>('shop/sessions/visits.js');
 const directory = createStoreDirectory({ name: 'bench' });
@@ -60,6 +62,7 @@ async function startShop({ connection, sessionKeys, instrumented }: PlainShopOpt
     log,
     worker,
     payments: openPaymentProvider(connection, log),
+    checkouts: createCheckoutPlaces({ poolMax: POOL_MAX }),
     reports: { orderCounted() {}, paymentSettled() {} },
     diskSpace: watchDiskSpace(database, metrics, log),
     templates: loadTemplates(),

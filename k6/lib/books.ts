@@ -5,7 +5,7 @@ import { REQUESTS, UNMATCHED } from './pages.ts';
  * its entries a tag. k6 adds what it does. At the end, the growth of the metrics is subtracted, so that 0 is left when
  * both are equal.
  *
- * After an answer with 503, or none, the shop may have done what it was asked: it finishes a form that it was late to
+ * After an answer with an error 5xx, or none, the shop may have done what it was asked: it finishes a form that it was late to
  * answer. Such an act may be in the metrics or not. So each entry is kept twice: at `least` what is sure, at `most` what
  * may be. They differ only where the shop was overloaded.
  */

@@ -50,7 +50,7 @@ export class Leaves extends Error {
 
 export interface ShopOptions {
   readonly settings: Settings;
-  /** Whether a 503 is an answer that the script expects. */
+  /** Whether a 503 is no failure. */
   readonly isOverload: boolean;
 }
 

@@ -13,6 +13,7 @@ import { createLog, type Logger, logFatal } from '../log.ts';
 import { openPaymentProvider } from '../payments/simulated.ts';
 import { watchCatalogue } from '../shop/catalogue/watch.ts';
 import { watchPix } from '../shop/checkout/pix.ts';
+import { createCheckoutPlaces } from '../shop/checkout/places.ts';
 import { businessRoutes } from '../shop/routes.ts';
 import { createVisits } from '../shop/sessions/visits.ts';
 import { StartError } from '../start-error.ts';
@@ -121,6 +122,7 @@ async function startWorker(
     metrics,
     log,
     payments,
+    checkouts: createCheckoutPlaces({ poolMax }),
     worker: workerName(assignment.instance, process.pid),
     reports: {
       orderCounted: (reference: string) => tell({ type: 'order_counted', reference }),

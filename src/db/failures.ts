@@ -81,7 +81,10 @@ const connectionFailures = new WeakSet<Error>();
 /** Errors of statements that were sent and never answered. */
 const unanswered = new WeakSet<Error>();
 
-/** Remembers the error of a connection that could not be made: the network, TLS, the server or the pool failed. */
+/**
+ * Remembers the error of a connection that could not be had: the network, TLS, the server or the pool failed, or its turn
+ * did not come.
+ */
 export function noteConnectionFailure(error: unknown): void {
   if (error instanceof Error) connectionFailures.add(error);
 }

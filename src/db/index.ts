@@ -3,6 +3,13 @@ export { startCleanup } from './cleanup.ts';
 export { type ConnectOptions, connect, safeInteger } from './connect.ts';
 export { FolderInUseError } from './embedded/claim.ts';
 export { type EmbeddedPostgres, findRunningPostgres, startEmbeddedPostgres } from './embedded/index.ts';
-export { isDatabaseFailure, isDiskFull, isEndOfPool, isLockTimeout, isUnanswered } from './failures.ts';
+export {
+  isDatabaseFailure,
+  isDiskFull,
+  isEndOfPool,
+  isLockTimeout,
+  isUnanswered,
+  noteConnectionFailure,
+} from './failures.ts';
 export { prepareDatabase } from './prepare.ts';
 export { askWritable } from './server.ts';

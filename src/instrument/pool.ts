@@ -14,10 +14,6 @@ type Listener = Parameters<EventEmitter['on']>[1];
 
 /** The part of Knex's pool that is used here; the pool is a tarn: https://github.com/vincit/tarn.js */
 export interface ConnectionPool extends Emitter {
-  /** Connections that it holds at most. */
-  readonly max: number;
-  /** How long it lets wait for a connection. */
-  readonly acquireTimeoutMillis: number;
   numUsed(): number;
   numFree(): number;
   numPendingAcquires(): number;

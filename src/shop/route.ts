@@ -81,6 +81,8 @@ export interface Route {
    * would count as the app's own time.
    */
   readonly isFromMemory?: true;
+  /** It limits by itself how many of its requests wait at a time, and for how long. */
+  readonly hasOwnLimits?: true;
   /** @throws {ShopError} every other outcome, for the visitor to see */
   handle(request: ShopRequest, shop: Shop): Answer | Promise<Answer>;
 }

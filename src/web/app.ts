@@ -1,17 +1,16 @@
 import { join } from 'node:path';
 import type { Knex } from 'knex';
 import Koa from 'koa';
-import { CHECKOUT_MS, PAGE_MS } from '../deadlines.ts';
+import { PAGE_MS } from '../deadlines.ts';
 import type { DiskSpace } from '../instrument/disk-space.ts';
 import { timeRequests } from '../instrument/http.ts';
-import { poolOf } from '../instrument/pool.ts';
 import type { WorkerMetrics } from '../instrument/worker-metrics.ts';
 import type { Logger } from '../log.ts';
 import { projectRoot } from '../paths.ts';
 import type { PaymentGateway } from '../payments/gateway.ts';
 import type { SettlementReports } from '../payments/settle.ts';
 import type { CatalogueWatch } from '../shop/catalogue/watch.ts';
-import { createCheckoutPlaces } from '../shop/checkout/places.ts';
+import type { CheckoutPlaces } from '../shop/checkout/places.ts';
 import type { Route } from '../shop/route.ts';
 import { businessRoutes } from '../shop/routes.ts';
 import type { Visits } from '../shop/sessions/visits.ts';
@@ -50,6 +49,8 @@ export interface AppDeps {
   /** Whether this worker takes new requests: false while it starts and drains. */
   ready(): boolean;
   payments: PaymentGateway;
+  /** Shared with the orders by Pix of this worker. */
+  checkouts: CheckoutPlaces;
   /** Name of this process in the ledger of payments. */
   worker: string;
   /** To the primary of this worker. */
@@ -69,23 +70,13 @@ export interface AppOptions {
   readyWithoutDatabase?: boolean;
   /** Pages and forms; default those of the business. */
   routes?: readonly Route[];
-  /** When to refuse pages; default 100 in flight, 32 of them checkouts, or 10 that take longer than a second. */
+  /** When to refuse pages; default 100 in flight, or 10 that take longer than a second. */
   load?: LoadLimits;
   /** Milliseconds until a page that isn't ready becomes a 503; default 1900. */
   deadlineMs?: number;
 }
 
-/** Enough checkouts to keep a worker busy, although most of them wait for the payment provider. */
-const LOAD: LoadLimits = {
-  maxInFlight: 100,
-  maxCheckouts: 32,
-  checkoutLineMs: CHECKOUT_MS.line,
-  lateCount: 10,
-  lateMs: 1_000,
-};
-
-/** Connections of the pool that checkouts leave to other pages. */
-const SPARE_CONNECTIONS = 2;
+const LOAD: LoadLimits = { maxInFlight: 100, lateCount: 10, lateMs: 1_000 };
 
 /** The shop as a Koa application. */
 export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestState> {
@@ -95,6 +86,7 @@ export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestS
     metrics,
     log,
     payments,
+    checkouts,
     worker,
     reports,
     diskSpace,
@@ -126,13 +118,6 @@ export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestS
     templates: deps.templates,
     cartCountOf: session.cartCountOf,
     originOf,
-  });
-  const pool = poolOf(database);
-  const checkouts = createCheckoutPlaces({
-    places: load.maxCheckouts,
-    lineMs: load.checkoutLineMs,
-    connections: Math.max(1, pool.max - SPARE_CONNECTIONS),
-    connectionMs: pool.acquireTimeoutMillis,
   });
   const matchRoute = matchRoutes({
     routes,

@@ -1,4 +1,4 @@
-import { currentRequest, type RequestClock } from '../instrument/request-clock.ts';
+import { currentRequest } from '../instrument/request-clock.ts';
 import type { Logger } from '../log.ts';
 import { unavailable } from '../shop/errors.ts';
 import { logLateFailure } from './request-log.ts';
@@ -8,41 +8,37 @@ import type { WebMiddleware } from './state.ts';
 export interface LoadLimits {
   /** Requests for pages that one worker works on at a time. */
   maxInFlight: number;
-  /** Checkouts among them that are under way; the others stand in line, see `createCheckoutPlaces`. */
-  maxCheckouts: number;
-  /** How long they stand there, in milliseconds. */
-  checkoutLineMs: number;
   /** It has fallen behind when this many pages at once … */
   lateCount: number;
-  /**
-   * … have been in flight for longer than this, without their waits for the payment provider. Fewer may be slow for
-   * reasons of their own, such as a locked row.
-   */
+  /** … have been in flight for longer than this. Fewer may be slow for reasons of their own. */
   lateMs: number;
 }
 
 /**
  * Refuses a page at once when it can't be served in time. One more request would only make all others wait longer,
  * until each runs into its deadline and none is served.
+ *
+ * A page that has limits of its own is refused like all others, but is no sign that the worker has fallen behind: many
+ * checkouts may wait for a payment provider or for a locked row, and the worker has time for other pages.
+ *
+ * @returns a middleware for each kind of page
  */
-export function shedLoad({ maxInFlight, lateCount, lateMs }: LoadLimits): WebMiddleware {
+export function shedLoad({ maxInFlight, lateCount, lateMs }: LoadLimits): (hasOwnLimits: boolean) => WebMiddleware {
   /** Oldest first. */
-  const inFlight = new Set<{ startedMs: number; clock: RequestClock | undefined }>();
+  const inFlight = new Set<{ startedMs: number; hasOwnLimits: boolean }>();
 
   function isBehind(now: number): boolean {
     if (inFlight.size < lateCount) return false;
     let late = 0;
-    for (const { startedMs, clock } of inFlight) {
-      const elapsedMs = now - startedMs;
-      if (elapsedMs < lateMs) return false;
-      const paymentMs = (clock?.split.payment ?? 0) * 1000;
-      if (elapsedMs - paymentMs >= lateMs && ++late === lateCount) return true;
+    for (const { startedMs, hasOwnLimits } of inFlight) {
+      if (now - startedMs < lateMs) return false;
+      if (!hasOwnLimits && ++late === lateCount) return true;
     }
     return false;
   }
 
-  return async function shedLoad(_ctx, next) {
-    const page = { startedMs: performance.now(), clock: currentRequest() };
+  return (hasOwnLimits) => async (_ctx, next) => {
+    const page = { startedMs: performance.now(), hasOwnLimits };
     if (inFlight.size >= maxInFlight || isBehind(page.startedMs))
       throw unavailable('overload', { retryAfterSeconds: 1 });
     inFlight.add(page);

@@ -19,7 +19,7 @@ export interface RouterOptions {
   /** Middleware of every posted form. */
   beforeForms: readonly WebMiddleware[];
   /** These two are for pages that wait for more than the count of the cart. */
-  shedLoad: WebMiddleware;
+  shedLoad: (hasOwnLimits: boolean) => WebMiddleware;
   keepDeadline: WebMiddleware;
   sessionCookie: WebMiddleware;
   admitVisitor: WebMiddleware;
@@ -57,7 +57,7 @@ export function matchRoutes({
     const forms = route.method === 'POST' ? beforeForms : [];
     const guards = route.isFromMemory
       ? [sessionCookie, unlessKnown(chain([followQueries, admitVisitor]))]
-      : [followQueries, ...forms, shedLoad, sessionCookie, keepDeadline, admitVisitor];
+      : [followQueries, ...forms, shedLoad(route.hasOwnLimits === true), sessionCookie, keepDeadline, admitVisitor];
     const handle = chain([...guards, (ctx) => answer(ctx, route, shop, pages)]);
     router.register(route.path, [route.method], handle);
     if (route.isFromMemory) commonRoutes.push({ route: route.path, pattern: patternOf(route.path), handle });

@@ -23,7 +23,7 @@ import { until, whenDone } from '../support/wait.ts';
  * One fault is on at a time. While lamps remember one that has ended, which takes minutes, the next ones have their turn.
  */
 
-/** `npm run test:answers`: all faults, on a machine that has nothing else to do but for the shops of this test. */
+/** `npm run test:answers`: all faults, on a machine that has nothing else to do except for the shops of this test. */
 const { ANSWERS: names = 'blocked_loop' } = process.env;
 const IS_WHOLE = names === 'all';
 const wanted = ANSWERS.filter(({ fault }) => IS_WHOLE || names.split(',').includes(fault));

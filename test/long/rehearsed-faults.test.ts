@@ -10,7 +10,7 @@ import { type LiveViewer, watchLive } from '../support/live.ts';
 import { isAlive } from '../support/system.ts';
 import { PATIENT } from '../support/test-server.ts';
 import { atCheckout, CUSTOMER } from '../support/visitor.ts';
-import { until } from '../support/wait.ts';
+import { until, whenDone } from '../support/wait.ts';
 
 /** Less than the default, so that the test is short; more than a block of `blocked_loop`, also on a busy machine. */
 const HANG_SECONDS = 5;
@@ -298,6 +298,7 @@ test('each rehearsed fault begins, does its harm and ends', async (t) => {
 
   await t.test('rows that another session holds refuse row_lock alone', { timeout: 60_000 }, async () => {
     const holder = await openPool(t, { url }, { deadlines: PATIENT }).transaction();
+    whenDone(t, () => holder.rollback());
     await holder('products').select('id').forUpdate();
     const { status, text } = await postFault(shop, { name: 'row_lock', on: 'true' });
     assert.equal(status, 409, text);

@@ -98,7 +98,7 @@ function simulationOf({ method, headers }: Passing, pix: string): Omit<Passing, 
   return { method, path: `${pix}/simulation`, headers: { ...others, 'content-length': '12' } };
 }
 
-test("errors of a balancer are in no one's books for sure", async (t) => {
+test('requests that a balancer answers with an error are booked as uncertain', async (t) => {
   const shop = await startCluster(t, { workers: 1 });
   let requests = 0;
   // From the first form on, each third request is refused; each sixth was answered by the shop before.

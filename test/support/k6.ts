@@ -47,6 +47,7 @@ const COUNTERS: Readonly<Record<string, readonly Labels[]>> = {
 const GAUGES = ['vus', 'vus_max'];
 const RATES: Readonly<Record<string, readonly Labels[]>> = {
   http_req_failed: REQUESTS,
+  unexpected: [SCENARIO],
   checks: [
     { ...SCENARIO, check: 'the cart holds what was added' },
     { ...SCENARIO, check: 'the order is confirmed' },

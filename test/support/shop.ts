@@ -15,6 +15,7 @@ import { createWorkerMetrics } from '../../src/instrument/worker-metrics.ts';
 import { serializers } from '../../src/log.ts';
 import { openPaymentProvider } from '../../src/payments/simulated.ts';
 import { watchCatalogue } from '../../src/shop/catalogue/watch.ts';
+import { type CheckoutLimits, createCheckoutPlaces } from '../../src/shop/checkout/places.ts';
 import { createVisits } from '../../src/shop/sessions/visits.ts';
 import {
   type AppDeps,
@@ -48,16 +49,15 @@ export type ShopOverrides = Partial<AppDeps> & {
   options?: AppOptions;
   /** Deadlines of the shop's pool. */
   deadlines?: DatabaseDeadlines;
+  checkoutLimits?: Partial<CheckoutLimits>;
   /** Options of its HTTP server. */
   http?: ServerOptions;
 };
 
 /** For tests that send many requests at once: limits that a busy machine does not reach, so that no answer is a 503. */
 export const PATIENCE = {
-  options: {
-    deadlineMs: 15_000,
-    load: { maxInFlight: 100, maxCheckouts: 32, checkoutLineMs: 15_000, lateCount: 100, lateMs: 15_000 },
-  },
+  options: { deadlineMs: 15_000, load: { maxInFlight: 100, lateCount: 100, lateMs: 15_000 } },
+  checkoutLimits: { lineMs: 15_000 },
   deadlines: PATIENT,
 } satisfies ShopOverrides;
 
@@ -76,7 +76,7 @@ async function serve(
   t: TestContext,
   connection: { url: string },
   knex: Knex,
-  { options, deadlines, http = {}, ...overrides }: ShopOverrides,
+  { options, deadlines, checkoutLimits, http = {}, ...overrides }: ShopOverrides,
 ): Promise<TestShop> {
   const registry = new WorkerRegistry();
   const metricsText = async () => parseExposition(await registry.metrics());
@@ -112,6 +112,7 @@ async function serve(
       metricsEndpoint: null,
       ready: () => true,
       payments: provider,
+      checkouts: createCheckoutPlaces({ poolMax: POOL_MAX, ...checkoutLimits }),
       worker: 'test',
       reports: { orderCounted() {}, paymentSettled() {} },
       diskSpace,

@@ -74,7 +74,7 @@ test('each service of the compose file is confined, limited and checked, and its
     for (const port of service.ports ?? []) assert.match(port, /^127\.0\.0\.1:/, `${name}: for this machine alone`);
     if (!service.build)
       assert.match(service.image, /^[\w/-]+:v?\d+(\.\d+\.\d+(-alpine)?)?(@sha256:[0-9a-f]{64})?$/, name);
-    assert.equal(service.user === 'root', name === 'alloy', name);
+    assert.equal(/^(root|0)(:|$)/.test(service.user ?? ''), name === 'alloy', name);
   }
 });
 

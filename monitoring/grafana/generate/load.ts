@@ -78,8 +78,7 @@ export const load: Board = {
             4,
             stat({
               title: 'Requisições com falha',
-              description:
-                'Parte das requisições do período cuja resposta o roteiro do k6 não esperava, ou que não tiveram resposta. Um cartão recusado (422) é esperado.',
+              description: `Parte das requisições cuja resposta o roteiro do k6 não esperava, ou que não tiveram resposta. Um cartão recusado (422) é esperado; em stress e spike, também um 503. ${SINCE_START}`,
               unit: 'percentunit',
               decimals: 2,
               steps: [
@@ -87,13 +86,7 @@ export const load: Board = {
                 [0.0001, 'orange'],
                 [0.01, 'red'],
               ],
-              // Not k6_http_req_failed_rate: each of its series has the label expected_response, so each is 0 or 1.
-              queries: [
-                {
-                  expr: `(${growth(FAILED_REQUESTS)} or vector(0)) / (${growth(REQUESTS)} > 0)`,
-                  legend: 'falhas',
-                },
-              ],
+              queries: [{ expr: result('max', 'k6_unexpected_rate'), legend: 'falhas' }],
               noValue: NO_TEST,
               links: [toRunbook('many-pages-end-in-5xx')],
             }),
@@ -239,7 +232,7 @@ export const load: Board = {
             timeSeries({
               title: 'k6: falhas por segundo',
               description:
-                'Respostas que o roteiro não esperava. Status 0: sem resposta. A primeira de cada linha não aparece, pois antes dela não havia série; as verificações a mostram.',
+                'Respostas que o roteiro não esperava, e toda recusa (503). Status 0: sem resposta. A primeira de cada linha não aparece, pois antes dela não havia série; as verificações a mostram.',
               unit: 'reqps',
               queries: [{ expr: rate(FAILED_REQUESTS, PER_REQUEST), legend: REQUEST }],
               noValue: 'Nenhuma falha',

@@ -21,7 +21,7 @@ import {
 } from './pix-queries.ts';
 import { type OrderRecords, orderRecords, type Reservation, type StoredOrder } from './queries.ts';
 
-type Deps = Pick<Shop, 'database' | 'payments' | 'worker' | 'reports' | 'log' | 'metrics'>;
+type Deps = Pick<Shop, 'database' | 'checkouts' | 'payments' | 'worker' | 'reports' | 'log' | 'metrics'>;
 
 const SECOND = 1000;
 /** A charge whose page is open is followed by that page; this is for all others. */
@@ -120,14 +120,17 @@ export async function followPix(shop: Deps, pix: Pix, exemplar?: RequestExemplar
 }
 
 async function storeOnce(shop: Deps, pix: Pix, exemplar?: RequestExemplar): Promise<StoredOrder> {
-  const { database } = shop;
+  const { database, checkouts } = shop;
   const number = newOrderNumber();
   const endPhase = shop.metrics.checkoutPhaseDuration.startTimer({ phase: 'commit' }, exemplar);
   try {
-    return await storePixOrder(database, pix.reference, number, SHORT_LOCK_WAIT_MS).catch((error: unknown) => {
+    const store = () => storePixOrder(database, pix.reference, number, SHORT_LOCK_WAIT_MS);
+    return await checkouts.commit(store).catch((error: unknown) => {
       if (!isLockTimeout(error)) throw error;
       // In a transaction, the server itself ends a statement that waits for too long.
-      return database.transaction((transaction) => storePixOrder(transaction, pix.reference, number, 0));
+      return checkouts.commit(() =>
+        database.transaction((transaction) => storePixOrder(transaction, pix.reference, number, 0)),
+      );
     });
   } catch (error) {
     if (isUnanswered(error)) void countIfStored(shop, pix, number);

@@ -74,7 +74,7 @@ export async function placeOrder(shop: Deps, purchase: Purchase, phases: Phases)
       const { payment } = purchase;
       return await (payment.method === 'pix'
         ? chargeCart(shop, purchase, reserved, phases)
-        : payAndStore(shop, place, purchase, payment, reserved, phases));
+        : payAndStore(shop, purchase, payment, reserved, phases));
     }
     countOrder(shop.metrics, reserved);
     return reserved;
@@ -93,16 +93,22 @@ async function orCountFailed<T>({ metrics }: Deps, work: Promise<T>): Promise<T>
 }
 
 /** Checks everything that can be checked, and writes the payment down. */
-async function reserve(shop: Deps, place: CheckoutPlace, purchase: Purchase): Promise<Reservation | PlacedOrder> {
+async function reserve(
+  shop: Deps,
+  { lineEndsMs }: CheckoutPlace,
+  purchase: Purchase,
+): Promise<Reservation | PlacedOrder> {
   const { database, diskSpace } = shop;
   const startedMs = performance.now();
+  let untilMs = lineEndsMs;
   let isRehearsed = false;
   for (;;) {
     const reference = `pay_${randomUUID()}`;
     const mayStart = !diskSpace.isLacking() && (isRehearsed || !diskSpace.isInDoubt());
-    const found = await place.inDatabase('reserve', () =>
+    const found = await shop.checkouts.reserve(untilMs, () =>
       mayStart ? startPayment(shop, purchase, reference) : readCart(database, purchase),
     );
+    untilMs = startedMs + PAGE_MS;
     if (!found) return previousOrder(shop, purchase);
     const reservation = { reference, cartId: found.id, cart: sumUp(found.items) };
     if (found.started) return reservation;
@@ -120,7 +126,7 @@ async function reserve(shop: Deps, place: CheckoutPlace, purchase: Purchase): Pr
         cause: new Error('the database has just refused a write for lack of disk space'),
       });
     }
-    await place.inDatabase('reserve', () => rehearse(shop, purchase, reservation));
+    await shop.checkouts.reserve(untilMs, () => rehearse(shop, purchase, reservation));
     isRehearsed = true;
   }
 }
@@ -204,7 +210,6 @@ function repeated(number: string | null): PlacedOrder {
 /** From here on money may have moved: if anything fails, the payment is settled. */
 async function payAndStore(
   shop: Deps,
-  place: CheckoutPlace,
   { sessionId, customer }: Purchase,
   { card, installments }: Extract<ChosenPayment, { method: 'card' }>,
   reservation: Reservation,
@@ -263,7 +268,7 @@ async function payAndStore(
    * @throws {OrderInDoubt} when the answer was lost
    */
   async function stored(attempt: () => Promise<StoredOrder>): Promise<number> {
-    const result = await place.inDatabase('commit', attempt).catch((error: unknown) => {
+    const result = await shop.checkouts.commit(attempt).catch((error: unknown) => {
       throw isUnanswered(error) ? new OrderInDoubt(error) : error;
     });
     if (result.stored) return result.lateUnits;

@@ -1,34 +1,46 @@
 import { Semaphore, type SemaphoreInterface, withTimeout } from 'async-mutex';
+import { noteConnectionFailure } from '../../db/index.ts';
 import { CHECKOUT_MS } from '../../deadlines.ts';
 import { duringWait } from '../../instrument/request-clock.ts';
 import { unavailable } from '../errors.ts';
 
-/** How many checkouts of a worker do something at a time. */
+/** How many of a worker's checkouts may do each thing at the same time. */
 export interface CheckoutLimits {
-  /** From the first statement to the last one. Most of them wait for the payment provider, which holds no connection. */
-  places: number;
-  /** For a place, and for the first statement, in milliseconds. */
-  lineMs: number;
-  /** Of the pool, for statements that may wait for rows. */
-  connections: number;
-  /** For the turn of a checkout that has paid, in milliseconds. */
-  connectionMs: number;
+  /** Connections of the pool. All but two, and at least one, are for statements that may wait for rows. */
+  readonly poolMax: number;
+  /**
+   * Checkouts under way. Default 32: enough to keep a worker busy, although most of them wait for the payment provider,
+   * which holds no connection.
+   */
+  readonly places?: number;
+  /**
+   * Longest wait for a place and for the first turn at the database together, and for each later turn. Default: the line's
+   * share of a page.
+   */
+  readonly lineMs?: number;
 }
+
+/** Connections that checkouts leave to other pages. */
+const SPARE_CONNECTIONS = 2;
 
 /** Where checkouts wait for their turn. */
 export interface CheckoutPlaces {
   /** @throws {ShopError} 503 when no place was free in time */
   enter(): Promise<CheckoutPlace>;
+  /**
+   * Runs a statement of a checkout that has not paid.
+   *
+   * @param untilMs of `performance.now()`: the end of the wait
+   * @throws an error for which `isDatabaseFailure` is true, when its turn did not come in time
+   */
+  reserve<T>(untilMs: number, statement: () => Promise<T>): Promise<T>;
+  /** Runs a statement that stores a paid order, before all that wait to `reserve`. Throws as `reserve` does. */
+  commit<T>(statement: () => Promise<T>): Promise<T>;
 }
 
-/** One checkout's place. */
 export interface CheckoutPlace {
-  /**
-   * Runs a statement that may wait for rows. Those of checkouts that have paid go first.
-   *
-   * @throws {ShopError} 503 when its turn did not come in time
-   */
-  inDatabase<T>(phase: 'reserve' | 'commit', statement: () => Promise<T>): Promise<T>;
+  /** Of `performance.now()`: when the wait for a place and for the first turn at the database must be over. */
+  readonly lineEndsMs: number;
   leave(): void;
 }
 
@@ -36,40 +48,46 @@ export interface CheckoutPlace {
  * Limits the checkouts of a worker, so that other pages are served while checkouts wait: those that wait for a slow payment
  * provider don't take all the room for pages, and those that wait for locked rows don't take all connections.
  *
- * The line for a place is a consequence of the provider's slowness, so the time in it counts as a wait for the provider.
+ * A line for places is a consequence of the provider's slowness, so the time in it counts as a wait for the provider. A
+ * line at the database is one of the database's.
  */
-export function createCheckoutPlaces({ places, lineMs, connections, connectionMs }: CheckoutLimits): CheckoutPlaces {
+export function createCheckoutPlaces({
+  poolMax,
+  places = 32,
+  lineMs = CHECKOUT_MS.line,
+}: CheckoutLimits): CheckoutPlaces {
+  const connections = Math.max(1, poolMax - SPARE_CONNECTIONS);
   const room = new Semaphore(places);
   const statements = new Semaphore(connections);
 
-  async function enter(): Promise<CheckoutPlace> {
-    const lineEndsMs = performance.now() + lineMs;
-    const leave = await duringWait('payment', () => turn(room, lineMs)).catch(() => {
-      const cause = new Error(`${places} checkouts were under way, and this one's turn did not come in ${lineMs} ms`);
-      throw unavailable('overload', { cause });
+  async function inTurn<T>(statement: () => Promise<T>, untilMs: number, priority: number): Promise<T> {
+    const waitMs = Math.max(0, Math.round(untilMs - performance.now()));
+    const done = await duringWait('db', () => turn(statements, waitMs, priority)).catch(() => {
+      const error = new Error(
+        `${connections} checkouts used the database, and this one's turn did not come in ${waitMs} ms`,
+      );
+      noteConnectionFailure(error);
+      throw error;
     });
-    return {
-      leave,
-      async inDatabase(phase, statement) {
-        const isPaid = phase === 'commit';
-        const restMs = Math.max(lineEndsMs - performance.now(), CHECKOUT_MS.reserve);
-        const deadlineMs = Math.round(isPaid ? connectionMs : restMs);
-        const done = await duringWait('db_wait', () => turn(statements, deadlineMs, isPaid ? 1 : 0)).catch(() => {
-          const cause = new Error(
-            `${connections} checkouts used the database, and this one's turn did not come in ${deadlineMs} ms`,
-          );
-          throw unavailable('database', { cause });
-        });
-        try {
-          return await statement();
-        } finally {
-          done();
-        }
-      },
-    };
+    try {
+      return await statement();
+    } finally {
+      done();
+    }
   }
 
-  return { enter };
+  return {
+    async enter() {
+      const lineEndsMs = performance.now() + lineMs;
+      const leave = await duringWait('payment', () => turn(room, lineMs)).catch(() => {
+        const cause = new Error(`${places} checkouts were under way, and this one's turn did not come in ${lineMs} ms`);
+        throw unavailable('overload', { cause });
+      });
+      return { lineEndsMs, leave };
+    },
+    reserve: (untilMs, statement) => inTurn(statement, untilMs, 0),
+    commit: (statement) => inTurn(statement, performance.now() + lineMs, 1),
+  };
 }
 
 /** @returns ends the turn */

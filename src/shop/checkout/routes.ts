@@ -14,7 +14,7 @@ import { findOrder } from './queries.ts';
 
 export const checkoutRoutes: readonly Route[] = [
   { method: 'GET', path: '/checkout', handle: showForm },
-  { method: 'POST', path: '/checkout', handle: submit },
+  { method: 'POST', path: '/checkout', hasOwnLimits: true, handle: submit },
   { method: 'GET', path: '/order_confirmation/:number', handle: showConfirmation },
 ];
 

@@ -452,7 +452,8 @@ test('other pages are served as usual while the payment provider hangs', async (
     const scrape = await shop.metrics();
     return scrape.of('shop_orders_total', { outcome: 'failed' }) === payers.length && scrape;
   });
-  assert.equal(metrics.of('shop_errors_total', { type: 'overload', route: '/checkout' }), payers.length);
+  assert.equal(metrics.of('shop_errors_total', { route: '/checkout' }), payers.length);
+  assert.ok(metrics.of('shop_errors_total', { type: 'overload' }) >= asked);
   assert.equal(metrics.of('shop_errors_total'), payers.length);
   const spent = (on: string) => metrics.of('shop_request_time_seconds_total', { route: '/checkout', spent: on });
   assert.ok(spent('payment') > spent('db_wait'), `payment ${spent('payment')}, db_wait ${spent('db_wait')}`);
