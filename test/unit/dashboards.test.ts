@@ -164,6 +164,12 @@ test('gauges that are read from the database are the maximum over instances, nev
   for (const { title, metric, within } of gauges) assert.match(within[0] ?? '', /^max\b/, `${title}: ${metric}`);
 });
 
+test('metrics that every target has are taken of the shop alone', () => {
+  const common = expressions.filter(({ expr }) => /\b(up|scrape_\w+|process_\w+)\{/.test(expr));
+  assert.ok(common.length > 5);
+  for (const { where, expr } of common) assert.match(expr, /\bshop_build_info\{/, where);
+});
+
 test("a summary's quantiles are kept apart by instance, and the panel says so", () => {
   const quantiles = selectors.filter(({ matchers }) => matchers.some((matcher) => matcher.startsWith('quantile=')));
   assert.ok(quantiles.length > 3);

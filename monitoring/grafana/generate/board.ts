@@ -2,7 +2,7 @@ import type { Builder } from '@grafana/grafana-foundation-sdk/cog';
 import * as dashboard from '@grafana/grafana-foundation-sdk/dashboard';
 import * as prometheus from '@grafana/grafana-foundation-sdk/prometheus';
 import { DATA_SOURCE, type PanelBuilder, type PanelLink } from './panels.ts';
-import { aggregate, NOT_PAGES, series } from './promql.ts';
+import { aggregate, NOT_PAGES, ofShop, series } from './promql.ts';
 
 /** Width of Grafana's grid. */
 export const GRID_WIDTH = 24;
@@ -126,7 +126,7 @@ const ANNOTATIONS: readonly Annotation[] = [
     name: 'Início de uma instância',
     color: 'orange',
     // The primary's own start. When it starts anew, all counters of the instance do.
-    expr: `${series('process_start_time_seconds')} * 1000`,
+    expr: ofShop(`${series('process_start_time_seconds')} * 1000`),
     title: 'Instância iniciada',
     text: '{{instance}} começou: seus contadores recomeçam em zero',
     valueIsTime: true,

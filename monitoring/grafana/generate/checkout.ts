@@ -7,6 +7,7 @@ import {
   growth,
   mean,
   nativeQuantile,
+  ofShop,
   PAGES,
   PER_INSTANCE,
   quantile,
@@ -456,7 +457,7 @@ export const checkout: Board = {
               unit: 'bytes',
               queries: [
                 {
-                  expr: aggregate('sum', series('process_resident_memory_bytes'), PER_INSTANCE),
+                  expr: aggregate('sum', ofShop(series('process_resident_memory_bytes')), PER_INSTANCE),
                   legend: '{{instance}}',
                 },
               ],

@@ -1,7 +1,18 @@
 import { type Board, line, toBoard, toRunbook, UIDS } from './board.ts';
 import { heatmap, type Query, type Steps, stat, table, timeSeries } from './panels.ts';
 import { loopLag, machineCpu } from './processes.ts';
-import { aggregate, buckets, growth, PAGES, PER_INSTANCE, quantile, series, shopWide, sumRate } from './promql.ts';
+import {
+  aggregate,
+  buckets,
+  growth,
+  ofShop,
+  PAGES,
+  PER_INSTANCE,
+  quantile,
+  series,
+  shopWide,
+  sumRate,
+} from './promql.ts';
 
 /** What the alerts hold the shop to, over 30 days: monitoring/prometheus/rules/alerts.yml. */
 const OBJECTIVES = { availability: 0.999, speed: 0.99 };
@@ -212,7 +223,9 @@ export const overview: Board = {
                 [null, 'red'],
                 [1, 'green'],
               ],
-              queries: [{ expr: `${aggregate('count', `${series('up')} == 1`)} or vector(0)`, legend: 'respondem' }],
+              queries: [
+                { expr: `${aggregate('count', ofShop(`${series('up')} == 1`))} or vector(0)`, legend: 'respondem' },
+              ],
               links: [toBoard('Frota', 'fleet'), toRunbook('no-answer-to-prometheus')],
             }),
           ],

@@ -27,6 +27,11 @@ export function series(metric: string, where = ''): string {
   return `${metric}{${CHOSEN}${where && `,${where}`}}`;
 }
 
+/** Without the targets of other jobs, which have metrics of the same name too. A shop that is down is known by its last hour. */
+export function ofShop(vector: string): string {
+  return `${vector} and on (job) last_over_time(${series('shop_build_info')}[1h])`;
+}
+
 interface Grouping {
   /** Labels that stay, separated by commas. */
   readonly by?: string;
