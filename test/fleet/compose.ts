@@ -177,8 +177,9 @@ export async function composeFleet(t: TestContext, engine: Engine): Promise<void
     assert.deepEqual([...read.statuses.keys()], [200]);
     note(`killed: ${read.statuses.get(200)} reads, slowest ${Math.round(read.slowestMs)} ms; ${orders.length} orders`);
     note(`killed: answers to buyers ${JSON.stringify([...statuses])}, complaints ${JSON.stringify(complaints)}`);
-    // Only requests that the killed instance had begun may fail: each buyer has one at a time.
-    assert.ok(complaints.length <= 2, complaints.join('\n'));
+    // Of each buyer, the request that the instance had begun may fail, and the next one, if HAProxy sends it over a connection
+    // whose end it has not seen yet: a form is not sent twice.
+    assert.ok(complaints.length <= 4, complaints.join('\n'));
   });
 
   await t.test('two instances go under load: no request fails, and Prometheus has each', async (t) => {

@@ -31,7 +31,7 @@ test("kubernetes.yml keeps the primary's port of each running pod of the shop, a
   const { scrape_native_histograms, ...known } = global;
   const [{ kubernetes_sd_configs, always_scrape_classic_histograms, ...job }] = scrape_configs;
   assert.equal(scrape_native_histograms && always_scrape_classic_histograms, true);
-  assert.deepEqual(kubernetes_sd_configs, [{ role: 'pod' }]);
+  assert.deepEqual(kubernetes_sd_configs, [{ role: 'pod', namespaces: { names: ['fake-shop'] } }]);
   const prometheus = await startPrometheus(t, {
     config: {
       ...others,
