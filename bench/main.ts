@@ -37,7 +37,7 @@ const PARTS: Record<string, (bench: Bench) => Promise<Part>> = {
 const WHOLE: Effort = {
   warmUpSeconds: 3,
   rounds: 5,
-  pairs: 5,
+  pairs: 7,
   seconds: 0.8,
   orders: 1000,
   browsing: { requests: 200_000, seconds: 45 },
