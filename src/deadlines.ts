@@ -12,7 +12,7 @@ export const PAGE_MS = 1.9 * SECOND;
  * than the whole; the rest is for rendering the answer.
  */
 const CHECKOUT_SHARES = {
-  /** In line for one of the places of a worker. */
+  /** In line for one of the places of a worker, and for the first turn at the database. */
   line: 0.33,
   /** For a connection of the pool, and for the statements before the payment. */
   reserve: 0.04,

@@ -126,7 +126,7 @@ const ANNOTATIONS: readonly Annotation[] = [
     name: 'Início de uma instância',
     color: 'orange',
     // The primary's own start. When it starts anew, all counters of the instance do.
-    expr: ofShop(`${series('process_start_time_seconds')} * 1000`),
+    expr: ofShop('process_start_time_seconds', '* 1000'),
     title: 'Instância iniciada',
     text: '{{instance}} começou: seus contadores recomeçam em zero',
     valueIsTime: true,

@@ -5,9 +5,9 @@ import {
   aggregate,
   buckets,
   growth,
+  instanceMemory,
   mean,
   nativeQuantile,
-  ofShop,
   PAGES,
   PER_INSTANCE,
   quantile,
@@ -457,7 +457,7 @@ export const checkout: Board = {
               unit: 'bytes',
               queries: [
                 {
-                  expr: aggregate('sum', ofShop(series('process_resident_memory_bytes')), PER_INSTANCE),
+                  expr: instanceMemory(),
                   legend: '{{instance}}',
                 },
               ],

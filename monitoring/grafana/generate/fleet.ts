@@ -1,6 +1,17 @@
 import { type Board, line, toBoard, toRunbook, UIDS } from './board.ts';
 import { heatmap, stat, stateTimeline, table, timeSeries } from './panels.ts';
-import { aggregate, buckets, growth, ofShop, PER_INSTANCE, quantile, series, sumRate } from './promql.ts';
+import {
+  aggregate,
+  buckets,
+  countInstances,
+  growth,
+  instanceMemory,
+  ofShop,
+  PER_INSTANCE,
+  quantile,
+  series,
+  sumRate,
+} from './promql.ts';
 
 const REASONS = {
   exit: 'saiu',
@@ -40,9 +51,7 @@ export const fleet: Board = {
                 [null, 'red'],
                 [1, 'green'],
               ],
-              queries: [
-                { expr: `${aggregate('count', ofShop(`${series('up')} == 1`))} or vector(0)`, legend: 'respondem' },
-              ],
+              queries: [{ expr: countInstances(true), legend: 'respondem' }],
               links: [toRunbook('no-answer-to-prometheus')],
             }),
           ],
@@ -58,9 +67,7 @@ export const fleet: Board = {
                 [null, 'green'],
                 [1, 'red'],
               ],
-              queries: [
-                { expr: `${aggregate('count', ofShop(`${series('up')} == 0`))} or vector(0)`, legend: 'sem resposta' },
-              ],
+              queries: [{ expr: countInstances(false), legend: 'sem resposta' }],
               links: [toRunbook('no-answer-to-prometheus')],
             }),
           ],
@@ -178,7 +185,7 @@ export const fleet: Board = {
                 { value: 1, text: 'responde', color: 'green' },
                 { value: 0, text: 'sem resposta', color: 'red' },
               ],
-              queries: [{ expr: ofShop(series('up')), legend: '{{instance}}' }],
+              queries: [{ expr: ofShop('up'), legend: '{{instance}}' }],
               links: [toRunbook('no-answer-to-prometheus')],
             }),
           ],
@@ -258,7 +265,7 @@ export const fleet: Board = {
               unit: 'bytes',
               queries: [
                 {
-                  expr: aggregate('sum', ofShop(series('process_resident_memory_bytes')), PER_INSTANCE),
+                  expr: instanceMemory(),
                   legend: '{{instance}}',
                 },
               ],
@@ -270,9 +277,7 @@ export const fleet: Board = {
               title: 'Arquivos e conexões abertos, por instância',
               description: 'Descritores de todos os processos da instância. Uma rampa sem fim: algo não se fecha.',
               unit: 'short',
-              queries: [
-                { expr: aggregate('sum', ofShop(series('process_open_fds')), PER_INSTANCE), legend: '{{instance}}' },
-              ],
+              queries: [{ expr: aggregate('sum', ofShop('process_open_fds'), PER_INSTANCE), legend: '{{instance}}' }],
             }),
           ],
         ),
@@ -342,7 +347,7 @@ export const fleet: Board = {
               title: 'Leitura das métricas, como o Prometheus a mede',
               description: 'Do pedido até o fim da resposta, com a rede. Perto do prazo da leitura, lacunas aparecem.',
               unit: 's',
-              queries: [{ expr: ofShop(series('scrape_duration_seconds')), legend: '{{instance}}' }],
+              queries: [{ expr: ofShop('scrape_duration_seconds'), legend: '{{instance}}' }],
               links: [toRunbook('a-scrape-fails')],
             }),
           ],
@@ -377,7 +382,7 @@ export const fleet: Board = {
               title: 'Amostras por leitura e instância',
               description: 'O que o Prometheus guarda de cada instância a cada leitura.',
               unit: 'short',
-              queries: [{ expr: ofShop(series('scrape_samples_scraped')), legend: '{{instance}}' }],
+              queries: [{ expr: ofShop('scrape_samples_scraped'), legend: '{{instance}}' }],
               links: [toRunbook('series-on-the-metrics-page')],
             }),
           ],

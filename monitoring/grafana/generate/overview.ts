@@ -4,8 +4,8 @@ import { loopLag, machineCpu } from './processes.ts';
 import {
   aggregate,
   buckets,
+  countInstances,
   growth,
-  ofShop,
   PAGES,
   PER_INSTANCE,
   quantile,
@@ -223,9 +223,7 @@ export const overview: Board = {
                 [null, 'red'],
                 [1, 'green'],
               ],
-              queries: [
-                { expr: `${aggregate('count', ofShop(`${series('up')} == 1`))} or vector(0)`, legend: 'respondem' },
-              ],
+              queries: [{ expr: countInstances(true), legend: 'respondem' }],
               links: [toBoard('Frota', 'fleet'), toRunbook('no-answer-to-prometheus')],
             }),
           ],

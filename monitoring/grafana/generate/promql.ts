@@ -27,9 +27,24 @@ export function series(metric: string, where = ''): string {
   return `${metric}{${CHOSEN}${where && `,${where}`}}`;
 }
 
-/** Without the targets of other jobs, which have metrics of the same name too. A shop that is down is known by its last hour. */
-export function ofShop(vector: string): string {
+/**
+ * A metric that the targets of other jobs have too, of the shop alone. A shop that is down is known by its last hour.
+ *
+ * @param operation on its values, such as `== 1`
+ */
+export function ofShop(metric: string, operation = ''): string {
+  const vector = `${series(metric)}${operation && ` ${operation}`}`;
   return `${vector} and on (job) last_over_time(${series('shop_build_info')}[1h])`;
+}
+
+/** How many instances answer Prometheus, or how many do not. */
+export function countInstances(answering: boolean): string {
+  return `${aggregate('count', ofShop('up', `== ${Number(answering)}`))} or vector(0)`;
+}
+
+/** Resident memory of all processes of each instance. */
+export function instanceMemory(): string {
+  return aggregate('sum', ofShop('process_resident_memory_bytes'), PER_INSTANCE);
 }
 
 interface Grouping {
