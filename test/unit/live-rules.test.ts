@@ -57,6 +57,7 @@ const WELL: Facts = {
   ],
   hostCpu: 0.3,
   cores: 4,
+  othersCpu: 0.2,
   workerCpu: [0.2, 0.1],
   requestRate: 20,
   visits: { withoutCookie: 30, all: 400 },
@@ -220,7 +221,13 @@ test('one cause lights one lamp', async (t) => {
       },
       { machine: 'machine_cpu' },
     ],
-    ['the machine is busy, and nobody waits for it', { hostCpu: 1 }, {}],
+    [
+      'other programs take a quick machine, on which the shop hardly waits',
+      { hostCpu: 1, othersCpu: 0.9 },
+      { machine: 'machine_cpu' },
+    ],
+    ['other programs use much of the machine, and there is time left', { hostCpu: 0.8, othersCpu: 0.7 }, {}],
+    ['the shop and its database use the whole machine', { hostCpu: 1, othersCpu: 0.1 }, {}],
     [
       'requests that cost little wait now and then on a busy machine',
       { hostCpu: 1, workerCpu: [0.1, 0.1], requestRate: 20, codeTimes: [{ route: '/shop', count: 40, seconds: 0.3 }] },

@@ -96,6 +96,11 @@ export interface Facts {
   /** Busy part of the machine's cores over the last 5 seconds. */
   readonly hostCpu: number | null;
   readonly cores: number;
+  /**
+   * The least part of the machine's cores that programs other than the shop have used over the last 10 seconds. Each
+   * connection in use counts as a core that the database uses for the shop.
+   */
+  readonly othersCpu: number;
   /** Cores that each serving worker used over the last 5 seconds. */
   readonly workerCpu: readonly number[];
   /** Requests a second over the last 10 seconds. */
@@ -176,6 +181,10 @@ export function createFactReader(history: History): FactReader {
         : LONG_MS;
     const paymentsBy = (outcome: string) =>
       grown(series('shop_payments_total', { method: 'card', outcome }), paymentsWindow);
+    const meanIn = (key: Key, seconds: number) => meanValue(recent(key, seconds)) ?? 0;
+    const coresOfShop =
+      meanIn('shop_db_connections{state="active"}', 10) +
+      [...serving.map(({ worker }) => String(worker)), 'primary'].reduce((sum, name) => sum + meanIn(cpu(name), 10), 0);
     const open = known('shop_db_server_connections');
     const max = known('shop_db_server_connections_max');
     const up = known('shop_db_up');
@@ -239,7 +248,8 @@ export function createFactReader(history: History): FactReader {
         .sort((a, b) => b.bytes - a.bytes),
       hostCpu: meanValue(recent('shop_host_cpu_usage_ratio', 5)),
       cores,
-      workerCpu: serving.map(({ worker }) => meanValue(recent(cpu(String(worker)), 5)) ?? 0),
+      othersCpu: Math.max(0, meanIn('shop_host_cpu_usage_ratio', 10) - coresOfShop / cores),
+      workerCpu: serving.map(({ worker }) => meanIn(cpu(String(worker)), 5)),
       requestRate: grown(requests(), 10 * SECOND_MS) / 10,
       visits: {
         withoutCookie: grown('shop_visits_without_cookie_total'),

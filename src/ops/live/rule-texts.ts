@@ -29,6 +29,8 @@ export const LIMITS = {
   catalogueSeconds: 10,
   /** Busy part of the machine's cores. */
   machineCpu: 0.9,
+  /** Part of the machine's cores that other programs use. */
+  othersCpu: 0.5,
   /** Busy part of a worker's core. */
   workerCpu: 0.9,
   /** Of the workers. A page takes 1 to 3 ms. */
@@ -254,12 +256,12 @@ export const RULES = {
   },
   machine_cpu: {
     is: {
-      pt: 'Falta CPU: a máquina está {cpu:percent} ocupada, o event loop atrasa {seconds:seconds}',
-      en: 'There is too little CPU: the machine is {cpu:percent} busy, the event loop is {seconds:seconds} late',
+      pt: 'Falta CPU: a máquina está {cpu:percent} ocupada, {others:percent} ou mais por outros programas; o event loop atrasa {seconds:seconds}',
+      en: 'There is too little CPU: the machine is {cpu:percent} busy, {others:percent} or more with other programs; the event loop is {seconds:seconds} late',
     },
     when: {
-      pt: 'Mais de {machineCpu:percent} dos núcleos estão ocupados e o event loop de um worker atrasa mais de {lagSeconds:seconds}.',
-      en: 'More than {machineCpu:percent} of the cores are busy, and the event loop of a worker is more than {lagSeconds:seconds} late.',
+      pt: 'Mais de {machineCpu:percent} dos núcleos estão ocupados, e outros programas usam mais de {othersCpu:percent} ou o event loop de um worker atrasa mais de {lagSeconds:seconds}.',
+      en: 'More than {machineCpu:percent} of the cores are busy, and other programs use more than {othersCpu:percent} or the event loop of a worker is more than {lagSeconds:seconds} late.',
     },
   },
   machine_load: {

@@ -252,10 +252,11 @@ const MACHINE: LampRules = {
       name: 'machine_cpu',
       level: 'warning',
       runbook: 'more-load-than-the-shop-can-serve',
-      find: (facts) =>
-        isLagging(facts) && isSaturated(facts)
-          ? { numbers: { cpu: facts.hostCpu ?? 0, seconds: worstLag(facts) } }
-          : null,
+      find(facts) {
+        const { hostCpu, othersCpu } = facts;
+        const isShort = isSaturated(facts) && (isLagging(facts) || othersCpu > LIMITS.othersCpu);
+        return isShort ? { numbers: { cpu: hostCpu ?? 0, others: othersCpu, seconds: worstLag(facts) } } : null;
+      },
     },
     {
       name: 'machine_load',
