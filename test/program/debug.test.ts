@@ -135,7 +135,10 @@ test('the primary shows where a worker is, also while it is blocked', async (t) 
     const pid = await pidOf(shop, 1);
     // Again and again, as nobody is told when the samples begin.
     const allocating = setInterval(() => process.kill(pid, 'SIGWINCH'), 100);
-    const { status, text } = await ask(shop, 'heap?worker=1&seconds=3').finally(() => clearInterval(allocating));
+    const { status, text } = await until('the worker had time to answer', async () => {
+      const answer = await ask(shop, 'heap?worker=1&seconds=3');
+      return (answer.status !== 503 || !/gets no time on a processor/.test(answer.text)) && answer;
+    }).finally(() => clearInterval(allocating));
     assert.equal(status, 200, text);
     assert.match(text, /^old_space +\d+\.\d\d MB of +\d+\.\d\d MB$/m);
     const [, megabytes] = /^ +([\d.]+) MB {2}keepNumbers/m.exec(text) ?? [];
