@@ -126,7 +126,7 @@ async function addsSideBySide(knex: Knex): Promise<[withTriggers: number, withou
           await milliseconds(async () => {
             for (const product of [1, 2]) {
               await noteVisits(knex, [id]);
-              await addToCart(knex, id, product, 1);
+              await addToCart(knex, { sessionId: id, productId: product, quantity: 1 });
             }
           }),
         );

@@ -1,4 +1,5 @@
 export { applicationName, PRIMARY } from './application-name.ts';
+export { batchStatements } from './batch.ts';
 export { startCleanup } from './cleanup.ts';
 export { type ConnectOptions, connect, safeInteger } from './connect.ts';
 export { FolderInUseError } from './embedded/claim.ts';

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Knex } from 'knex';
 import type { DatabaseConnection } from '../config.ts';
-import { connect } from '../db/index.ts';
-import type { DatabaseDeadlines } from '../deadlines.ts';
+import { batchStatements, connect } from '../db/index.ts';
+import { type DatabaseDeadlines, PAGE_DATABASE } from '../deadlines.ts';
 import type { Logger } from '../log.ts';
 import { brCode } from './br-code.ts';
 import type { PaymentGateway, PaymentState, PixRequest, PixSimulation } from './gateway.ts';
@@ -21,6 +21,12 @@ const TXID_LENGTH = 25;
 
 /** Connections of each process that uses it. */
 export const PROVIDER_POOL_MAX = 1;
+
+interface Decision {
+  readonly reference: string;
+  readonly amountCents: number;
+  readonly state: PaymentState;
+}
 
 export interface SimulatedProvider extends PaymentGateway {
   readonly simulation: PixSimulation;
@@ -68,16 +74,31 @@ export function openPaymentProvider(
     return find(reference);
   }
 
+  const storeDecision = batchStatements(
+    async (decisions: readonly Decision[]) => {
+      // PostgreSQL writes its log in order: by the time that the shop's order is on disk, this is.
+      const { rows } = await database.raw<{ rows: Decision[] }>(
+        `insert into simulated_provider_payments (reference, amount_cents, state)
+         select decision.*
+         from set_config('synchronous_commit', 'off', true),
+           unnest(:references::text[], :amounts::bigint[], :states::text[]) as decision
+         on conflict (reference) do nothing
+         returning reference, state`,
+        {
+          references: decisions.map(({ reference }) => reference),
+          amounts: decisions.map(({ amountCents }) => amountCents),
+          states: decisions.map(({ state }) => state),
+        },
+      );
+      return new Map(rows.map(({ reference, state }) => [reference, state]));
+    },
+    ({ reference }) => reference,
+    { waitMs: PAGE_DATABASE.acquire, statements: PROVIDER_POOL_MAX },
+  );
+
   /** The first decision stays. */
-  async function decide(reference: string, amountCents: number, state: PaymentState): Promise<PaymentState | null> {
-    // PostgreSQL writes its log in order: by the time that the shop's order is on disk, this is.
-    const { rowCount } = await database.raw<{ rowCount: number }>(
-      `insert into simulated_provider_payments (reference, amount_cents, state)
-       select :reference, :amountCents, :state from set_config('synchronous_commit', 'off', true)
-       on conflict (reference) do nothing`,
-      { reference, amountCents, state },
-    );
-    return rowCount === 1 ? state : find(reference);
+  async function decide(decision: Decision): Promise<PaymentState | null> {
+    return (await storeDecision(decision)) ?? find(decision.reference);
   }
 
   async function storeCharge({
@@ -97,10 +118,10 @@ export function openPaymentProvider(
   return {
     async authorize({ reference, amountCents, card }, signal) {
       const answered = sleep(LATENCY_MS, undefined, { signal });
-      const decided = decide(reference, amountCents, card.number === DECLINED_NUMBER ? 'declined' : 'approved');
-      const [state] = await Promise.all([decided, answered]);
-      if (state === 'cancelled') throw cancelledBefore();
-      return { approved: state === 'approved' };
+      const state = card.number === DECLINED_NUMBER ? 'declined' : 'approved';
+      const [decided] = await Promise.all([decide({ reference, amountCents, state }), answered]);
+      if (decided === 'cancelled') throw cancelledBefore();
+      return { approved: decided === 'approved' };
     },
     async charge({ reference, amountCents }, signal) {
       const answered = sleep(LATENCY_MS, undefined, { signal });

@@ -4,9 +4,11 @@ import type { WorkerMetrics } from '../instrument/worker-metrics.ts';
 import type { Logger } from '../log.ts';
 import type { PaymentGateway } from '../payments/gateway.ts';
 import type { SettlementReports } from '../payments/settle.ts';
+import type { CartAdder } from './cart/additions.ts';
 import type { Catalogue } from './catalogue/catalogue.ts';
 import type { CatalogueWatch } from './catalogue/watch.ts';
 import type { CheckoutPlaces } from './checkout/places.ts';
+import type { CheckoutStatements } from './checkout/statements.ts';
 import type { FlashCode } from './sessions/flash.ts';
 import type { Page, PageViews } from './views.ts';
 
@@ -15,7 +17,9 @@ export interface Shop {
   readonly database: Knex;
   readonly metrics: WorkerMetrics;
   readonly catalogue: CatalogueWatch;
+  readonly addToCart: CartAdder;
   readonly checkouts: CheckoutPlaces;
+  readonly statements: CheckoutStatements;
   readonly payments: PaymentGateway;
   /** Name of this process in the ledger of payments. */
   readonly worker: string;

@@ -9,8 +9,10 @@ import type { Logger } from '../log.ts';
 import { projectRoot } from '../paths.ts';
 import type { PaymentGateway } from '../payments/gateway.ts';
 import type { SettlementReports } from '../payments/settle.ts';
+import { createCartAdder } from '../shop/cart/additions.ts';
 import type { CatalogueWatch } from '../shop/catalogue/watch.ts';
 import type { CheckoutPlaces } from '../shop/checkout/places.ts';
+import { createCheckoutStatements } from '../shop/checkout/statements.ts';
 import type { Route } from '../shop/route.ts';
 import { businessRoutes } from '../shop/routes.ts';
 import type { Visits } from '../shop/sessions/visits.ts';
@@ -121,7 +123,19 @@ export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestS
   });
   const matchRoute = matchRoutes({
     routes,
-    shop: { database, metrics, catalogue, checkouts, payments, worker, reports, diskSpace, log },
+    shop: {
+      database,
+      metrics,
+      catalogue,
+      addToCart: createCartAdder(database),
+      checkouts,
+      statements: createCheckoutStatements(database, checkouts),
+      payments,
+      worker,
+      reports,
+      diskSpace,
+      log,
+    },
     pages,
     plainRouteDeps: { assets, catalogue, database, metricsEndpoint, originOf, ready, readyWithoutDatabase },
     beforeForms: [refuseCrossSite(), limitRate(rateLimiter), parseForm()],

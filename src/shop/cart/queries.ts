@@ -39,6 +39,14 @@ export async function countUnits(database: Knex, sessionId: string): Promise<num
   return row?.units ?? 0;
 }
 
+/** Units of a product to be added to the open cart of a session. */
+export interface Units {
+  readonly sessionId: string;
+  readonly productId: number;
+  /** 1 to 99. */
+  readonly quantity: number;
+}
+
 /** What an attempt to add to a cart met. */
 export interface Addition {
   slug: string;
@@ -51,58 +59,99 @@ export interface Addition {
 }
 
 /**
- * Adds units to the session's open cart. Stores the session and opens a cart if need be.
- *
- * One statement, so it happens whole or not at all, and concurrent adds queue up at the cart's row. It also queues
- * behind an order that is being stored, and finds no open cart after it: then the units go into a new one. So do those
+ * Adds units to the session's open cart, as {@link addToCarts} does. Concurrent adds queue up at the cart's row, and also
+ * behind an order that is being stored. After that, there is no open cart: the units go into a new one. So do those
  * that are added while the cart's payment is under way, when its order is stored.
- *
- * The cleanup may be about to remove a session that was last seen long ago, so such a one is seen now. Its row is locked
- * before the cart's, as the cleanup does.
  *
  * @returns null when there is no such product, and nothing was changed
  */
-export async function addToCart(
+export async function addToCart(database: Knex, units: Units): Promise<Addition | null> {
+  for (;;) {
+    const addition = (await addToCarts(database, [units], 'wait')).get(units.sessionId);
+    // The cart that the statement waited for is not open any more, or somebody else has just made one.
+    if (addition !== undefined) return addition;
+  }
+}
+
+/**
+ * Adds units to the open carts of sessions. Stores the sessions and opens carts if need be. One statement, so it happens
+ * whole or not at all.
+ *
+ * The cleanup may be about to remove a session that was last seen long ago, so such a one is seen now. Sessions are
+ * locked before carts, as the cleanup does, and in the order of their ids, so that statements never wait for each other
+ * in a circle: also those that the first item of a cart changes by a trigger.
+ *
+ * @param units each for another session
+ * @param locked what to do with carts and products that other transactions have locked
+ * @returns by session; null where there is no such product; nothing for a cart or a product that was locked, and for a
+ *   cart that was opened or ordered at the same time: then nothing was added to it
+ */
+export async function addToCarts(
   database: Knex,
-  sessionId: string,
-  productId: number,
-  quantity: number,
-): Promise<Addition | null> {
+  units: readonly Units[],
+  locked: 'skip' | 'wait',
+): Promise<Map<string, Addition | null>> {
+  const skipLocked = locked === 'skip' ? 'skip locked' : '';
   const { rows } = await labelQuery(
-    database.raw<{ rows: Addition[] }>(
-      `with product as (
-         select id, slug, stock from products where id = :productId::bigint
+    database.raw<{ rows: ({ sessionId: string; isKnown: boolean; isAdded: boolean } & Addition)[] }>(
+      `with wanted as (
+         select * from unnest(:sessionIds::uuid[], :productIds::bigint[], :quantities::integer[])
+           as wanted (session_id, product_id, quantity)
+       ), product as (
+         select id, slug, stock from products where id = any (:productIds::bigint[]) for key share ${skipLocked}
+       ), sold as (
+         select session_id, id as product_id, quantity from wanted join product on id = product_id where stock > 0
        ), stored_session as (
          insert into sessions (id, cart_filled)
-         select :sessionId::uuid, true from product
-         where stock > 0 and not exists (
-           select from sessions where id = :sessionId::uuid and last_seen_at > now() - interval '1 hour')
+         select session_id, true from sold
+         where not exists (
+           select from sessions
+           where id = session_id and cart_filled and last_seen_at > now() - interval '1 hour')
+         order by session_id
          on conflict (id) do update set last_seen_at = now()
          returning id
-       ), cart as (
+       ), found_cart as (
+         select carts.id, session_id from carts, (select count(*) from stored_session) as first
+         where session_id in (select session_id from sold) and status = 'open'
+         for update of carts ${skipLocked}
+       ), new_cart as (
          insert into carts (session_id)
-         select :sessionId::uuid from product, (select count(*) from stored_session) as first where stock > 0
-         on conflict (session_id) where status = 'open' do update set updated_at = carts.updated_at
-         returning id
+         select session_id from sold, (select count(*) from stored_session) as first
+         where not exists (select from carts where carts.session_id = sold.session_id and status = 'open')
+         order by session_id
+         on conflict (session_id) where status = 'open' do nothing
+         returning id, session_id
+       ), cart as (
+         select * from found_cart union all select * from new_cart
        ), item as (
          insert into cart_items (cart_id, product_id, quantity)
-         select cart.id, product.id, :quantity::integer from cart, product
+         select cart.id, product_id, quantity from cart join sold using (session_id)
          on conflict (cart_id, product_id) do update set quantity = cart_items.quantity + excluded.quantity
          where cart_items.quantity + excluded.quantity <= ${MAX_QUANTITY}
          returning cart_id, product_id, quantity
        )
-       select product.slug, product.stock, item.quantity as "inCart",
+       select wanted.session_id as "sessionId", exists (select from products where products.id = wanted.product_id) as "isKnown",
+         product.stock = 0 or cart.id is not null as "isAdded",
+         product.slug, product.stock, item.quantity as "inCart",
          coalesce(item.quantity, 0) + (
            select coalesce(sum(other.quantity), 0)::integer from cart_items as other
            where other.cart_id = item.cart_id and other.product_id <> item.product_id
          ) as "cartCount"
-       from product left join item on true`,
-      { sessionId, productId, quantity },
+       from wanted left join product on product.id = product_id
+         left join cart using (session_id) left join item on item.cart_id = cart.id`,
+      {
+        sessionIds: units.map(({ sessionId }) => sessionId),
+        productIds: units.map(({ productId }) => productId),
+        quantities: units.map(({ quantity }) => quantity),
+      },
     ),
     'insert',
     'cart_items',
   );
-  return rows[0] ?? null;
+  const answered = rows.filter(({ isKnown, isAdded }) => !isKnown || isAdded);
+  return new Map(
+    answered.map(({ sessionId, isKnown, isAdded: _, ...addition }) => [sessionId, isKnown ? addition : null]),
+  );
 }
 
 /**

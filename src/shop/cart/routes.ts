@@ -4,7 +4,7 @@ import { conflict, invalid, notFound } from '../errors.ts';
 import { parseId } from '../input.ts';
 import type { Answer, Route, Shop, ShopRequest } from '../route.ts';
 import { MAX_QUANTITY, sumUp } from './cart.ts';
-import { addToCart, findOpenCart, setQuantity } from './queries.ts';
+import { findOpenCart, setQuantity } from './queries.ts';
 
 export const cartRoutes: readonly Route[] = [
   { method: 'POST', path: '/add_to_cart/:id', handle: add },
@@ -13,11 +13,11 @@ export const cartRoutes: readonly Route[] = [
   { method: 'POST', path: '/remove_item/:item', handle: remove },
 ];
 
-async function add({ params, form, sessionId }: ShopRequest, { database, metrics }: Shop): Promise<Answer> {
+async function add({ params, form, sessionId }: ShopRequest, { addToCart, metrics }: Shop): Promise<Answer> {
   const productId = parseId(params.id);
   if (productId === null) throw noSuchProduct();
   const quantity = parseQuantity(form.quantity, 1);
-  const added = await addToCart(database, sessionId, productId, quantity);
+  const added = await addToCart({ sessionId, productId, quantity });
   if (!added) throw noSuchProduct();
   const { slug, stock, inCart, cartCount } = added;
   if (stock === 0) throw conflict('Esse produto está esgotado no momento.');

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Knex } from 'knex';
 import { isLockTimeout, isUnanswered } from '../../db/index.ts';
-import { PAGE_MS, SHORT_LOCK_WAIT_MS } from '../../deadlines.ts';
+import { PAGE_MS } from '../../deadlines.ts';
 import type { PaymentOutcome } from '../../instrument/label-values.ts';
 import { duringWait } from '../../instrument/request-clock.ts';
 import { MAX_AMOUNT_CENTS } from '../../payments/gateway.ts';
@@ -46,7 +46,10 @@ export interface Purchase {
   payment: ChosenPayment;
 }
 
-type Deps = Pick<Shop, 'database' | 'checkouts' | 'payments' | 'worker' | 'reports' | 'diskSpace' | 'log' | 'metrics'>;
+type Deps = Pick<
+  Shop,
+  'database' | 'checkouts' | 'statements' | 'payments' | 'worker' | 'reports' | 'diskSpace' | 'log' | 'metrics'
+>;
 
 /** How long a submit without a cart id still counts as a repetition of the one before. */
 const REPEAT_MINUTES = 10;
@@ -105,9 +108,9 @@ async function reserve(
   for (;;) {
     const reference = `pay_${randomUUID()}`;
     const mayStart = !diskSpace.isLacking() && (isRehearsed || !diskSpace.isInDoubt());
-    const found = await shop.checkouts.reserve(untilMs, () =>
-      mayStart ? startPayment(shop, purchase, reference) : readCart(database, purchase),
-    );
+    const found = await (mayStart
+      ? startPayment(shop, purchase, reference, untilMs)
+      : shop.checkouts.reserve(untilMs, () => readCart(database, purchase)));
     untilMs = startedMs + PAGE_MS;
     if (!found) return previousOrder(shop, purchase);
     const reservation = { reference, cartId: found.id, cart: sumUp(found.items) };
@@ -132,17 +135,18 @@ async function reserve(
 }
 
 function readCart(database: Knex, { sessionId, cartId }: Purchase): Promise<FoundCart | null> {
-  return reserveCart(database, sessionId, cartId, null);
+  return reserveCart(database, { sessionId, cartId, start: null });
 }
 
 async function startPayment(
   shop: Deps,
   { sessionId, cartId, totalCents, payment: { method, installments } }: Purchase,
   reference: string,
+  untilMs: number,
 ): Promise<FoundCart | null> {
   const start = { reference, worker: shop.worker, method, totalCents, installments };
   try {
-    return await reserveCart(shop.database, sessionId, cartId, start);
+    return await shop.statements.reserveCart({ sessionId, cartId, start }, untilMs);
   } catch (error) {
     if (isUnanswered(error)) {
       void settle(shop, { cartId, reference });
@@ -179,7 +183,7 @@ async function rehearse(
   try {
     // Changes since the cart was read are noticed when the payment is started, or when the order is stored.
     const start = { reference, worker, method, totalCents, installments };
-    const found = await reserveCart(transaction, sessionId, cartId, start);
+    const found = await reserveCart(transaction, { sessionId, cartId, start });
     if (!found?.started) return;
     const cart = sumUp(found.items);
     const order = { reference, cartId, cart, number: newOrderNumber(), sessionId, customer, installments };
@@ -232,13 +236,15 @@ async function payAndStore(
     }
     paymentOutcome = 'cancelled';
     try {
-      paid.lateUnits = await stored(() => storeOrder(database, order, SHORT_LOCK_WAIT_MS));
+      paid.lateUnits = await stored(shop.statements.storeOrder(order));
     } catch (error) {
       if (!isLockTimeout(error)) throw error;
       // It may take long now, so the ledger notes the approval; otherwise that would be a round trip for nothing.
       await note('approved');
       // In a transaction, the server itself ends a statement that waits for too long.
-      paid.lateUnits = await stored(() => database.transaction((transaction) => storeOrder(transaction, order, 0)));
+      paid.lateUnits = await stored(
+        shop.checkouts.commit(() => database.transaction((transaction) => storeOrder(transaction, order, 0))),
+      );
     }
     paymentOutcome = 'approved';
     return counted(paid);
@@ -267,8 +273,8 @@ async function payAndStore(
    * @returns the late units
    * @throws {OrderInDoubt} when the answer was lost
    */
-  async function stored(attempt: () => Promise<StoredOrder>): Promise<number> {
-    const result = await shop.checkouts.commit(attempt).catch((error: unknown) => {
+  async function stored(attempt: Promise<StoredOrder>): Promise<number> {
+    const result = await attempt.catch((error: unknown) => {
       throw isUnanswered(error) ? new OrderInDoubt(error) : error;
     });
     if (result.stored) return result.lateUnits;

@@ -41,6 +41,14 @@ export interface PaymentStart {
   readonly installments: number;
 }
 
+export interface CartRequest {
+  readonly sessionId: string;
+  /** Of the cart to order; null for the open one. */
+  readonly cartId: string | null;
+  /** Null: the cart is only read. */
+  readonly start: PaymentStart | null;
+}
+
 export interface FoundCart {
   id: string;
   ordered: boolean;
@@ -49,72 +57,100 @@ export interface FoundCart {
   started: boolean;
 }
 
-type CartRow = { cartId: string; status: string; started: boolean } & (ItemRow | { [Column in keyof ItemRow]: null });
+type CartRow = { sessionId: string; status: string; started: boolean; skipped: boolean } & (
+  | ({ cartId: string } & (ItemRow | { id: null }))
+  | { cartId: null }
+);
+
+/** One request of {@link reserveCarts}, which waits for an order that is being stored: its cart is not open after that. */
+export async function reserveCart(database: Knex, request: CartRequest): Promise<FoundCart | null> {
+  return (await reserveCarts(database, [request], 'wait')).get(request.sessionId) ?? null;
+}
 
 /**
- * Reads one of the session's carts with what is in it, in the order of the product ids, and writes down that its payment
- * is about to be asked for, which must be done before the provider is. One statement, so it charges for what it reads.
+ * Reads a cart of each session with what is in it, in the order of the product ids, and writes down that its payment is
+ * about to be asked for, which must be done before the provider is. One statement, so it charges for what it reads.
  *
  * No payment is started for a cart that is empty or not open, for more units than are in stock, for another total than
  * the form showed, for more than one payment can have, for too little for the instalments, or while another payment for
  * the cart is under way.
  *
- * @param cartId the cart to order; null for the open one
- * @param start null: only read
+ * @param requests each of another session
+ * @param locked what to do with carts that other transactions have locked
+ * @returns by session; null for no such cart; nothing for a cart that was skipped
  */
-export async function reserveCart(
+export async function reserveCarts(
   database: Knex,
-  sessionId: string,
-  cartId: string | null,
-  start: PaymentStart | null,
-): Promise<FoundCart | null> {
+  requests: readonly CartRequest[],
+  locked: 'skip' | 'wait',
+): Promise<Map<string, FoundCart | null>> {
+  const starts = requests.map(({ start }) => start);
   const { rows } = await labelQuery(
-    // The lock waits for an order that is being stored: its cart is not open after that.
     database.raw<{ rows: CartRow[] }>(
-      `with cart as (
-         select id, status from carts
-         where session_id = :sessionId and ${cartId === null ? "status = 'open'" : 'id = :cartId'}
+      `with wanted as (
+         select * from unnest(
+           :sessionIds::uuid[], :cartIds::uuid[], :references::text[], :workers::text[], :methods::text[],
+           :totals::numeric[], :leastTotals::bigint[]
+         ) as wanted (session_id, cart_id, reference, worker, method, total_cents, least_cents)
+       ), cart as (
+         select carts.id, carts.session_id, status from wanted join carts using (session_id)
+         where case when wanted.cart_id is null then status = 'open' else carts.id = wanted.cart_id end
        ), item as (
-         select ${ITEM_LIST} from cart
+         select cart.id as cart_id, ${ITEM_LIST} from cart
          join cart_items on cart_items.cart_id = cart.id
          join products on products.id = cart_items.product_id
        ), due as (
-         select sum(quantity * "priceCents") + ${SHIPPING_CENTS} as cents, bool_and(quantity <= stock) as "inStock" from item
+         select cart_id, sum(quantity * "priceCents") + ${SHIPPING_CENTS} as cents, bool_and(quantity <= stock) as "inStock"
+         from item group by cart_id
+       ), payable as (
+         select cart.id, reference, worker, method, cents
+         from wanted join cart using (session_id) join due on due.cart_id = cart.id
+         where reference is not null and status = 'open' and "inStock" and cents <= ${MAX_AMOUNT_CENTS}
+           and cents = coalesce(total_cents, cents) and cents >= least_cents
+       ), locked as (
+         select id from carts where id in (select id from payable) and status = 'open'
+         for update ${locked === 'skip' ? 'skip locked' : ''}
        ), payment as (
          insert into payments (reference, cart_id, amount_cents, method, worker, state)
-         select :reference, carts.id, due.cents, :method, :worker, 'started'
-         from cart, due, carts
-         where carts.id = cart.id and carts.status = 'open' and due."inStock" and due.cents <= ${MAX_AMOUNT_CENTS}
-           and due.cents = coalesce(:totalCents::numeric, due.cents) and due.cents >= :leastCents
-           and :reference::text is not null
-         for update of carts
+         select reference, id, cents, method, worker, 'started' from payable join locked using (id)
          on conflict (cart_id) where state in ('started', 'waiting', 'approved') and given_up_at is null do nothing
-         returning reference
+         returning cart_id
        )
-       select cart.id as "cartId", cart.status, exists (select from payment) as started, item.*
-       from cart left join item on true
+       select wanted.session_id as "sessionId", cart.id as "cartId", cart.status,
+         exists (select from payment where payment.cart_id = cart.id) as started,
+         cart.id in (select id from payable) and cart.id not in (select id from locked) as skipped,
+         item.*
+       from wanted left join cart using (session_id) left join item on item.cart_id = cart.id
        order by item."productId"`,
       {
-        sessionId,
-        ...(cartId !== null && { cartId }),
-        reference: start?.reference ?? null,
-        method: start?.method ?? null,
-        worker: start?.worker ?? null,
-        totalCents: start?.totalCents ?? null,
-        leastCents: leastTotalCents(start?.installments ?? 1),
+        sessionIds: requests.map(({ sessionId }) => sessionId),
+        cartIds: requests.map(({ cartId }) => cartId),
+        references: starts.map((start) => start?.reference ?? null),
+        workers: starts.map((start) => start?.worker ?? null),
+        methods: starts.map((start) => start?.method ?? null),
+        totals: starts.map((start) => start?.totalCents ?? null),
+        leastTotals: starts.map((start) => leastTotalCents(start?.installments ?? 1)),
       },
     ),
     'insert',
     'payments',
   );
-  const [cart] = rows;
-  if (!cart) return null;
-  return {
-    id: cart.cartId,
-    ordered: cart.status === 'ordered',
-    items: rows.flatMap((row) => (row.id === null ? [] : [toItem(row)])),
-    started: cart.started,
-  };
+  const found = new Map<string, FoundCart | null>();
+  for (const row of rows) {
+    if (row.cartId === null) {
+      found.set(row.sessionId, null);
+    } else if (locked === 'wait' || !row.skipped) {
+      const cart = found.get(row.sessionId) ?? {
+        id: row.cartId,
+        ordered: row.status === 'ordered',
+        items: [],
+        started: row.started,
+      };
+      if (row.id !== null) cart.items.push(toItem(row));
+      found.set(row.sessionId, cart);
+    }
+  }
+  return found;
 }
 
 export type StoredOrder =
@@ -140,13 +176,80 @@ export interface StoredRow {
  * @throws an error for which `isLockTimeout` is true
  */
 export async function storeOrder(database: Knex, order: NewOrder, lockTimeoutMs: number): Promise<StoredOrder> {
-  const { order: record, items } = orderRecords(order);
+  const { new_order, new_items } = storeArguments(order);
   const query = database.raw<{ rows: [StoredRow] }>('select * from store_order(:order, :items, :lockTimeoutMs)', {
-    order: JSON.stringify({ ...record, number: order.number, payment_reference: order.reference }),
-    items: JSON.stringify(items),
+    order: JSON.stringify(new_order),
+    items: JSON.stringify(new_items),
     lockTimeoutMs,
   });
   return readStored(query, lockTimeoutMs);
+}
+
+/**
+ * Stores several orders as {@link storeOrder} does, in one transaction: all of those that can be stored, or none if it
+ * fails. The rows of all orders are locked first, in the same order everywhere, so that two of these never wait for
+ * each other in a circle; the sessions too, which a trigger changes when their cart is ordered.
+ *
+ * @param orders each of another cart
+ * @returns by cart
+ */
+export async function storeOrders(
+  database: Knex,
+  orders: readonly NewOrder[],
+  lockTimeoutMs: number,
+): Promise<Map<string, StoredOrder>> {
+  const { rows } = await labelQuery(
+    database.raw<{ rows: ({ cart_id: string } & StoredRow)[] }>(
+      `with wanted as materialized (
+         select * from jsonb_to_recordset(:orders::jsonb)
+           as wanted (session_id uuid, cart_id uuid, reference text, new_order jsonb, new_items jsonb)
+       ), patience as (
+         select set_config('lock_timeout', :lockTimeoutMs::text, true)
+       ), session as (
+         select id from sessions, patience where id in (select session_id from wanted)
+         order by id for no key update of sessions
+       ), cart as (
+         select id from carts, (select count(*) from session) as first where id in (select cart_id from wanted)
+         order by id for update of carts
+       ), payment as (
+         select payments.reference from payments, (select count(*) from cart) as first
+         where payments.reference in (select reference from wanted)
+         order by payments.reference for update of payments
+       ), product as (
+         select id from products, (select count(*) from payment) as first
+         where id in (select (item ->> 'product_id')::bigint from wanted, jsonb_array_elements(new_items) as item)
+         order by id for no key update of products
+       ), locked as (
+         select count(*) as products from product
+       )
+       select wanted.cart_id, stored.* from locked, wanted,
+         store_order(new_order, new_items, :lockTimeoutMs::integer + 0 * locked.products::integer) as stored`,
+      {
+        orders: JSON.stringify(
+          orders.map((order) => {
+            const { new_order, new_items } = storeArguments(order);
+            return {
+              session_id: order.sessionId,
+              cart_id: order.cartId,
+              reference: order.reference,
+              new_order,
+              new_items,
+            };
+          }),
+        ),
+        lockTimeoutMs,
+      },
+    ),
+    'insert',
+    'orders',
+  );
+  return new Map(rows.map(({ cart_id, ...row }) => [cart_id, toStored(row)]));
+}
+
+/** Of `store_order`. */
+function storeArguments(order: NewOrder): { new_order: OrderRecords['order']; new_items: OrderRecords['items'] } {
+  const { order: record, items } = orderRecords(order);
+  return { new_order: { ...record, number: order.number, payment_reference: order.reference }, new_items: items };
 }
 
 /** An item as `store_order` takes it, and the slug of its product, which it ignores. */
@@ -207,7 +310,10 @@ export async function readStored(query: Knex.Raw<{ rows: [StoredRow] }>, lockTim
   const { rows } = await (lockTimeoutMs === 0
     ? labelQuery(query, 'lock', 'products')
     : labelQuery(query, 'insert', 'orders'));
-  const [{ is_stored, in_stock, late_units }] = rows;
+  return toStored(rows[0]);
+}
+
+function toStored({ is_stored, in_stock, late_units }: StoredRow): StoredOrder {
   if (is_stored) return { stored: true, lateUnits: late_units };
   const stock = in_stock && new Map(Object.entries(in_stock).map(([id, units]) => [Number(id), units]));
   return { stored: false, stock };

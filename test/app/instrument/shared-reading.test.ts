@@ -4,7 +4,7 @@ import { type TestContext, test } from 'node:test';
 import type { Knex } from 'knex';
 import { foldSessionChanges, readSessions } from '../../../src/instrument/database-sampler.ts';
 import { findReading, isFresh, type ReadingKind, takeReading } from '../../../src/instrument/shared-reading.ts';
-import { addToCart, setQuantity } from '../../../src/shop/cart/queries.ts';
+import { addToCart, addToCarts, setQuantity } from '../../../src/shop/cart/queries.ts';
 import { noteVisits } from '../../../src/shop/sessions/queries.ts';
 import { openPool, testDatabase } from '../../support/database.ts';
 import { PATIENT } from '../../support/test-server.ts';
@@ -28,15 +28,21 @@ const pick = <T>(values: readonly T[]): T => values[Math.floor(Math.random() * v
 const AGES = ['0 seconds', '1 minute', '3 minutes', '10 minutes', '20 minutes', '50 minutes', '2 days'];
 
 /** All changes of the counted rows, by the shop's own queries and by other statements. */
-const CHANGES: ((knex: Knex, session: string) => PromiseLike<unknown>)[] = [
+const CHANGES: ((knex: Knex, session: string, others: readonly string[]) => PromiseLike<unknown>)[] = [
   (knex, id) =>
     knex('sessions')
       .where({ id })
       .update({ last_seen_at: knex.raw('now() - ?::interval', [pick(AGES)]) }),
   (knex, id) => knex('sessions').where({ id }).update({ kept_until: 'infinity' }),
   (knex, id) => noteVisits(knex, [id]),
-  (knex, id) => addToCart(knex, id, pick([1, 2, 3]), 1),
-  (knex, id) => addToCart(knex, id, pick([1, 2, 3]), 99),
+  (knex, id) => addToCart(knex, { sessionId: id, productId: pick([1, 2, 3]), quantity: 1 }),
+  (knex, id) => addToCart(knex, { sessionId: id, productId: pick([1, 2, 3]), quantity: 99 }),
+  (knex, _, others) =>
+    addToCarts(
+      knex,
+      others.map((id) => ({ sessionId: id, productId: pick([1, 2, 3]), quantity: 1 })),
+      'skip',
+    ),
   async (knex, id) => setQuantity(knex, id, await anItem(knex, id), 0),
   async (knex, id) => setQuantity(knex, id, await anItem(knex, id), 3),
   (knex, id) => knex('carts').where({ session_id: id, status: 'open' }).update({ status: 'ordered' }),
@@ -61,7 +67,13 @@ test('the kept counts equal a full count after any changes', async (t) => {
   const sessions = Array.from({ length: 12 }, () => randomUUID());
   await knex('sessions').insert(sessions.map((id) => ({ id })));
   for (let round = 0; round < 25; round++) {
-    const changes = Array.from({ length: 12 }, () => pick(CHANGES)(knex, pick(sessions)));
+    const changes = Array.from({ length: 12 }, () =>
+      pick(CHANGES)(
+        knex,
+        pick(sessions),
+        sessions.filter(() => Math.random() < 0.5),
+      ),
+    );
     // A session that another change has removed gets no cart; and of two changes that lock the same rows in different
     // orders, PostgreSQL ends one. A refused change must not be counted.
     for (const { status, reason } of (await Promise.allSettled(changes)) as PromiseRejectedResult[]) {

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
-import { addToCart, setQuantity } from '../../../src/shop/cart/queries.ts';
-import { testDatabase } from '../../support/database.ts';
+import type { Knex } from 'knex';
+import { addToCart, addToCarts, setQuantity } from '../../../src/shop/cart/queries.ts';
+import { noteVisits } from '../../../src/shop/sessions/queries.ts';
+import { openPool, testDatabase } from '../../support/database.ts';
 import { dump, PATIENCE, startShop } from '../../support/shop.ts';
+import { PATIENT } from '../../support/test-server.ts';
+import { until, whenDone } from '../../support/wait.ts';
 
 test('40 concurrent adds on two workers count 40, from the first one on', async (t) => {
   const one = await startShop(t, PATIENCE);
@@ -26,6 +30,118 @@ test('40 concurrent adds on two workers count 40, from the first one on', async 
     40,
   );
 });
+
+test('what many visitors add at once is stored together, and each gets an answer of their own', async (t) => {
+  const shop = await startShop(t, PATIENCE);
+  await shop.knex('products').where('id', 3).update({ stock: 0 });
+  const full = shop.visitor();
+  await full.post('/add_to_cart/2', { quantity: 99 });
+  const before = await shop.metrics();
+
+  const statuses = (answers: { status: number }[]) => [...new Set(answers.map(({ status }) => status))];
+  const fromEach = (visitors: number, productId: number, quantity: number) =>
+    Promise.all(Array.from({ length: visitors }, () => shop.visitor().post(`/add_to_cart/${productId}`, { quantity })));
+  const lock = await shop.knex.transaction();
+  whenDone(t, () => lock.rollback());
+  await lock.raw('lock table carts in share row exclusive mode');
+  const sent = Promise.all([
+    fromEach(20, 1, 2),
+    fromEach(20, 4, 1),
+    fromEach(20, 99_999, 1),
+    fromEach(20, 3, 1),
+    Promise.all([full.post('/add_to_cart/2', { quantity: 1 })]),
+  ]);
+  await until('all have been received', async () => (await shop.metrics()).of('http_requests_in_flight') === 81);
+  await lock.rollback();
+  const answers = await sent;
+
+  assert.deepEqual(answers.map(statuses), [[302], [302], [404], [409], [409]]);
+  const { rows } = await shop.knex.raw(`
+    select product_id, quantity, count(*)::integer from cart_items group by 1, 2 order by 1, 2`);
+  assert.deepEqual(rows, [
+    { product_id: 1, quantity: 2, count: 20 },
+    { product_id: 2, quantity: 99, count: 1 },
+    { product_id: 4, quantity: 1, count: 20 },
+  ]);
+  assert.equal(await countOf(shop.knex, 'sessions'), 41);
+  assert.equal(await countOf(shop.knex, 'carts'), 41);
+  const change = (await shop.metrics()).since(before);
+  assert.equal(change.of('shop_cart_additions_total'), 40);
+  assert.equal(change.of('shop_cart_units_added_total'), 60);
+  const statements = change.of('shop_db_operation_duration_seconds_count', {
+    operation: 'insert',
+    table: 'cart_items',
+  });
+  // Those that were under way, and 32 visitors in each of the next.
+  assert.ok(statements > 0 && statements <= 6, `${statements} statements for 81 requests`);
+});
+
+test('a locked cart or product holds up nobody but those who add to it', async (t) => {
+  const shop = await startShop(t, PATIENCE);
+  const shopper = shop.visitor();
+  await shopper.post('/add_to_cart/1', { quantity: 1 });
+  const lock = await shop.knex.transaction();
+  whenDone(t, () => lock.rollback());
+  await lock('carts').forUpdate();
+  await lock('products').where('id', 2).forUpdate();
+
+  const heldUp = [
+    ...Array.from({ length: 4 }, () => shopper.post('/add_to_cart/4', { quantity: 1 })),
+    ...Array.from({ length: 4 }, () => shop.visitor().post('/add_to_cart/2', { quantity: 1 })),
+  ];
+  await until('eight wait for the rows', async () => {
+    return (await shop.metrics()).of('shop_db_connections', { state: 'active' }) === 8;
+  });
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, () => shop.visitor().post('/add_to_cart/1', { quantity: 1 })),
+  );
+  assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([302]));
+  assert.equal(await countOf(shop.knex, 'carts'), 21);
+
+  await lock.rollback();
+  assert.deepEqual(new Set((await Promise.all(heldUp)).map(({ status }) => status)), new Set([302]));
+  const items = await shop.knex('cart_items').whereNot('product_id', 1).select('product_id', 'quantity').orderBy('id');
+  assert.deepEqual(
+    items.toSorted((a, b) => a.product_id - b.product_id || a.quantity - b.quantity),
+    [...Array(4).fill({ product_id: 2, quantity: 1 }), { product_id: 4, quantity: 4 }],
+  );
+});
+
+test('adds of the same visitors on several workers, and their visits, never wait for each other in a circle', async (t) => {
+  const { url, knex } = await testDatabase(t);
+  const pools = Array.from({ length: 4 }, () => openPool(t, { url }, { poolMax: 1, deadlines: PATIENT }));
+  for (let round = 1; round <= 20; round++) {
+    const sessions = Array.from({ length: 30 }, () => randomUUID());
+    await noteVisits(knex, sessions.slice(0, 10));
+    await knex('sessions').update({ last_seen_at: knex.raw("now() - interval '2 hours'") });
+    let added = 0;
+    await Promise.all(
+      pools.flatMap((pool, i) => {
+        const shuffled = sessions.toSorted(() => Math.random() - 0.5);
+        if (i % 2) return noteVisits(pool, shuffled);
+        return addToCarts(
+          pool,
+          shuffled.map((sessionId) => ({ sessionId, productId: 1 + (round % 3), quantity: 1 })),
+          'skip',
+        ).then((additions) => {
+          added += additions.size;
+        });
+      }),
+    );
+    const quantities: number[] = await knex('cart_items').pluck('quantity');
+    assert.equal(
+      quantities.reduce((sum, quantity) => sum + quantity),
+      added,
+    );
+    assert.ok(added >= sessions.length, `${added} adds`);
+    await knex('sessions').delete();
+  }
+});
+
+async function countOf(knex: Knex, table: string): Promise<number> {
+  const [{ count } = { count: 0 }] = await knex(table).count({ count: '*' });
+  return Number(count);
+}
 
 test('a cart holds at most 99 units of a product', async (t) => {
   const shop = await startShop(t);
@@ -58,23 +174,27 @@ test('an add says what is in the cart, and an add that is refused changes nothin
   await knex('products').where('id', 3).update({ stock: 0 });
   const session = randomUUID();
   const before = await dump(knex);
-  assert.equal(await addToCart(knex, session, 99_999, 1), null);
-  assert.equal(await addToCart(knex, session, Number.MAX_SAFE_INTEGER, 1), null);
-  assert.equal((await addToCart(knex, session, 3, 1))?.stock, 0);
+  assert.equal(await addToCart(knex, { sessionId: session, productId: 99_999, quantity: 1 }), null);
+  assert.equal(await addToCart(knex, { sessionId: session, productId: Number.MAX_SAFE_INTEGER, quantity: 1 }), null);
+  assert.equal((await addToCart(knex, { sessionId: session, productId: 3, quantity: 1 }))?.stock, 0);
   assert.equal(await dump(knex), before);
 
   const [bag, mug] = await knex('products').whereIn('id', [1, 2]).orderBy('id');
   const added = { slug: bag.slug, stock: bag.stock, inCart: 90, cartCount: 90 };
-  assert.deepEqual(await addToCart(knex, session, 1, 90), added);
-  assert.deepEqual(await addToCart(knex, session, 2, 5), {
+  assert.deepEqual(await addToCart(knex, { sessionId: session, productId: 1, quantity: 90 }), added);
+  assert.deepEqual(await addToCart(knex, { sessionId: session, productId: 2, quantity: 5 }), {
     slug: mug.slug,
     stock: mug.stock,
     inCart: 5,
     cartCount: 95,
   });
-  assert.deepEqual(await addToCart(knex, session, 1, 9), { ...added, inCart: 99, cartCount: 104 });
+  assert.deepEqual(await addToCart(knex, { sessionId: session, productId: 1, quantity: 9 }), {
+    ...added,
+    inCart: 99,
+    cartCount: 104,
+  });
   const full = await dump(knex);
-  assert.equal((await addToCart(knex, session, 1, 1))?.inCart, null);
+  assert.equal((await addToCart(knex, { sessionId: session, productId: 1, quantity: 1 }))?.inCart, null);
   assert.equal(await dump(knex), full);
 
   const [first, second] = await knex('cart_items').orderBy('id').pluck('id');
@@ -89,10 +209,10 @@ test('an add says what is in the cart, and an add that is refused changes nothin
 test('an add stores the session, and saves one that the cleanup may be about to remove', async (t) => {
   const { knex } = await testDatabase(t);
   const session = randomUUID();
-  await addToCart(knex, session, 1, 1);
+  await addToCart(knex, { sessionId: session, productId: 1, quantity: 1 });
   assert.deepEqual(await knex('sessions').pluck('id'), [session]);
   await knex('sessions').update({ last_seen_at: knex.raw("now() - interval '2 days'") });
-  await addToCart(knex, session, 1, 1);
+  await addToCart(knex, { sessionId: session, productId: 1, quantity: 1 });
   assert.ok(await knex('sessions').whereRaw("last_seen_at > now() - interval '1 minute'").first());
   assert.deepEqual(await knex('cart_items').pluck('quantity'), [2]);
 });

@@ -1,10 +1,19 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
+import type { Knex } from 'knex';
 import { CHECKOUT_MS } from '../../../src/deadlines.ts';
+import { sumUp } from '../../../src/shop/cart/cart.ts';
+import { addToCarts } from '../../../src/shop/cart/queries.ts';
+import { parseCheckout } from '../../../src/shop/checkout/form.ts';
+import { type FoundCart, type NewOrder, reserveCarts, storeOrders } from '../../../src/shop/checkout/queries.ts';
+import { noteVisits } from '../../../src/shop/sessions/queries.ts';
+import { openPool, testDatabase } from '../../support/database.ts';
 import { testProvider } from '../../support/payments.ts';
 import { dump, PATIENCE, startShop, type TestShop } from '../../support/shop.ts';
-import { CUSTOMER, DECLINED_CARD, type Visitor } from '../../support/visitor.ts';
-import { until } from '../../support/wait.ts';
+import { PATIENT } from '../../support/test-server.ts';
+import { BACKPACK, CUSTOMER, DECLINED_CARD, type Visitor } from '../../support/visitor.ts';
+import { until, whenDone } from '../../support/wait.ts';
 
 /** The part of its deadline that a wait takes at least: timers and clocks differ a little. */
 const LEAST_PART = 0.9;
@@ -100,6 +109,127 @@ test('orders of two products in opposite order never block each other', async (t
   const answers = await Promise.all(buyers.map((shopper) => shopper.post('/checkout', CUSTOMER)));
   assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([302]));
   assert.equal((await shop.knex('orders')).length, buyers.length);
+});
+
+test('the checkouts of many visitors share statements, and each has an order and a payment of its own', async (t) => {
+  const shop = await startShop(t, PATIENCE);
+  const carts = await Promise.all(Array.from({ length: 24 }, (_, i) => withCart(shop, 1 + (i % 3))));
+  const before = await shop.metrics();
+  const lock = await shop.knex.transaction();
+  whenDone(t, () => lock.rollback());
+  await lock.raw('lock table payments in share row exclusive mode');
+
+  const sent = Promise.all(carts.map(({ shopper, cart }) => shopper.post('/checkout', { ...CUSTOMER, cart })));
+  await until('all have been received', async () => (await shop.metrics()).of('http_requests_in_flight') === 24);
+  await lock.rollback();
+
+  assert.deepEqual(new Set((await sent).map(({ status }) => status)), new Set([302]));
+  const { rows } = await shop.knex.raw(`
+    select carts.id as cart, cart_items.quantity as units, amount_cents::integer - 1000 as cents, payments.state
+    from orders join carts on carts.id = orders.cart_id join cart_items on cart_items.cart_id = carts.id
+      join payments on payments.reference = orders.payment_reference and payments.cart_id = carts.id
+      join order_items on order_items.order_id = orders.id and order_items.quantity = cart_items.quantity`);
+  const expected = carts.map(({ cart }, i) => {
+    return { cart, units: 1 + (i % 3), cents: (1 + (i % 3)) * BACKPACK.cents, state: 'ordered' };
+  });
+  const byCart = (a: { cart: string }, b: { cart: string }) => a.cart.localeCompare(b.cart);
+  assert.deepEqual(rows.sort(byCart), expected.sort(byCart));
+  const change = (await shop.metrics()).since(before);
+  assert.equal(change.of('shop_orders_total', { outcome: 'paid' }), 24);
+  assert.equal(change.of('shop_payments_total', { method: 'card', outcome: 'approved' }), 24);
+  for (const table of ['payments', 'orders']) {
+    const statements = change.of('shop_db_operation_duration_seconds_count', { operation: 'insert', table });
+    assert.ok(statements > 0 && statements < 24, `${statements} statements into ${table}`);
+  }
+});
+
+test('a locked cart, or an order that cannot be stored, holds up and refuses no other checkout', async (t) => {
+  const shop = await startShop(t, PATIENCE);
+  const [locked, refused, soldOut, ...others] = await Promise.all(Array.from({ length: 12 }, () => withCart(shop)));
+  assert.ok(locked && refused && soldOut);
+  await shop.knex('products').update({ stock: others.length + 2 });
+  await soldOut.shopper.post('/add_to_cart/2', { quantity: 1 });
+  await shop.knex.raw(`
+    create function refuse() returns trigger language plpgsql as $$ begin raise 'refused'; end $$;
+    create trigger refuse before insert on orders for each row when (new.cart_id = '${refused.cart}') execute function refuse();
+    create function sell_out() returns trigger language plpgsql as $$ begin
+      update products set stock = 0 where id = 2;
+      return null;
+    end $$;
+    create trigger sell_out after insert on payments for each row when (new.cart_id = '${soldOut.cart}') execute function sell_out()`);
+  const lock = await shop.knex.transaction();
+  whenDone(t, () => lock.rollback());
+  await lock('carts').where('id', locked.cart).forUpdate();
+
+  const submit = ({ shopper, cart }: { shopper: Visitor; cart: string }) =>
+    shopper.post('/checkout', { ...CUSTOMER, cart });
+  const [waiting, answers] = [submit(locked), Promise.all([refused, soldOut, ...others].map(submit))];
+  assert.deepEqual(
+    (await answers).map(({ status }) => status),
+    [500, 409, ...others.map(() => 302)],
+  );
+  assert.equal((await shop.knex('orders')).length, others.length);
+  await lock.rollback();
+  assert.equal((await waiting).status, 302);
+  await until('both payments are given back', async () => {
+    return (await shop.knex('payments').where('state', 'cancelled')).length === 2;
+  });
+  const stock = await shop.knex('products').where('id', 1).first('stock');
+  assert.equal(stock.stock, 1);
+});
+
+test('orders of several workers for the same products, and visits, never wait for each other in a circle', async (t) => {
+  const { url, knex } = await testDatabase(t);
+  await knex('products').update({ stock: 10_000 });
+  const pools = Array.from({ length: 5 }, () => openPool(t, { url }, { poolMax: 1, deadlines: PATIENT }));
+  const [visits, ...workers] = pools as [Knex, ...Knex[]];
+  const parsed = parseCheckout(CUSTOMER);
+  assert.ok(parsed.ok);
+  const { customer } = parsed;
+  const shuffled = <T>(values: readonly T[]) => values.toSorted(() => Math.random() - 0.5);
+
+  async function reserve(): Promise<NewOrder[]> {
+    const sessions = Array.from({ length: 12 }, () => randomUUID());
+    for (const _ of [1, 2, 3]) {
+      const [productId = 1] = shuffled([1, 2, 3, 4, 5, 6]);
+      await addToCarts(
+        knex,
+        sessions.map((sessionId, i) => ({ sessionId, productId: 1 + ((productId + i) % 6), quantity: 1 })),
+        'skip',
+      );
+    }
+    const requests = sessions.map((sessionId) => {
+      const start = {
+        reference: randomUUID(),
+        worker: 'a',
+        method: 'card',
+        totalCents: null,
+        installments: 1,
+      } as const;
+      return { sessionId, cartId: null, start };
+    });
+    const found = await reserveCarts(knex, requests, 'skip');
+    return requests.map(({ sessionId, start: { reference } }) => {
+      const { id, items, started } = found.get(sessionId) as FoundCart;
+      assert.ok(started);
+      return { sessionId, reference, cartId: id, cart: sumUp(items), number: randomUUID(), customer, installments: 1 };
+    });
+  }
+
+  for (let round = 0; round < 10; round++) {
+    const batches = await Promise.all(workers.map(reserve));
+    const sessions = batches.flat().map(({ sessionId }) => sessionId);
+    await knex('sessions').update({ last_seen_at: knex.raw("now() - interval '1 minute'") });
+    const [, ...stored] = await Promise.all([
+      noteVisits(visits, shuffled(sessions)),
+      ...batches.map((orders, i) => storeOrders(workers[i] as Knex, shuffled(orders), 0)),
+    ]);
+    const results = stored.flatMap((byCart) => [...byCart.values()]);
+    assert.deepEqual(
+      results,
+      sessions.map(() => ({ stored: true, lateUnits: 0 })),
+    );
+  }
 });
 
 test('an order beyond the stock is refused and changes nothing', async (t) => {

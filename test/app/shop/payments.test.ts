@@ -127,7 +127,7 @@ test('units that are added while the order waits for the cart are in the next ca
     async authorize() {
       adding = await other.transaction();
       const [cart] = await adding('carts').where({ status: 'open' }).forUpdate().select('id', 'session_id');
-      await addToCart(adding, cart.session_id, 1, 3);
+      await addToCart(adding, { sessionId: cart.session_id, productId: 1, quantity: 3 });
       return { approved: true };
     },
   });

@@ -1,0 +1,68 @@
+import type { Knex } from 'knex';
+import { batchStatements, isDatabaseFailure, isLockTimeout } from '../../db/index.ts';
+import { CHECKOUT_MS, SHORT_LOCK_WAIT_MS } from '../../deadlines.ts';
+import { duringWait } from '../../instrument/request-clock.ts';
+import type { CheckoutPlaces } from './places.ts';
+import {
+  type CartRequest,
+  type FoundCart,
+  type NewOrder,
+  reserveCart,
+  reserveCarts,
+  type StoredOrder,
+  storeOrder,
+  storeOrders,
+} from './queries.ts';
+
+const LIMITS = { waitMs: CHECKOUT_MS.line };
+
+/**
+ * The statements of a checkout. Each serves many visitors at once, while it waits for no other transaction. One that has
+ * to wait serves its own visitor alone, in turn.
+ */
+export interface CheckoutStatements {
+  /**
+   * Reads a cart and starts its payment.
+   *
+   * @param untilMs of `performance.now()`: the end of the wait for a turn
+   */
+  reserveCart(request: CartRequest, untilMs: number): Promise<FoundCart | null>;
+  /**
+   * Stores a paid order, with a short wait for locks.
+   *
+   * @throws an error for which `isLockTimeout` is true
+   */
+  storeOrder(order: NewOrder): Promise<StoredOrder>;
+}
+
+export function createCheckoutStatements(database: Knex, checkouts: CheckoutPlaces): CheckoutStatements {
+  const reserveWithOthers = batchStatements(
+    (requests: readonly CartRequest[]) => reserveCarts(database, requests, 'skip'),
+    ({ sessionId }) => sessionId,
+    LIMITS,
+  );
+
+  const storeWithOthers = batchStatements(storeOrRefuse, ({ cartId }) => cartId, LIMITS);
+
+  /** An order that waits for too long, or is refused, is no reason to refuse the others: each is stored alone then. */
+  async function storeOrRefuse(orders: readonly NewOrder[]): Promise<ReadonlyMap<string, StoredOrder>> {
+    try {
+      return await storeOrders(database, orders, SHORT_LOCK_WAIT_MS);
+    } catch (error) {
+      const isOutage = isDatabaseFailure(error) && !isLockTimeout(error);
+      if (orders.length === 1 || isOutage) throw error;
+      return new Map();
+    }
+  }
+
+  return {
+    async reserveCart(request, untilMs) {
+      const found = await duringWait('db', () => reserveWithOthers(request));
+      return found === undefined ? checkouts.reserve(untilMs, () => reserveCart(database, request)) : found;
+    },
+    async storeOrder(order) {
+      const stored = await duringWait('db', () => storeWithOthers(order));
+      return stored ?? checkouts.commit(() => storeOrder(database, order, SHORT_LOCK_WAIT_MS));
+    },
+  };
+}
