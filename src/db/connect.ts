@@ -128,3 +128,8 @@ export function safeInteger(value: string | number): number {
 function text(message: unknown): string {
   return message instanceof Error ? message.message : String(message);
 }
+
+/** How long a query waits for a connection of a Knex that {@link connect} has opened, in milliseconds. */
+export function acquireMs(database: Knex): number {
+  return database.client.config.acquireConnectionTimeout;
+}

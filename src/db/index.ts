@@ -1,7 +1,7 @@
 export { applicationName, PRIMARY } from './application-name.ts';
 export { batchStatements } from './batch.ts';
 export { startCleanup } from './cleanup.ts';
-export { type ConnectOptions, connect, safeInteger } from './connect.ts';
+export { acquireMs, type ConnectOptions, connect, safeInteger } from './connect.ts';
 export { FolderInUseError } from './embedded/claim.ts';
 export { type EmbeddedPostgres, findRunningPostgres, startEmbeddedPostgres } from './embedded/index.ts';
 export {

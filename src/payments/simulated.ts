@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Knex } from 'knex';
 import type { DatabaseConnection } from '../config.ts';
-import { batchStatements, connect } from '../db/index.ts';
-import { type DatabaseDeadlines, PAGE_DATABASE } from '../deadlines.ts';
+import { acquireMs, batchStatements, connect } from '../db/index.ts';
+import type { DatabaseDeadlines } from '../deadlines.ts';
 import type { Logger } from '../log.ts';
 import { brCode } from './br-code.ts';
 import type { PaymentGateway, PaymentState, PixRequest, PixSimulation } from './gateway.ts';
@@ -93,12 +93,12 @@ export function openPaymentProvider(
       return new Map(rows.map(({ reference, state }) => [reference, state]));
     },
     ({ reference }) => reference,
-    { waitMs: PAGE_DATABASE.acquire, statements: PROVIDER_POOL_MAX },
+    { statements: PROVIDER_POOL_MAX },
   );
 
   /** The first decision stays. */
   async function decide(decision: Decision): Promise<PaymentState | null> {
-    return (await storeDecision(decision)) ?? find(decision.reference);
+    return (await storeDecision(decision, acquireMs(database))) ?? find(decision.reference);
   }
 
   async function storeCharge({

@@ -19,7 +19,7 @@ export interface Shop {
   readonly catalogue: CatalogueWatch;
   readonly addToCart: CartAdder;
   readonly checkouts: CheckoutPlaces;
-  readonly statements: CheckoutStatements;
+  readonly checkoutStatements: CheckoutStatements;
   readonly payments: PaymentGateway;
   /** Name of this process in the ledger of payments. */
   readonly worker: string;

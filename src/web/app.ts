@@ -129,7 +129,7 @@ export function createApp(deps: AppDeps, options: AppOptions = {}): Koa<RequestS
       catalogue,
       addToCart: createCartAdder(database),
       checkouts,
-      statements: createCheckoutStatements(database, checkouts),
+      checkoutStatements: createCheckoutStatements(database, checkouts),
       payments,
       worker,
       reports,

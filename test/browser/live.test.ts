@@ -467,7 +467,7 @@ test('with METRICS_TOKEN the page asks for the token and keeps it in memory only
     .getByText(/main thread (idle|runs)/)
     .waitFor();
   await page.getByRole('button', { name: '1 h' }).click();
-  assert.equal(await numberOf(page, 'shop_active_sessions').innerText(), '0');
+  await until('the number is shown', async () => (await numberOf(page, 'shop_active_sessions').innerText()) === '0');
   assert.equal(await page.evaluate('JSON.stringify([localStorage, sessionStorage, document.cookie])'), '[{},{},""]');
   assert.deepEqual(window.complaints, []);
 

@@ -1,6 +1,5 @@
 import type { Knex } from 'knex';
-import { batchStatements } from '../../db/index.ts';
-import { PAGE_DATABASE } from '../../deadlines.ts';
+import { acquireMs, batchStatements, isLockTimeout } from '../../db/index.ts';
 import { duringWait } from '../../instrument/request-clock.ts';
 import { type Addition, addToCart, addToCarts, type Units } from './queries.ts';
 
@@ -8,18 +7,23 @@ import { type Addition, addToCart, addToCarts, type Units } from './queries.ts';
 export type CartAdder = (units: Units) => Promise<Addition | null>;
 
 /**
- * Makes the function that adds to carts, for many visitors in one statement. A cart or a product that another transaction
- * has locked holds up its own visitor alone.
+ * Makes the function that adds to carts, for many visitors in one statement. Units whose rows another transaction has locked
+ * are stored by themselves.
  */
 export function createCartAdder(database: Knex): CartAdder {
-  const addWithOthers = batchStatements(
-    (units: readonly Units[]) => addToCarts(database, units, 'skip'),
-    ({ sessionId }) => sessionId,
-    { waitMs: PAGE_DATABASE.acquire },
-  );
+  const addWithOthers = batchStatements(addOrSkip, ({ sessionId }: Units) => sessionId);
+
+  async function addOrSkip(units: readonly Units[]): Promise<ReadonlyMap<string, Addition | null>> {
+    try {
+      return await addToCarts(database, units, 'skip');
+    } catch (error) {
+      if (!isLockTimeout(error)) throw error;
+      return new Map();
+    }
+  }
 
   return async function add(units) {
-    const addition = await duringWait('db', () => addWithOthers(units));
+    const addition = await duringWait('db', () => addWithOthers(units, acquireMs(database)));
     return addition === undefined ? addToCart(database, units) : addition;
   };
 }

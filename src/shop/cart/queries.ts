@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
 import { labelQuery } from '../../db/query-labels.ts';
+import { SHORT_LOCK_WAIT_MS } from '../../deadlines.ts';
 import { type CartItem, MAX_QUANTITY } from './cart.ts';
 
 export interface ItemRow {
@@ -91,7 +92,8 @@ export async function addToCarts(
   units: readonly Units[],
   locked: 'skip' | 'wait',
 ): Promise<Map<string, Addition | null>> {
-  const skipLocked = locked === 'skip' ? 'skip locked' : '';
+  const isShared = locked === 'skip';
+  const skipLocked = isShared ? 'skip locked' : '';
   const { rows } = await labelQuery(
     database.raw<{ rows: ({ sessionId: string; isKnown: boolean; isAdded: boolean } & Addition)[] }>(
       `with wanted as (
@@ -101,12 +103,15 @@ export async function addToCarts(
          select id, slug, stock from products where id = any (:productIds::bigint[]) for key share ${skipLocked}
        ), sold as (
          select session_id, id as product_id, quantity from wanted join product on id = product_id where stock > 0
+       ), lock_limit as (
+         select set_config('lock_timeout', :lockTimeoutMs::text, true)
        ), stored_session as (
          insert into sessions (id, cart_filled)
-         select session_id, true from sold
+         select session_id, not exists (select from carts where carts.session_id = sold.session_id and status = 'open')
+         from sold, lock_limit
          where not exists (
            select from sessions
-           where id = session_id and cart_filled and last_seen_at > now() - interval '1 hour')
+           where id = session_id ${isShared ? 'and cart_filled' : ''} and last_seen_at > now() - interval '1 hour')
          order by session_id
          on conflict (id) do update set last_seen_at = now()
          returning id
@@ -140,6 +145,7 @@ export async function addToCarts(
        from wanted left join product on product.id = product_id
          left join cart using (session_id) left join item on item.cart_id = cart.id`,
       {
+        lockTimeoutMs: isShared ? SHORT_LOCK_WAIT_MS : 0,
         sessionIds: units.map(({ sessionId }) => sessionId),
         productIds: units.map(({ productId }) => productId),
         quantities: units.map(({ quantity }) => quantity),

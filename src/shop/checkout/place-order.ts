@@ -48,7 +48,7 @@ export interface Purchase {
 
 type Deps = Pick<
   Shop,
-  'database' | 'checkouts' | 'statements' | 'payments' | 'worker' | 'reports' | 'diskSpace' | 'log' | 'metrics'
+  'database' | 'checkouts' | 'checkoutStatements' | 'payments' | 'worker' | 'reports' | 'diskSpace' | 'log' | 'metrics'
 >;
 
 /** How long a submit without a cart id still counts as a repetition of the one before. */
@@ -146,7 +146,7 @@ async function startPayment(
 ): Promise<FoundCart | null> {
   const start = { reference, worker: shop.worker, method, totalCents, installments };
   try {
-    return await shop.statements.reserveCart({ sessionId, cartId, start }, untilMs);
+    return await shop.checkoutStatements.reserveCart({ sessionId, cartId, start }, untilMs);
   } catch (error) {
     if (isUnanswered(error)) {
       void settle(shop, { cartId, reference });
@@ -236,7 +236,7 @@ async function payAndStore(
     }
     paymentOutcome = 'cancelled';
     try {
-      paid.lateUnits = await stored(shop.statements.storeOrder(order));
+      paid.lateUnits = await stored(shop.checkoutStatements.storeOrder(order));
     } catch (error) {
       if (!isLockTimeout(error)) throw error;
       // It may take long now, so the ledger notes the approval; otherwise that would be a round trip for nothing.

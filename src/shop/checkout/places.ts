@@ -25,6 +25,8 @@ const SPARE_CONNECTIONS = 2;
 
 /** Where checkouts wait for their turn. */
 export interface CheckoutPlaces {
+  /** Longest wait for a turn. */
+  readonly lineMs: number;
   /** @throws {ShopError} 503 when no place was free in time */
   enter(): Promise<CheckoutPlace>;
   /**
@@ -77,6 +79,7 @@ export function createCheckoutPlaces({
   }
 
   return {
+    lineMs,
     async enter() {
       const lineEndsMs = performance.now() + lineMs;
       const leave = await duringWait('payment', () => turn(room, lineMs)).catch(() => {

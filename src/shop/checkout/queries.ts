@@ -187,8 +187,8 @@ export async function storeOrder(database: Knex, order: NewOrder, lockTimeoutMs:
 
 /**
  * Stores several orders as {@link storeOrder} does, in one transaction: all of those that can be stored, or none if it
- * fails. The rows of all orders are locked first, in the same order everywhere, so that two of these never wait for
- * each other in a circle; the sessions too, which a trigger changes when their cart is ordered.
+ * fails. The rows of all orders are locked first, in the order in which `store_order` locks those of one, each kind by
+ * its ids, so that orders never wait for each other in a circle. The last are the sessions, which a trigger changes.
  *
  * @param orders each of another cart
  * @returns by cart
@@ -203,13 +203,10 @@ export async function storeOrders(
       `with wanted as materialized (
          select * from jsonb_to_recordset(:orders::jsonb)
            as wanted (session_id uuid, cart_id uuid, reference text, new_order jsonb, new_items jsonb)
-       ), patience as (
+       ), lock_limit as (
          select set_config('lock_timeout', :lockTimeoutMs::text, true)
-       ), session as (
-         select id from sessions, patience where id in (select session_id from wanted)
-         order by id for no key update of sessions
        ), cart as (
-         select id from carts, (select count(*) from session) as first where id in (select cart_id from wanted)
+         select id from carts, lock_limit where id in (select cart_id from wanted)
          order by id for update of carts
        ), payment as (
          select payments.reference from payments, (select count(*) from cart) as first
@@ -219,11 +216,14 @@ export async function storeOrders(
          select id from products, (select count(*) from payment) as first
          where id in (select (item ->> 'product_id')::bigint from wanted, jsonb_array_elements(new_items) as item)
          order by id for no key update of products
+       ), session as (
+         select id from sessions, (select count(*) from product) as first where id in (select session_id from wanted)
+         order by id for no key update of sessions
        ), locked as (
-         select count(*) as products from product
+         select count(*) as sessions from session
        )
        select wanted.cart_id, stored.* from locked, wanted,
-         store_order(new_order, new_items, :lockTimeoutMs::integer + 0 * locked.products::integer) as stored`,
+         store_order(new_order, new_items, :lockTimeoutMs::integer + 0 * locked.sessions::integer) as stored`,
       {
         orders: JSON.stringify(
           orders.map((order) => {

@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 import { batchStatements, isDatabaseFailure, isLockTimeout } from '../../db/index.ts';
-import { CHECKOUT_MS, SHORT_LOCK_WAIT_MS } from '../../deadlines.ts';
+import { SHORT_LOCK_WAIT_MS } from '../../deadlines.ts';
 import { duringWait } from '../../instrument/request-clock.ts';
 import type { CheckoutPlaces } from './places.ts';
 import {
@@ -14,11 +14,12 @@ import {
   storeOrders,
 } from './queries.ts';
 
-const LIMITS = { waitMs: CHECKOUT_MS.line };
+/** Orders of one statement: it holds the rows of popular products until all of them are stored. */
+const ORDERS = 8;
 
 /**
- * The statements of a checkout. Each serves many visitors at once, while it waits for no other transaction. One that has
- * to wait serves its own visitor alone, in turn.
+ * The statements of a checkout. Each serves many visitors at once. A visitor whose rows another transaction has locked is
+ * served alone, in turn.
  */
 export interface CheckoutStatements {
   /**
@@ -39,15 +40,13 @@ export function createCheckoutStatements(database: Knex, checkouts: CheckoutPlac
   const reserveWithOthers = batchStatements(
     (requests: readonly CartRequest[]) => reserveCarts(database, requests, 'skip'),
     ({ sessionId }) => sessionId,
-    LIMITS,
   );
-
-  const storeWithOthers = batchStatements(storeOrRefuse, ({ cartId }) => cartId, LIMITS);
+  const storeWithOthers = batchStatements(storeOrRefuse, ({ cartId }: NewOrder) => cartId, { size: ORDERS });
 
   /** An order that waits for too long, or is refused, is no reason to refuse the others: each is stored alone then. */
   async function storeOrRefuse(orders: readonly NewOrder[]): Promise<ReadonlyMap<string, StoredOrder>> {
     try {
-      return await storeOrders(database, orders, SHORT_LOCK_WAIT_MS);
+      return await checkouts.commit(() => storeOrders(database, orders, SHORT_LOCK_WAIT_MS));
     } catch (error) {
       const isOutage = isDatabaseFailure(error) && !isLockTimeout(error);
       if (orders.length === 1 || isOutage) throw error;
@@ -57,11 +56,12 @@ export function createCheckoutStatements(database: Knex, checkouts: CheckoutPlac
 
   return {
     async reserveCart(request, untilMs) {
-      const found = await duringWait('db', () => reserveWithOthers(request));
+      const waitMs = Math.max(0, untilMs - performance.now());
+      const found = await duringWait('db', () => reserveWithOthers(request, waitMs));
       return found === undefined ? checkouts.reserve(untilMs, () => reserveCart(database, request)) : found;
     },
     async storeOrder(order) {
-      const stored = await duringWait('db', () => storeWithOthers(order));
+      const stored = await duringWait('db', () => storeWithOthers(order, checkouts.lineMs));
       return stored ?? checkouts.commit(() => storeOrder(database, order, SHORT_LOCK_WAIT_MS));
     },
   };

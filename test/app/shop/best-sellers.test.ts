@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test';
 import { watchCatalogue } from '../../../src/shop/catalogue/watch.ts';
 import { openPool } from '../../support/database.ts';
 import { silentLog } from '../../support/log.ts';
-import { startShop, type TestShop } from '../../support/shop.ts';
+import { PATIENCE, startShop, type TestShop } from '../../support/shop.ts';
 import { CUSTOMER, type Page } from '../../support/visitor.ts';
 import { until, whenDone } from '../../support/wait.ts';
 import { measuredWorker } from '../../support/worker-metrics.ts';
@@ -35,7 +35,7 @@ const section = ({ text }: Page, id: string) =>
 
 test('the list and home show what was sold most, from the orders', async (t) => {
   const { passMinutes } = clock(t);
-  const shop = await startShop(t);
+  const shop = await startShop(t, PATIENCE);
   const shopper = shop.visitor();
   const list = async () => {
     const pages = await Promise.all([1, 2].map((page) => shopper.get(`/shop?sort=best_sellers&page=${page}`)));
@@ -76,7 +76,7 @@ test('the list and home show what was sold most, from the orders', async (t) => 
 
 test('a sale changes no page unless it changes a place, and a page is a minute behind', async (t) => {
   const { passMinutes } = clock(t);
-  const shop = await startShop(t);
+  const shop = await startShop(t, PATIENCE);
   const database = openPool(t, { url: shop.url });
   let [rankings, comparisons] = [0, 0];
   database.on('query-response', (_response, { sql }: { sql: string }) => {
