@@ -14,7 +14,8 @@ const PROVIDER_DEADLINE_MS = 5 * SECOND;
 /** The primary looks for abandoned payments this often. */
 const SWEEP_MS = 2 * SECOND;
 /**
- * Longer than a checkout takes when each of its waits runs into its deadline, so that a living worker settles its own.
+ * Longer than a checkout takes when nearly each of its waits runs into its deadline, so that a living worker settles its own.
+ * One that takes longer finds its payment given up, and makes no order.
  */
 const ABANDONED_SECONDS = 15;
 /** Longer than one attempt to give money back takes. */
