@@ -9,7 +9,7 @@ export interface BatchLimits {
 }
 
 /**
- * Stores an item, together with others that come at the same time.
+ * Stores an item, together with others that arrive at the same time.
  *
  * @param waitMs longest wait until its statement is sent
  * @returns its result; undefined when its statement had none for it
@@ -19,8 +19,8 @@ export interface BatchLimits {
 export type StoreWithOthers<Item, Result> = (item: Item, waitMs: number) => Promise<Result | undefined>;
 
 /**
- * Makes a function that stores items. What comes while others' items are being stored is stored together: one round trip
- * and one durable commit for all of them. Whoever is alone waits for nobody.
+ * Makes a function that stores items. Items that arrive while statements are under way share the next statement: one round
+ * trip and one durable commit for all of them. An item that arrives alone is stored at once.
  *
  * Items with the same key are never in the same statement, since it changes a row only once.
  *
@@ -44,7 +44,7 @@ export function batchStatements<Key, Item, Result>(
     const [, endTurn] = await turns.acquire();
     waiting = waiting.filter((batch) => batch.items !== items);
     try {
-      // All of them may have left.
+      // The time of all of them may be over.
       return items.size === 0 ? new Map() : await store([...items.values()]);
     } finally {
       endTurn();

@@ -202,7 +202,10 @@ const CASES: readonly Case[] = [
     name: 'busy_machine',
     async harms(shop, _, viewer) {
       const programs = (await shop.processes()).length - OWN_PROCESSES;
-      return programs >= availableParallelism() && viewer.frame().lamps.some(({ rule }) => rule === 'machine_cpu');
+      const isShown = viewer.frame().lamps.some(({ rule }) => rule === 'machine_cpu');
+      return (
+        programs >= availableParallelism() && (await shop.metrics()).of('shop_host_cpu_usage_ratio') > 0.9 && isShown
+      );
     },
     isWell: async (shop) => (await shop.processes()).length === OWN_PROCESSES,
   },

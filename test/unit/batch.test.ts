@@ -32,7 +32,7 @@ function batchWords(limits: BatchLimits) {
   return { store: (word: string, waitMs = LONG_MS) => store(word, waitMs), sent, items, end };
 }
 
-test('what comes while a statement is under way shares the next one, and each gets its own result', async () => {
+test('items that arrive while a statement is under way share the next one, and each gets its own result', async () => {
   const { store, items, end } = batchWords({ statements: 1, size: 3 });
   const first = store('ant');
   await until('the first is sent at once', () => items().length === 1);
@@ -47,7 +47,7 @@ test('what comes while a statement is under way shares the next one, and each ge
   assert.deepEqual(items(), [['ant'], ['bee', 'cat', 'dog'], ['eel']]);
 });
 
-test('a key is once in a statement, and its second item holds up nobody', async () => {
+test('a key is once in a statement, and its second item holds up no other item', async () => {
   const { store, items, end } = batchWords({ statements: 1, size: 9 });
   const words = ['ant', 'bee', 'boa', 'cat'].map((word) => store(word));
   for (const i of [0, 1]) {

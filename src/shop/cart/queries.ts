@@ -69,7 +69,7 @@ export interface Addition {
 export async function addToCart(database: Knex, units: Units): Promise<Addition | null> {
   for (;;) {
     const addition = (await addToCarts(database, [units], 'wait')).get(units.sessionId);
-    // The cart that the statement waited for is not open any more, or somebody else has just made one.
+    // The cart that the statement waited for is not open any more, or another request has just opened one.
     if (addition !== undefined) return addition;
   }
 }
@@ -80,7 +80,7 @@ export async function addToCart(database: Knex, units: Units): Promise<Addition 
  *
  * The cleanup may be about to remove a session that was last seen long ago, so such a one is seen now. Sessions are
  * locked before carts, as the cleanup does, and in the order of their ids, so that statements never wait for each other
- * in a circle: also those that the first item of a cart changes by a trigger.
+ * in a circle. This includes the sessions that a trigger changes with the first item of their cart.
  *
  * @param units each for another session
  * @param locked what to do with carts and products that other transactions have locked

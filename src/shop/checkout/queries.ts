@@ -186,9 +186,11 @@ export async function storeOrder(database: Knex, order: NewOrder, lockTimeoutMs:
 }
 
 /**
- * Stores several orders as {@link storeOrder} does, in one transaction: all of those that can be stored, or none if it
- * fails. The rows of all orders are locked first, in the order in which `store_order` locks those of one, each kind by
- * its ids, so that orders never wait for each other in a circle. The last are the sessions, which a trigger changes.
+ * Stores several orders as {@link storeOrder} does, in one transaction. An order that lacks stock is left out; if the
+ * statement fails, none is stored.
+ *
+ * It first locks the rows of all orders: carts, payments and products as `store_order` does, then the sessions, which a
+ * trigger changes. Each kind is locked by its ids, so that orders never wait for each other in a circle.
  *
  * @param orders each of another cart
  * @returns by cart
@@ -200,7 +202,7 @@ export async function storeOrders(
 ): Promise<Map<string, StoredOrder>> {
   const { rows } = await labelQuery(
     database.raw<{ rows: ({ cart_id: string } & StoredRow)[] }>(
-      `with wanted as materialized (
+      `with wanted as (
          select * from jsonb_to_recordset(:orders::jsonb)
            as wanted (session_id uuid, cart_id uuid, reference text, new_order jsonb, new_items jsonb)
        ), lock_limit as (
@@ -226,16 +228,12 @@ export async function storeOrders(
          store_order(new_order, new_items, :lockTimeoutMs::integer + 0 * locked.sessions::integer) as stored`,
       {
         orders: JSON.stringify(
-          orders.map((order) => {
-            const { new_order, new_items } = storeArguments(order);
-            return {
-              session_id: order.sessionId,
-              cart_id: order.cartId,
-              reference: order.reference,
-              new_order,
-              new_items,
-            };
-          }),
+          orders.map((order) => ({
+            session_id: order.sessionId,
+            cart_id: order.cartId,
+            reference: order.reference,
+            ...storeArguments(order),
+          })),
         ),
         lockTimeoutMs,
       },
@@ -246,7 +244,7 @@ export async function storeOrders(
   return new Map(rows.map(({ cart_id, ...row }) => [cart_id, toStored(row)]));
 }
 
-/** Of `store_order`. */
+/** The arguments of `store_order`. */
 function storeArguments(order: NewOrder): { new_order: OrderRecords['order']; new_items: OrderRecords['items'] } {
   const { order: record, items } = orderRecords(order);
   return { new_order: { ...record, number: order.number, payment_reference: order.reference }, new_items: items };

@@ -31,7 +31,7 @@ test('40 concurrent adds on two workers count 40, from the first one on', async 
   );
 });
 
-test('what many visitors add at once is stored together, and each gets an answer of their own', async (t) => {
+test('adds of many visitors at once share statements, and each has its own answer', async (t) => {
   const shop = await startShop(t, PATIENCE);
   await shop.knex('products').where('id', 3).update({ stock: 0 });
   const full = shop.visitor();
@@ -76,7 +76,7 @@ test('what many visitors add at once is stored together, and each gets an answer
   assert.ok(statements > 0 && statements < 40, `${statements} statements for 81 requests`);
 });
 
-test('a locked cart or product holds up nobody but those who add to it', async (t) => {
+test('a locked cart or product holds up only the visitors who add to it', async (t) => {
   const shop = await startShop(t, PATIENCE);
   const shopper = shop.visitor();
   await shopper.post('/add_to_cart/1', { quantity: 1 });
