@@ -95,11 +95,12 @@ for (const [what, fault] of [
   });
 }
 
-/** A script that makes the workers of some places fail. */
+/** A script that makes the workers of some places fail. It runs in their main threads: each thread preloads it. */
 function failing(condition: string, script: string): Record<string, string> {
   return preload(`
+    const { isMainThread } = await import('node:worker_threads');
     const { place } = JSON.parse(process.env.FAKE_SHOP_ASSIGNMENT ?? '{}');
-    if (${condition}) { ${script} }`);
+    if (isMainThread && (${condition})) { ${script} }`);
 }
 
 test('a place whose workers keep failing is retried more slowly and logged, and the other workers become ready', async (t) => {
@@ -128,14 +129,12 @@ test('a place whose workers keep failing is retried more slowly and logged, and 
 });
 
 test('a shop that has served once keeps restarting its only worker, however often it dies', async (t) => {
-  // Not in the worker's second thread, which runs it too and has no such function.
-  const dieYoung = `if (process.send) {
+  const dieYoung = `
     const send = process.send.bind(process);
     process.send = (message, ...rest) => {
       if (message.type === 'serving') setTimeout(() => { throw new Error('it dies young') });
       return send(message, ...rest);
-    };
-  }`;
+    };`;
   const shop = await startCluster(t, { workers: 1, env: failing('place', dieYoung) });
   await until('it has died often', async () => Number((await shop.status()).workers[0]?.restarts) > HOPELESS_DEATHS);
   await until('no worker serves', async () => (await fetch(`${shop.opsUrl}/readyz`)).status === 503);
