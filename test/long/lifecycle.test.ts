@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { checkAddresses } from '../../src/cluster/addresses.ts';
 import { readConfig } from '../../src/config.ts';
 import { type RunningCluster, spawnShop, startCluster } from '../support/cluster.ts';
-import { testDatabase } from '../support/database.ts';
+import { activity, testDatabase } from '../support/database.ts';
 import { connectRaw } from '../support/raw-client.ts';
 import { isAlive, temporaryFolder } from '../support/system.ts';
 import { until, whenDone } from '../support/wait.ts';
@@ -168,7 +168,7 @@ test('an order that is committed after its client has hung up is counted, even i
   await client.send(
     'POST /add_to_cart/1 HTTP/1.1\r\nHost: shop\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 10\r\n\r\nquantity=1',
   );
-  await until('the commit is under way', () => knex('pg_stat_activity').where({ wait_event: 'PgSleep' }).first('pid'));
+  await until('the commit is under way', () => activity(knex).where({ wait_event: 'PgSleep' }).first('pid'));
   client.socket.destroy();
   process.kill((await shop.status()).workers[0]?.pid as number, 'SIGTERM');
   await until('it has left', async () => (await shop.status()).workers[0]?.restarts === 1);

@@ -41,6 +41,11 @@ export async function testDatabase(t: TestContext): Promise<TestDatabase> {
   return { url, connection: { url }, knex };
 }
 
+/** What PostgreSQL says of the sessions of this database: `pg_stat_activity` without those of other tests on its server. */
+export function activity(knex: Knex): Knex.QueryBuilder {
+  return knex('pg_stat_activity').where({ datname: knex.raw('current_database()') });
+}
+
 /**
  * Makes PostgreSQL refuse writes to a table with the error of a full disk.
  *

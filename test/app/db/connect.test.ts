@@ -7,7 +7,7 @@ import type pg from 'pg';
 import { type connect, isDatabaseFailure, isUnanswered } from '../../../src/db/index.ts';
 import type { DatabaseDeadlines } from '../../../src/deadlines.ts';
 import { poolOf } from '../../../src/instrument/pool.ts';
-import { openPool, testDatabase } from '../../support/database.ts';
+import { activity, openPool, testDatabase } from '../../support/database.ts';
 import { recordLog } from '../../support/log.ts';
 import { PATIENT } from '../../support/test-server.ts';
 import { until, whenDone } from '../../support/wait.ts';
@@ -53,7 +53,7 @@ test('counts and sums are numbers, and a number beyond the safe range is an erro
 test("connections are opened when needed, at most as many as allowed, and carry the application's name", async (t) => {
   const database = await testDatabase(t);
   const { knex } = open(t, database.connection);
-  const own = database.knex('pg_stat_activity').where({ application_name: 'connect test' }).count({ open: '*' });
+  const own = activity(database.knex).where({ application_name: 'connect test' }).count({ open: '*' });
   assert.deepEqual(await own.clone().first(), { open: 0 });
   const pids = await Promise.all(Array.from({ length: 20 }, () => backend(knex)));
   const used = new Set(pids).size;
@@ -121,7 +121,7 @@ test('a late statement is cancelled on the server too and releases its locks', a
   await knex('products').where({ id: 1 }).first();
   const late = knex.raw('with held as (update products set stock = 0 where id = 1) select pg_sleep(60)');
   assert.equal((await failsInTime(() => late)).code, '57014');
-  const running = database.knex('pg_stat_activity').where({ application_name: 'connect test', state: 'active' });
+  const running = activity(database.knex).where({ application_name: 'connect test', state: 'active' });
   assert.deepEqual(await running.pluck('query'), []);
   await database.knex.raw("set lock_timeout = '5s'; update products set stock = 1 where id = 1");
 });

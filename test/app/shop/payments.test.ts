@@ -5,7 +5,7 @@ import type { PaymentRequest } from '../../../src/payments/gateway.ts';
 import { type AbandonedPaymentsOptions, settleAbandonedPayments } from '../../../src/payments/settle.ts';
 import { openPaymentProvider } from '../../../src/payments/simulated.ts';
 import { addToCart } from '../../../src/shop/cart/queries.ts';
-import { openPool, testDatabase } from '../../support/database.ts';
+import { activity, openPool, testDatabase } from '../../support/database.ts';
 import { silentLog as log } from '../../support/log.ts';
 import { testProvider } from '../../support/payments.ts';
 import { dump, PATIENCE, startShop, type TestShop } from '../../support/shop.ts';
@@ -135,11 +135,7 @@ test('units that are added while the order waits for the cart are in the next ca
   const { shopper, hidden } = await atCheckout(shop, 2);
 
   const ordering = shopper.post('/checkout', { ...CUSTOMER, ...hidden });
-  await until('the order waits', async () =>
-    other('pg_stat_activity')
-      .where({ wait_event_type: 'Lock', datname: other.raw('current_database()') })
-      .first('pid'),
-  );
+  await until('the order waits', async () => activity(other).where({ wait_event_type: 'Lock' }).first('pid'));
   await adding?.commit();
 
   assert.match((await ordering).location ?? '', /^\/order_confirmation\//);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { openPool } from '../../support/database.ts';
+import { activity, openPool } from '../../support/database.ts';
 import { type TestProviderOptions, testProvider } from '../../support/payments.ts';
 import { startProxy } from '../../support/proxy.ts';
 import { startShop } from '../../support/shop.ts';
@@ -44,7 +44,7 @@ test("an order whose commit's answer is lost is kept and paid, and a repeated su
   const checkout = visitor.post('/checkout', CUSTOMER);
   // The first attempt gives up after 0.1 s; the approval is noted before the second one.
   await until('the commit is under way', async () =>
-    knex('pg_stat_activity')
+    activity(knex)
       .where({ state: 'active', wait_event: 'advisory' })
       .whereExists(knex('payments').where({ state: 'approved' }))
       .first('pid'),
@@ -104,7 +104,7 @@ test("a payment whose start's answer is lost is given up at once without a charg
   await pause.raw('select pg_advisory_xact_lock(1)');
   const checkout = visitor.post('/checkout', CUSTOMER);
   await until('the payment is being written', async () =>
-    knex('pg_stat_activity').where({ state: 'active', wait_event: 'advisory' }).first('pid'),
+    activity(knex).where({ state: 'active', wait_event: 'advisory' }).first('pid'),
   );
   proxy.block();
   await pause.rollback();
@@ -134,7 +134,7 @@ test("a Pix whose order's commit is not answered is ordered and counted once", a
   await pause.raw('select pg_advisory_xact_lock(1)');
   const shown = visitor.get(page ?? '');
   await until('the commit is under way', async () =>
-    knex('pg_stat_activity').where({ state: 'active', wait_event: 'advisory' }).first('pid'),
+    activity(knex).where({ state: 'active', wait_event: 'advisory' }).first('pid'),
   );
   proxy.block();
   await pause.rollback();
@@ -170,7 +170,7 @@ test('a charge by Pix whose answer is lost is not counted as failed when another
   await pause.raw('select pg_advisory_xact_lock(1)');
   const checkout = visitor.post('/checkout', PIX_BUYER);
   await until('the charge is being written', () =>
-    knex('pg_stat_activity').where({ state: 'active', wait_event: 'advisory' }).first('pid'),
+    activity(knex).where({ state: 'active', wait_event: 'advisory' }).first('pid'),
   );
   proxy.block();
   await pause.rollback();
@@ -197,8 +197,9 @@ test('a Pix whose statement is cut off while it waits for a lock is counted when
   const database = openPool(t, proxy, { poolMax: 5, deadlines: PATIENT });
   const worker = await shop.another({ database, payments: testProvider({ find: async () => 'approved' }) });
   const visitor = worker.visitor();
-  await visitor.post('/add_to_cart/1', { quantity: 1 });
-  const { location: page = '' } = await visitor.post('/checkout', PIX_BUYER);
+  assert.equal((await visitor.post('/add_to_cart/1', { quantity: 1 })).status, 302);
+  const { location: page } = await visitor.post('/checkout', PIX_BUYER);
+  assert.match(page ?? '', /^\/pix\//);
   // Before the statement that locks the payment.
   await knex.raw(`
     create function meanwhile() returns trigger language plpgsql as $$ begin
@@ -213,13 +214,11 @@ test('a Pix whose statement is cut off while it waits for a lock is counted when
   });
   await pause.raw('select pg_advisory_xact_lock(1)');
   const shown = visitor.get(page ?? '').catch(() => null);
-  await until('the order waits', () =>
-    knex('pg_stat_activity').where({ state: 'active', wait_event: 'advisory' }).first('pid'),
-  );
+  await until('the order waits', () => activity(knex).where({ state: 'active', wait_event: 'advisory' }).first('pid'));
   proxy.cut();
   await shown;
   await until('the worker has asked how it ended', () =>
-    knex('pg_stat_activity').where({ state: 'idle' }).whereLike('query', 'select%"orders"%').first('pid'),
+    activity(knex).where({ state: 'idle' }).whereLike('query', 'select%"orders"%').first('pid'),
   );
   await pause.rollback();
 

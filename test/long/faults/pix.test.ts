@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type RunningCluster, startCluster } from '../../support/cluster.ts';
-import { testDatabase } from '../../support/database.ts';
+import { activity, testDatabase } from '../../support/database.ts';
 import { allSettled, assertMoneyAddsUp } from '../../support/payments.ts';
 import { freePort } from '../../support/system.ts';
 import { PIX_BUYER, type Visitor } from '../../support/visitor.ts';
@@ -39,7 +39,7 @@ test('a Pix whose workers are killed between its confirmation and its order beco
 
   const cut = shopper.get(path).catch(() => null);
   await until('an order is being stored', () =>
-    knex('pg_stat_activity').where({ wait_event_type: 'Lock' }).whereLike('query', '%store_pix_order%').first('pid'),
+    activity(knex).where({ wait_event_type: 'Lock' }).whereLike('query', '%store_pix_order%').first('pid'),
   );
   for (const { pid } of (await shop.status()).workers) if (pid !== null) process.kill(pid, 'SIGKILL');
   await cut;
