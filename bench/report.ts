@@ -5,7 +5,7 @@ import { importBuilt } from './built.ts';
 /** What one part of the benchmark found. */
 export interface Part {
   title: string;
-  /** What was measured and how, a paragraph. */
+  /** The measurement and its method, a paragraph. */
   about: string;
   head: readonly string[];
   rows: readonly (readonly string[])[];

@@ -7,7 +7,7 @@ const { join, relative } = require('node:path');
 
 const HOUR_MS = 3_600_000;
 const NOT_OURS = ['EACCES', 'EPERM', 'EROFS'];
-/** Code of the error of a program that has printed what is wrong. */
+/** Code of the error of a program that has printed its problem. */
 const FAILED = 'BUILD_FAILED';
 
 const root = join(__dirname, '..');

@@ -17,7 +17,7 @@ const marked = new Marked({
       const text = this.parser.parseInline(tokens);
       return href.startsWith('#') ? `<a href="${href}">${text}</a>` : text;
     },
-    /** What is wider than a phone scrolls by itself, with the keyboard too. */
+    /** Parts that are wider than a phone scroll by themselves, with the keyboard too. */
     table({ header, rows }) {
       const cell = ({ text, tokens }, tag) => `<${tag}>${text && this.parser.parseInline(tokens)}</${tag}>`;
       const row = (cells, tag) => `<tr>${cells.map((each) => cell(each, each.text === '' ? 'td' : tag)).join('')}</tr>`;

@@ -49,7 +49,7 @@ const NEVER = new Int32Array(new SharedArrayBuffer(4));
  * Writes a line to standard output, all of it before it returns. pino's own destination does the same with a queue, which
  * costs as much as the write.
  *
- * Waits for a reader that is behind. A line for which the disk has no room, or that nobody reads any more, is lost: that
+ * Waits for a reader that is behind. A line for which the disk has no room, or whose reader has gone, is lost: that
  * must not hurt the shop.
  */
 function writeLine(line: string): void {

@@ -7,7 +7,7 @@ export interface Courtesy {
   /**
    * Notes that the shop refused a request for now. Resolves when it may be repeated, a form after its turn to post.
    *
-   * @param status 429: nobody posts for that time; 503: this shopper alone waits
+   * @param status 429: no shopper posts for that time; 503: this shopper alone waits
    * @param retryAfterSeconds of the answer; NaN when it tells none
    */
   refused(status: 429 | 503, retryAfterSeconds: number): Promise<void>;

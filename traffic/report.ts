@@ -132,7 +132,7 @@ function judge(lines: readonly Line[], tally: Tally, decreases: readonly string[
   if (decreases.length > 0) sentences.push("The shop's primary has restarted, and its metrics with it.");
   else if (differing.length === 0) sentences.push('The metrics count exactly what the shoppers did.');
   else if (differing.every(({ shoppers, metrics = 0 }) => metrics > shoppers)) {
-    sentences.push('Lines without = differ: somebody else used the shop too, and the metrics count everybody.');
+    sentences.push('Lines without = differ: other visitors used the shop too, and the metrics count all of them.');
   } else if (unanswered === 0) {
     sentences.push('The metrics count less than the shoppers did: are they of another shop?');
   }

@@ -11,7 +11,7 @@ export interface Shopper {
   visit(): Promise<void>;
   /** Looks once more at a Pix that was not paid when the visit was cut short. */
   leave(): Promise<void>;
-  /** Whether the shop has seen the shopper's cookie, and so knows that somebody is there. */
+  /** Whether the shop has seen the shopper's cookie, and so counts them as online. */
   isOnline(): boolean;
   /** Whether something is in the cart, as the pages told. */
   hasCart(): boolean;

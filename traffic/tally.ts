@@ -6,7 +6,7 @@ export interface Answered {
   readonly method: 'GET' | 'POST';
   /** With its query. */
   readonly path: string;
-  /** What was posted. */
+  /** The posted form. */
   readonly form?: URLSearchParams;
   readonly status: number;
   readonly location: string | undefined;

@@ -41,8 +41,8 @@ export async function measureViewers(bench: Bench): Promise<Part> {
   const ratio = ratioSpread(without, watched, (sample) => sample.scrapeMs);
   return {
     title: 'Viewers of the live page',
-    about: `The primary while ${VIEWERS} pages read its stream, against the same while nobody looks. Twenty pages a second are served and ten scrapes a second are answered meanwhile.`,
-    head: ['figure', 'nobody', `${VIEWERS} viewers`, 'difference'],
+    about: `The primary while ${VIEWERS} pages read its stream, against the same without viewers. Twenty pages a second are served and ten scrapes a second are answered meanwhile.`,
+    head: ['figure', 'no viewer', `${VIEWERS} viewers`, 'difference'],
     rows: [
       [
         'primary’s CPU, % of a core',

@@ -62,7 +62,7 @@ export function inputOf(html: string, name: string): string {
   return value;
 }
 
-/** Whether a product's page says that there are plenty, so that nobody buys the last one meanwhile. */
+/** Whether a product's page says that there are plenty, so that the last one is not sold meanwhile. */
 export function isPlenty(html: string): boolean {
   return html.includes('stock--ok');
 }

@@ -24,7 +24,7 @@ const SERVER_FAILURES = [
   /^3D000$/, // the database is gone
   /^40/, // serialization failure, deadlock
   /^53/, // too many connections, disk or memory full
-  /^54000$/, // no transaction ids are left for writes; no visitor sends what is too long for an index
+  /^54000$/, // no transaction ids are left for writes; no visitor sends values that are too long for an index
   /^55P03$/, // lock not available
   /^57/, // cancelled by a timeout, shut down, still starting
   /^58/, // system error

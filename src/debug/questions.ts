@@ -6,9 +6,9 @@
 export type Question =
   /** Where it is now. */
   | { readonly what: 'stack'; readonly deadlineMs: number }
-  /** What it runs in the next seconds. */
+  /** The functions that it runs in the next seconds. */
   | { readonly what: 'profile'; readonly seconds: number; readonly deadlineMs: number }
-  /** How large its heap is, and who allocates in the next seconds what is still held after them. */
+  /** The size of its heap, and the functions whose allocations of the next seconds are still held at their end. */
   | { readonly what: 'heap'; readonly seconds: number; readonly deadlineMs: number };
 
 export type Answer =

@@ -37,7 +37,7 @@ export async function withSession<T>(deadlineMs: number, work: (post: Post) => P
     const answer = new Promise<unknown>((resolve, reject) => {
       session.post(method, parameters, (error, result) => (error ? reject(error) : resolve(result)));
     });
-    // The end of the session refuses what is not answered by then, and that may be nobody's question any more.
+    // The end of the session rejects unanswered questions, also those that no caller waits for any more.
     answer.catch(() => {});
     return answer;
   };

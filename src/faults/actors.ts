@@ -13,7 +13,7 @@ const SECOND_MS = 1000;
 
 export interface ActorsOptions {
   readonly connection: DatabaseConnection;
-  /** Null when the database is somebody else's. */
+  /** Null when the environment names the database. */
   readonly embedded: EmbeddedPostgres | null;
   readonly log: Logger;
 }
@@ -66,7 +66,7 @@ function rowLock(connection: DatabaseConnection, log: Logger): Actor {
       } catch (error) {
         await unlock();
         throw new FaultRefusedError(
-          `The rows of the products could not be locked: ${(error as Error).message}. Try again when the database answers and nobody else holds them.`,
+          `The rows of the products could not be locked: ${(error as Error).message}. Try again when the database answers and no other session holds them.`,
         );
       }
     },

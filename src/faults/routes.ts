@@ -80,7 +80,7 @@ function badRelease(): RouteFault {
   };
 }
 
-/** Percent by the last digit of a product's id. Somebody forgot 0 and 5. */
+/** Percent by the last digit of a product's id. The fault: 0 and 5 are missing. */
 const DISCOUNTS: readonly ({ readonly percent: number } | undefined)[] = [
   undefined,
   ...[1, 2, 3, 4].map(() => ({ percent: 0 })),

@@ -68,7 +68,7 @@ export function closeIdleConnections(server: Server, beginningMs: number): (sock
       socket.setTimeout(KEEP_ALIVE_GRACE_MS);
       return;
     }
-    // A turn later, so that what has arrived meanwhile is read first.
+    // A turn later, so that data that has arrived meanwhile is read first.
     setImmediate(() => {
       if (readBefore === socket.bytesRead) {
         socket.destroy();

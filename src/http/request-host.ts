@@ -12,8 +12,8 @@ export interface Refusal {
 const malformed = (reason: string): Refusal => ({ status: 400, reason });
 
 /**
- * A name or an address, in brackets where it has colons, and a port (RFC 9110, section 7.2). No comma: Koa reads what is
- * before it, as of a list.
+ * A name or an address, in brackets where it has colons, and a port (RFC 9110, section 7.2). No comma: Koa reads the
+ * part before it, as of a list.
  */
 const HOST = /^(?:\[[\da-f:.]+\]|[\w.~!$&'()*+;=%-]+)(?::\d*)?$/i;
 

@@ -69,7 +69,7 @@ export interface ServerCounts {
 /**
  * Reads `pg_stat_database`. PostgreSQL's processes note there what they did about a second later.
  *
- * Its counts fall when somebody calls `pg_stat_reset()`, after a crash, and when another server takes over. Then the
+ * Its counts fall after a call of `pg_stat_reset()`, after a crash, and when another server takes over. Then the
  * totals stay, and go on from there with the next reading: what a server counted before it was first seen is no growth.
  *
  * @param before the reading of the instances before this one; null when there is none

@@ -208,7 +208,7 @@ export function createWorkerMetrics(registry: WorkerRegistry, { worker, routes, 
     cpuUsage: atZero(cpuUsageGauge(registry), [{ worker }]),
     ...createRequestMetrics(registry, templates, routes),
     /**
-     * Writes what was counted to the store at once, where it outlives this process; otherwise that happens at the end
+     * Writes the counts to the store at once, where it outlives this process; otherwise that happens at the end
      * of the turn.
      */
     flush: () => registry.store.flush(),

@@ -11,18 +11,18 @@ const SECOND = 1000;
  */
 const SCRAPER_HEADER = 'x-prometheus-scrape-timeout-seconds';
 
-/** Knows who scrapes this instance, so that what was served last reaches them before it stops. */
+/** Knows the servers that scrape this instance, so that the last counts reach them before it stops. */
 export interface LastScrape {
   /** To be called for each request for the whole metrics page. */
   note(request: IncomingMessage, response: ServerResponse): void;
   /**
    * Resolves when each server that has scraped within the last `seconds` has got one more scrape that it asked for after
-   * this call; after `seconds` in any case, and at once when nobody scrapes.
+   * this call; after `seconds` in any case, and at once when no server scrapes.
    */
   wait(): Promise<void>;
 }
 
-/** @param seconds longer than the scrape interval; 0 waits for nobody */
+/** @param seconds longer than the scrape interval; 0: no wait */
 export function watchScrapes(seconds: number, log: Logger): LastScrape {
   /**
    * When each connection has got its latest scrape, by address and program. A server keeps its connection, so two servers

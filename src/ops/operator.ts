@@ -3,7 +3,7 @@ import { isLoopback, isLoopbackName } from '../http/request-host.ts';
 import { plain } from './answers.ts';
 
 /**
- * Refuses, with 403, everybody but the operator: what looks into a worker, or harms it, is for nobody else.
+ * Refuses, with 403, all but the operator: requests that look into a worker, or harm it, are for the operator alone.
  *
  * @param token the token that was required before; null: only requests from this machine pass
  */

@@ -55,7 +55,7 @@ export function openPaymentProvider(
 
   const waiting = (reference: string) => database('simulated_provider_payments').where({ reference, state: 'waiting' });
 
-  /** Makes true what has happened to a Pix since: nobody was there to note it. */
+  /** Stores the state that a Pix has reached by now: it changes with time, and no request notes that. */
   async function passTime(reference: string): Promise<void> {
     await waiting(reference)
       .whereRaw('least(pays_at, expires_at) <= now()')

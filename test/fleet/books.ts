@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { Fleet } from './fleet.ts';
 import type { Tally } from './shoppers.ts';
 
-/** Routes that HAProxy asks for its checks, or that nobody counted. */
+/** Routes that HAProxy asks for its checks, or that the books do not count. */
 const NOT_SHOPPERS = '/readyz|/livez|/metrics';
 
 /**

@@ -116,7 +116,7 @@ export async function startFleet(
       await prometheus.write('instances.json', [{ targets: published.map(labelOf) }]);
     },
   };
-  // More than anybody buys.
+  // More than all shoppers buy.
   await database.knex('products').update({ stock: 1_000_000 });
   await Promise.all(addresses.map(fleet.start));
   await fleet.publish(addresses);

@@ -47,7 +47,7 @@ test('what an instance serves until it drains reaches each Prometheus that scrap
   }
 });
 
-test('nobody waits for the last scrape of a person, after Ctrl-C, or for one that does not come', async (t) => {
+test('the shop does not wait for the last scrape of a person, after Ctrl-C, or for one that does not come', async (t) => {
   const asPrometheus = { 'x-prometheus-scrape-timeout-seconds': '5' };
   const scrape = async (shop: RunningCluster, headers: Record<string, string>) =>
     assert.equal((await fetch(`${shop.opsUrl}/metrics`, { headers })).status, 200);

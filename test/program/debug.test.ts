@@ -133,7 +133,7 @@ test('the primary shows where a worker is, also while it is blocked', async (t) 
 
   await t.test('the heap has its sizes, and who keeps what was allocated', async () => {
     const pid = await pidOf(shop, 1);
-    // Again and again, as nobody is told when the samples begin.
+    // Again and again, as the start of the samples is not announced.
     const allocating = setInterval(() => process.kill(pid, 'SIGWINCH'), 100);
     const { status, text } = await until('the worker had time to answer', async () => {
       const answer = await ask(shop, 'heap?worker=1&seconds=3');

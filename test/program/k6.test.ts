@@ -53,7 +53,7 @@ test("the journeys of k6's scripts know the shop's pages, and their books balanc
     assert.equal(report.passed, true, `${script}: ${JSON.stringify(report.books?.lines)}`);
   }
 
-  // As if another instance had served just as many shoppers of somebody else.
+  // As if another instance had served just as many other shoppers.
   const twice = { ...env, SHOP_METRICS_URL: `${env.SHOP_METRICS_URL},${env.SHOP_METRICS_URL}` };
   const disturbed = await play('checkout', 1, twice);
   assert.equal(disturbed.passed, false);

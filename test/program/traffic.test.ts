@@ -111,7 +111,7 @@ test('a run ends by itself, and tells when others used the shop too', async (t) 
   assert.equal((await shop.visitor().post('/add_to_cart/1', { quantity: 99 })).status, 302);
   const { code, stdout } = await traffic.ended();
   assert.equal(code, 0);
-  assert.match(stdout, /Lines without = differ: somebody else used the shop too/);
+  assert.match(stdout, /Lines without = differ: other visitors used the shop too/);
   const [, shoppers = 0, metrics] = comparisons(stdout).find(([label]) => label === 'units added') ?? [];
   assert.equal(metrics, shoppers + 99);
 });

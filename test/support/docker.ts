@@ -36,7 +36,7 @@ const MOST_OUTPUT_BYTES = 64 * 1024 * 1024;
 /** Bits of `CapEff` in /proc/self/status, see capabilities(7). */
 const CAPABILITIES = { CAP_NET_ADMIN: 12, CAP_SYS_ADMIN: 21 };
 
-/** Says in a sentence why this machine allows no Docker engine, whatever is installed; undefined when it does. */
+/** Says in a sentence why this machine allows no Docker engine with any installation; undefined when it does. */
 export async function whyNoEngine(): Promise<string | undefined> {
   if (process.platform !== 'linux') return 'a Docker engine needs Linux';
   if (process.getuid?.() !== 0) return 'starting a Docker engine needs root';

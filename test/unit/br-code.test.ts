@@ -28,7 +28,7 @@ test('the checksum is that of the manuals', () => {
   assert.equal(crc16(example), '1D3D');
 });
 
-test('a code has the fields of a Pix, whatever it costs', () => {
+test('a code has the fields of a Pix, for any amount', () => {
   const txids = fc.stringMatching(/^[a-zA-Z0-9]{1,25}$/);
   fc.assert(
     fc.property(txids, fc.integer({ min: 1, max: MAX_AMOUNT_CENTS }), (txid, amountCents) => {

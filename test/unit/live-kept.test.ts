@@ -28,7 +28,7 @@ function openShop(t: TestContext) {
   return { workers, history, read: createReader(registry, (key) => history.makeColumn(key)) };
 }
 
-test('the history has as many numbers as the code and the catalogue give, whatever visitors do', async (t) => {
+test('the history has as many numbers as the code and the catalogue give, for any requests of visitors', async (t) => {
   const { workers, history, read } = openShop(t);
   const { values } = await read({ withDurations: true });
   assert.equal(values.length, history.columns.size);
@@ -76,7 +76,7 @@ test('a number is the sum over workers and all labels that it does not name', as
   assert.equal(numberOf(pages.replace(/le .+$/, 'le +Inf')), 4, 'the health check is no page');
 });
 
-test('a failure is blamed on its own route, whatever errors of visitors others have', async (t) => {
+test('a failure is blamed on its own route, although others have errors of visitors', async (t) => {
   const { workers, history, read } = openShop(t);
   const note = async () =>
     history.push((await read({ withDurations: true })).values, history.fine.length * 1000, history.fine.length * 1000);

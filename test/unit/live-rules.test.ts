@@ -227,7 +227,7 @@ test('one cause lights one lamp', async (t) => {
       { machine: 'machine_cpu' },
     ],
     ['other programs use much of the machine, and there is time left', { hostCpu: 0.8, othersCpu: 0.7 }, {}],
-    ['the machine is busy, and nobody waits for it', { hostCpu: 1 }, {}],
+    ['the machine is busy, and no request waits for it', { hostCpu: 1 }, {}],
     [
       'requests that cost little wait now and then on a busy machine',
       { hostCpu: 1, workerCpu: [0.1, 0.1], requestRate: 20, codeTimes: [{ route: '/shop', count: 40, seconds: 0.3 }] },

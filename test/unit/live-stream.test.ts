@@ -57,7 +57,7 @@ test('a viewer that leaves is forgotten, and all streams end at the close', asyn
   stays.resume();
   viewers.close();
   await once(stays, 'close');
-  await until('nobody views', () => viewers.count === 0);
+  await until('there are no viewers', () => viewers.count === 0);
 });
 
 test('a change has what is new, and null for what is gone', () => {

@@ -62,7 +62,7 @@ test('a few products are popular, and all are sold', () => {
   }
 });
 
-test('after a 429 nobody posts until its time is over; after a 503 the shopper alone waits', async () => {
+test('after a 429 no shopper posts until its time is over; after a 503 the shopper alone waits', async () => {
   const waits: number[] = [];
   const courtesy = createCourtesy(createChance('courtesy'), async (ms) => {
     waits.push(ms);

@@ -24,7 +24,7 @@ export interface StoreMemory {
 }
 
 const STORES = 32;
-/** Of `stat`'s `blocks`, whatever the file system's own block size is. */
+/** Of `stat`'s `blocks`, for any block size of the file system. */
 const BLOCK_BYTES = 512;
 
 const [samples, buckets] = process.argv.slice(2);

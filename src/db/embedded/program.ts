@@ -112,7 +112,7 @@ export async function findAccount(postgres: string, folder: string, cluster: str
   const fault = hasName()
     ? "The embedded PostgreSQL can't run here. Run the shop as a normal user"
     : `The embedded PostgreSQL can't run as a user without a name (uid ${process.getuid?.()} is not in /etc/passwd). Run the shop as a user that has one`;
-  throw new StartError(`${fault}, or set DATABASE_URL to a PostgreSQL server. What was tried:\n${failures.join('\n')}`);
+  throw new StartError(`${fault}, or set DATABASE_URL to a PostgreSQL server. Tried:\n${failures.join('\n')}`);
 }
 
 async function candidates(cluster: string): Promise<Candidate[]> {

@@ -13,7 +13,7 @@ const LOWEST = -1279;
 const HIGHEST = 768;
 const BINS = HIGHEST - LOWEST + 1;
 
-/** What was added from one reading to the next, or in the readings of a minute. */
+/** Observations from one reading to the next, or of a minute. */
 interface Step {
   /** By the monotonic clock; 0 is the start of the process, when nothing was counted. */
   readonly beginMs: number;
@@ -32,7 +32,7 @@ export interface DurationsWindow {
 }
 
 /**
- * How long requests took, in the bins of the native histogram: what was added from one reading to the next for 5 minutes,
+ * How long requests took, in the bins of the native histogram: the observations from one reading to the next for 5 minutes,
  * and by the minute for 6 hours.
  *
  * A step takes 8 bytes for each bin in which a request was counted, so 8 bytes a request at most: 0.8 MB for 5 minutes of

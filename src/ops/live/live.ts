@@ -23,7 +23,7 @@ import { isBurst, judge } from './rules.ts';
 import { createViewers, eventOf, MOST_VIEWERS } from './stream.ts';
 
 const SECOND_MS = 1000;
-/** Between two readings of how long requests took, while nobody looks; else they are as often as all others. */
+/** Between two readings of how long requests took, without viewers; else they are as often as all others. */
 const UNSEEN_STEP_MS = 10 * SECOND_MS;
 
 const gzip = promisify(zlib.gzip);
@@ -46,7 +46,7 @@ export interface Answer {
   readonly gzipped: Buffer;
 }
 
-/** The numbers of the live page: kept once a second, computed only when somebody looks. */
+/** The numbers of the live page: kept once a second, computed only for viewers. */
 export interface Live {
   /** The newest numbers, for a page without a stream. */
   frame(): Frame;

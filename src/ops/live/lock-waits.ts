@@ -13,12 +13,12 @@ const LOG_INTERVAL_MS = 10 * SECOND_MS;
 
 export interface LockWatch {
   /**
-   * Called once a second. Asks the database only while somebody waits, and not while the last question is unanswered.
+   * Called once a second. Asks the database only while sessions wait, and not while the last question is unanswered.
    *
    * @param waitingLocks the sessions that wait for a lock, `shop_db_server_waiting_locks`
    */
   tick(waitingLocks: number): void;
-  /** The longest first. Empty while nobody waits, or while the database does not answer. */
+  /** The longest first. Empty while no session waits, or while the database does not answer. */
   waits(): readonly LockWaitRow[];
   stop(): Promise<void>;
 }

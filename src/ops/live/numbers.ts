@@ -47,7 +47,7 @@ export function createNumbers(history: History, durations: Durations) {
   };
 }
 
-/** What has changed from one frame to the next. */
+/** Changes from one frame to the next. */
 export function changeOf(before: Frame, now: Frame): FrameChange {
   const { at, values, ...rest } = now;
   const changed = Object.entries(rest).filter(

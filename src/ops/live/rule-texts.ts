@@ -2,7 +2,7 @@ import { type Format, formatNumber, type Language } from './format.ts';
 
 /*
  * The rules of the verdict and of the lamps in words. A rule's name is in the field `rule` of both. The limits are here so
- * that what is said is what is compared.
+ * that the texts name the numbers that are compared.
  */
 
 /** Above these a rule lights its lamp. Means are of the last minute, or of 5 minutes where the minute has too few events. */
@@ -45,7 +45,7 @@ export const LIMITS = {
 } as const;
 
 interface RuleText {
-  /** What is the case now, with the numbers compared: `{seconds:seconds}`, `{people?pessoa|pessoas}`, `{blame}`. */
+  /** The state now, with the numbers compared: `{seconds:seconds}`, `{people?pessoa|pessoas}`, `{blame}`. */
   readonly is: Readonly<Record<Language, string>>;
   /** When the rule lights. The names of {@link LIMITS} stand for their values. */
   readonly when: Readonly<Record<Language, string>>;
@@ -65,7 +65,7 @@ export const RULES = {
   quiet: {
     is: {
       pt: 'Tudo bem: a loja está aberta e ninguém pediu páginas nos últimos 5 minutos',
-      en: 'All is well: the shop is open, and nobody has asked for a page in the last 5 minutes',
+      en: 'All is well: the shop is open, and no page was asked for in the last 5 minutes',
     },
     when: {
       pt: 'Nenhuma lâmpada está acesa e nenhuma página foi pedida nos últimos 5 minutos.',

@@ -5,7 +5,7 @@ import type { Lamp, LampName, Level, Verdict } from './model.ts';
 import { LAMPS } from './model.ts';
 import { LIMITS, type RuleName } from './rule-texts.ts';
 
-/** What a rule has found: the numbers that it compared, and what is to blame. */
+/** The result of a rule: the numbers that it compared, and the part to blame. */
 interface Finding {
   readonly numbers: Readonly<Record<string, number>>;
   readonly blame?: string;
@@ -320,7 +320,7 @@ export function lampsOf(facts: Facts): Lamp[] {
   );
 }
 
-/** The page's first sentence: what is worst, the checkout first; or that all is well. */
+/** The page's first sentence: the worst problem, the checkout first; or that all is well. */
 export function verdictOf(facts: Facts, lamps: readonly Lamp[]): Verdict {
   const { workers, checkout, pages, people } = facts;
   if (!workers.some(({ state }) => state === 'serving')) {

@@ -467,7 +467,7 @@ const EN: Readonly<Record<TextName, string>> = {
   'fault.worker_crash': 'Worker 1 dies of an error, and so does the one that takes its place.',
   'fault.memory_leak': 'Each product page leaves 250 KB in the memory of its worker.',
   'fault.slow_query': 'Each page of the cart sends the database a slow query.',
-  'fault.row_lock': 'Somebody holds the rows of the products that a checkout wants.',
+  'fault.row_lock': 'Another transaction holds the rows of the products that a checkout wants.',
   'fault.pool_leak': 'Each page of the cart keeps a connection of the pool.',
   'fault.database_down': 'The embedded database stops.',
   'fault.busy_machine': 'Other programs take all cores.',

@@ -17,7 +17,7 @@ export interface ItemRow {
 /** An empty cart is one row without an item. */
 type OpenCartRow = { cartId: string } & (ItemRow | { [Column in keyof ItemRow]: null });
 
-/** The open cart's id and what is in it; the id is null when there is no open cart. */
+/** The open cart's id and items; the id is null when there is no open cart. */
 export async function findOpenCart(
   database: Knex,
   sessionId: string,

@@ -41,8 +41,8 @@ const NEVER_READ = 'the catalogue could not be read: pages that need it are answ
  * A comparison waits for a connection of the pool like a page. While slow pages hold all connections, changes are shown
  * later: the age tells.
  *
- * While the database does not answer, the last state stays, and `shop_catalogue_age_seconds` grows. What is sold, at
- * which price and from which stock, the database alone decides.
+ * While the database does not answer, the last state stays, and `shop_catalogue_age_seconds` grows. The
+ * database alone decides whether a product is sold, at which price and from which stock.
  */
 export function watchCatalogue(
   database: Knex,

@@ -12,7 +12,7 @@ export interface PaidOrder {
   lateUnits: number;
 }
 
-/** What is counted of a paid order. */
+/** The parts of a paid order that are counted. */
 interface SoldOrder {
   outcome: 'paid';
   cart: Pick<Cart, 'totalCents'> & { items: readonly { product: { slug: string }; quantity: number }[] };

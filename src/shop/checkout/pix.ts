@@ -186,7 +186,7 @@ async function endWithoutOrder(shop: Deps, pix: Pix, end: PixEnd): Promise<void>
 }
 
 /**
- * Follows the charges that nobody looks at: whose visitors have closed the page, or whose workers have died. Every worker
+ * Follows the charges without an open page: their visitors have closed it, or their workers have died. Every worker
  * of every instance takes part, and each charge is looked at by one of them every 5 seconds.
  *
  * @returns stops it; resolves when the charges under way are done

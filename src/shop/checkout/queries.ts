@@ -68,7 +68,7 @@ export async function reserveCart(database: Knex, request: CartRequest): Promise
 }
 
 /**
- * Reads a cart of each session with what is in it, in the order of the product ids, and writes down that its payment is
+ * Reads a cart of each session with its items, in the order of the product ids, and writes down that its payment is
  * about to be asked for, which must be done before the provider is. One statement, so it charges for what it reads.
  *
  * No payment is started for a cart that is empty or not open, for more units than are in stock, for another total than
@@ -156,7 +156,7 @@ export async function reserveCarts(
 export type StoredOrder =
   /** `lateUnits` were added after the reservation, and are in the next cart. */
   | { stored: true; lateUnits: number }
-  /** `stock` is what is left, by product id; null when the cart is not open any more, or the payment was given up. */
+  /** `stock`: units left, by product id; null when the cart is not open any more, or the payment was given up. */
   | { stored: false; stock: ReadonlyMap<number, number> | null };
 
 /** What `store_order` answers. */

@@ -60,7 +60,7 @@ const CPF = [
   /\bcpf\W{0,3}(?:n[o.]?\W{0,3})?\d{3}[ .]?\d{3}[ .]?\d{3}[ ./-]?\d{2}(?!\d)/gi,
 ];
 
-/** What is between two digits, ordered by how clearly it separates them. */
+/** Separators between two digits, the clearest first. */
 const GAP = {
   none: 0,
   /** Marks, spaces, single letters. */

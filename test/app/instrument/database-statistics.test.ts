@@ -154,7 +154,7 @@ test('a wait for a lock and an open transaction are shown while they last', asyn
   });
   await holder.rollback();
   await done;
-  await until('nobody waits, and no transaction is old', async () => {
+  await until('no session waits, and no transaction is old', async () => {
     const scraped = await scrape();
     return (
       scraped.of('shop_db_server_waiting_locks') === 0 &&

@@ -249,7 +249,7 @@ test('the script of the page moves the Pix: its order is there with the first an
   assert.deepEqual(await shop.knex('payments').pluck('state'), ['ordered']);
 });
 
-test('what was charged is what is ordered, whatever becomes of prices and the cart meanwhile', async (t) => {
+test('the order has the goods and the amount of the charge, although prices and the cart have changed meanwhile', async (t) => {
   const shop = await startShop(t);
   const grown = await atPix(shop, 2);
   await grown.shopper.post('/add_to_cart/1', { quantity: 3 });

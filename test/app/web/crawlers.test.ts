@@ -70,7 +70,7 @@ test('the sitemap lists every page that search engines should, each by its canon
   }
 });
 
-test('a product page has its facts for search engines, whatever its texts hold', async (t) => {
+test('a product page has its facts for search engines, also with special characters in its texts', async (t) => {
   const shop = await startShop(t, { options: { publicUrl: ORIGIN } });
   const visitor = shop.visitor();
   const page = await visitor.get('/detail/1');

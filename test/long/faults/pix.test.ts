@@ -16,12 +16,12 @@ async function openPix(shop: RunningCluster): Promise<{ shopper: Visitor; path: 
   return { shopper, path: location ?? '' };
 }
 
-/** Another person's bank tells the provider, which tells nobody. */
+/** A bank tells the provider, which does not tell the shop. */
 async function simulate({ shopper, path }: { shopper: Visitor; path: string }, outcome: 'paid' | 'expired') {
   assert.equal((await shopper.post(`${path}/simulation`, { outcome })).status, 302);
 }
 
-test('a Pix whose workers are killed between its confirmation and its order becomes one order, and nobody has to ask', async (t) => {
+test('a Pix whose workers are killed between its confirmation and its order becomes one order without a further request', async (t) => {
   const database = await testDatabase(t);
   const { knex } = database;
   // A fixed port: with PORT=0, a shop whose workers have all died at once gets another one.
@@ -52,7 +52,7 @@ test('a Pix whose workers are killed between its confirmation and its order beco
   assert.match(again.location ?? '', /^\/order_confirmation\//);
   const metrics = await shop.metrics();
   assert.equal(metrics.of('shop_payments_unsettled'), 0);
-  // The dead worker's statement may have been the one that was stored, and then nobody could count it.
+  // The dead worker's statement may have been the one that was stored, and then it could not be counted.
   assert.ok(metrics.of('shop_payments_total', { method: 'pix', outcome: 'approved' }) <= 1);
   assert.equal(metrics.of('shop_orders_total', { outcome: 'failed' }), 0);
 });

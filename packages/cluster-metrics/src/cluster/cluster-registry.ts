@@ -223,7 +223,7 @@ export class ClusterRegistry<
     this.#stores.fold(pid);
   }
 
-  /** Stops listening and closes the files. They stay in the folder. A later scrape shows what was read last. */
+  /** Stops listening and closes the files. They stay in the folder. A later scrape shows the last reading. */
   close(): void {
     clearInterval(this.#tick);
     cluster.off('exit', this.#onExit);
@@ -245,7 +245,7 @@ export class ClusterRegistry<
   /** Waits for the end of this turn of the event loop, so that all calls in it share the scrape. */
   async #startScrape(): Promise<Scrape> {
     await new Promise((resolve) => setImmediate(resolve));
-    // A later call must show what is counted from now on, so it starts a scrape of its own.
+    // A later call must show the counts from now on, so it starts a scrape of its own.
     this.#scrape = null;
     // Registries with a timer are left out: prom-client measures the event loop's lag from one sample to the next.
     const counted = new Set<object>(

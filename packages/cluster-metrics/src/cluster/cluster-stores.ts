@@ -58,7 +58,7 @@ export class ClusterStores {
     this.#asBase = asBase;
     this.#index = new SeriesIndex(asBase ? Date.now() : 0);
     this.#scan();
-    // A step of its own: else what is counted from now on would be of unknown age too.
+    // A step of its own: else the counts from now on would be of unknown age too.
     this.#slideWindows();
   }
 
@@ -180,7 +180,7 @@ export class ClusterStores {
     );
   }
 
-  /** Closes the files. What was read last is still shown. */
+  /** Closes the files. The last reading is still shown. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;

@@ -269,7 +269,7 @@ export class SlotMapping {
     return changes;
   }
 
-  /** Collects what has changed from slot `first` to before `end`. */
+  /** Collects the changes from slot `first` to before `end`. */
   #collectChanges(
     first: number,
     end: number,

@@ -18,7 +18,7 @@ export const FORMATS: readonly Format[] = [
     name: 'text',
     contentType: 'text/plain; version=0.0.4; charset=utf-8',
     mediaType: 'text/plain',
-    // Version 1.0.0 adds only names in quotes, which are never needed here: what is valid as 0.0.4 is valid as 1.0.0.
+    // Version 1.0.0 adds only names in quotes, which are never needed here: a page that is valid as 0.0.4 is valid as 1.0.0.
     parameters: { version: ['0.0.4', '1.0.0'] },
   },
   {

@@ -21,7 +21,7 @@ export interface StoreDirectoryOptions {
 export interface StoreDirectory {
   /** For `openStore` and `ClusterRegistry`. */
   readonly path: string;
-  /** Removes the folder and what is in it. */
+  /** Removes the folder with its files. */
   remove(): void;
 }
 

@@ -288,7 +288,7 @@ export class Store {
     }
   }
 
-  /** @returns false when the store is half full: the rest is for what is counted */
+  /** @returns false when the store is half full: the rest is for counts */
   #makeRoomFor(kept: KeptExemplar, length: number): boolean {
     const { series, bucket } = kept;
     if (series >= this.#capacity || this.#slots + length > this.#capacity / 2) return false;
@@ -325,7 +325,7 @@ export class Store {
     return this.#slots + length <= this.#capacity;
   }
 
-  /** Takes room at the end. @param record says whose it is; without one, nobody's yet */
+  /** Takes room at the end. @param record whose room it is; without one, it has no owner yet */
   #take(length: number, record?: Unplaced): number {
     const slot = this.#slots;
     this.#slots += length;

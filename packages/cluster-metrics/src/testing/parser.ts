@@ -35,7 +35,7 @@ interface Family {
   type: string;
   hasHelp: boolean;
   hasSamples: boolean;
-  /** What is known of the buckets, by series; of histograms only. */
+  /** The buckets so far, by series; of histograms only. */
   readonly buckets: Map<string, Buckets>;
 }
 
@@ -268,7 +268,7 @@ const MAX_KNOWN = 10_000;
 
 /**
  * @param text in braces, or empty
- * @param refuse called with what is wrong
+ * @param refuse called with the problem
  */
 export function readLabels(text: string, refuse: (problem: string) => never): ReadLabels {
   const earlier = known.get(text);

@@ -23,7 +23,7 @@ const LANGUAGE_KEPT_AS = 'fake-shop-live-language';
 
 const language = document.body.dataset.language as Language;
 
-/** What is drawn into the sections; replaced together with them. */
+/** The drawings in the sections; replaced together with them. */
 interface Sections {
   readonly root: HTMLElement;
   readonly numbers: Numbers;

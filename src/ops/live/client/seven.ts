@@ -9,7 +9,7 @@ const COPIED_MS = 2000;
 
 /** The section of the seven metrics: their raw lines and the drawings made of them, while it is open. */
 export interface SevenMetrics {
-  /** Whether anybody sees it. */
+  /** Whether it is on the screen. */
   readonly isOpen: boolean;
   /** Reads `/metrics` and shows it. */
   refresh(): void;
