@@ -202,6 +202,18 @@ test('one cause lights one lamp', async (t) => {
       { code: 'code_crash: exception' },
     ],
     [
+      'a worker was taken out because it hung, and its successor hangs',
+      {
+        restarts: { hang: 1 },
+        ages: [
+          { worker: 1, seconds: 5 },
+          { worker: 2, seconds: 0.4 },
+        ],
+        errors: { worker_crash: 1 },
+      },
+      { code: 'code_crash: hang' },
+    ],
+    [
       'a worker is killed from outside',
       { restarts: { signal: 1 }, errors: { worker_crash: 1 } },
       { machine: 'machine_killed' },

@@ -45,7 +45,8 @@ export function watchLocks(database: Knex, log: Logger): LockWatch {
   }
 
   function tell(): void {
-    const long = waits.find(({ blocking }) => blocking.seconds >= LONG_SECONDS);
+    // PostgreSQL hides the age of another role's transaction, and none of those is a page of the shop.
+    const long = waits.find(({ blocking: { seconds } }) => seconds === null || seconds >= LONG_SECONDS);
     if (!long || performance.now() - toldMs < LOG_INTERVAL_MS) return;
     toldMs = performance.now();
     log.warn({ ...long, waits: waits.length }, 'a statement waits for a lock that another session holds');
@@ -117,7 +118,7 @@ export async function readLockWaits(database: Knex): Promise<LockWaitRow[]> {
       application: row.application ?? '',
       state: row.state ?? '',
       statement: withoutValues(row.statement ?? ''),
-      seconds: row.seconds ?? 0,
+      seconds: row.seconds,
     },
   }));
 }

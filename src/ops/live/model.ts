@@ -80,8 +80,8 @@ export interface LockWaitRow {
     readonly state: string;
     /** Its current or last statement, not always the one that took the lock; empty where PostgreSQL hides it. */
     readonly statement: string;
-    /** Age of its transaction. */
-    readonly seconds: number;
+    /** Age of its transaction; null where PostgreSQL hides it. */
+    readonly seconds: number | null;
   };
 }
 

@@ -195,6 +195,8 @@ const CODE: LampRules = {
       level: 'bad',
       runbook: 'a-worker-hangs',
       find(facts) {
+        // One that was taken out for its silence tells more than the silence of its successor: the same sentence stays.
+        if ((facts.restarts.hang ?? 0) > 0) return null;
         const isShort = isShortOfCpu(facts);
         // Where CPU lacks, a worker may be silent for a while without a fault of its own.
         const [silent] = silentOf(facts, isShort ? SILENCE_FACTOR : 1);

@@ -125,7 +125,8 @@ export interface LockWaitView {
 export function lockWaitViews(waits: readonly LockWaitRow[], language: Language): LockWaitView[] {
   return waits.map(({ waiting, blocking }) => {
     const { pid, application, state, seconds } = blocking;
-    const age = textIn(language, 'lockWaits.open', { age: formatNumber(seconds, 'seconds', language) });
+    const age =
+      seconds === null ? '' : textIn(language, 'lockWaits.open', { age: formatNumber(seconds, 'seconds', language) });
     return {
       waited: formatNumber(waiting.seconds, 'seconds', language),
       waiting: waiting.application,

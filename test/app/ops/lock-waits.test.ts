@@ -75,6 +75,8 @@ test('a role without special rights sees its own statements, and of the others t
   plainUrl.username = role;
   plainUrl.password = 'plain';
   const plain = openPool(t, { url: plainUrl.href }, { applicationName: 'plain', deadlines: PATIENT });
+  const { log, lines } = recordLog('warn');
+  const watch = watchLocks(plain, log);
 
   const release = await holdProduct(t, knex, 1);
   const waiting = plain('products').where({ id: 1 }).update({ stock: 5 });
@@ -85,7 +87,14 @@ test('a role without special rights sees its own statements, and of the others t
   });
   assert.equal(wait?.waiting.statement, 'update "products" set "stock" = $1 where "id" = $2');
   assert.ok((wait?.blocking.pid ?? 0) > 0);
-  assert.deepEqual([wait?.blocking.state, wait?.blocking.statement], ['', '']);
+  const { state, statement, seconds } = wait?.blocking ?? {};
+  assert.deepEqual([state, statement, seconds], ['', '', null]);
+  await until('it is told', () => {
+    watch.tick(1);
+    return lines.length > 0;
+  });
+  await watch.stop();
+  assert.equal(JSON.parse(lines[0] ?? '').blocking.pid, wait?.blocking.pid);
   await release();
   await finished;
 });
