@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Mutex } from 'async-mutex';
 import type { Lamp } from '../../src/ops/live/model.ts';
 import { projectRoot } from '../../src/paths.ts';
@@ -35,6 +36,9 @@ const FACTOR = 10;
 const PATIENCE_MS = 240_000;
 /** Lamps remember errors and deaths for 5 minutes, and alerts for longer. */
 const WELL_AGAIN_MS = 600_000;
+/** Until the page names the cause. */
+const GOAL_SECONDS = 60;
+const LOOK_MS = 1000;
 /** One whose fault is on, and those that remember theirs. */
 const SHOPS = 4;
 const turn = new Mutex();
@@ -124,9 +128,40 @@ async function settle(
   ).catch((error) => assert.fail(`${error.message}\nseen: ${seen.join(', ')}; expected: ${must.join(', ')}`));
 }
 
+const without = (all: ReadonlySet<string>, known: readonly string[]) =>
+  [...all].filter((each) => !known.includes(each));
+
+/** What was seen while a fault was on, also for a moment only. */
+interface Sightings {
+  readonly lamps: Set<string>;
+  readonly signals: Set<string>;
+  readonly alerts: Set<string>;
+}
+
+/** Looks once a second. @returns ends it, with all that was seen */
+function keepLooking(scene: Scene, lit: (scene: Scene) => readonly string[]): () => Promise<Sightings> {
+  const seen: Sightings = { lamps: new Set(), signals: new Set(), alerts: new Set() };
+  const end = new AbortController();
+  async function look(): Promise<void> {
+    while (!end.signal.aborted) {
+      for (const lamp of lit(scene)) seen.lamps.add(lamp);
+      for (const signal of await moving(scene)) seen.signals.add(signal);
+      for (const alert of await firing(scene)) seen.alerts.add(alert);
+      await sleep(LOOK_MS);
+    }
+  }
+  const looking = look();
+  looking.catch(() => {});
+  return async () => {
+    end.abort();
+    await looking;
+    return seen;
+  };
+}
+
 describe('answer key', { concurrency: SHOPS }, () => {
   for (const answer of chosen) {
-    const { fault, rule, blame, moves, mayMove, alerts, mayAlert } = answer;
+    const { fault, rule, blame, mayShow, moves, mayMove, alerts, mayAlert } = answer;
     const nameOf = (each: Pick<Lamp, 'rule' | 'blame'>) => `${each.rule} ${blame && each.blame}`;
     const secondsSince = (ms: number) => Math.round((performance.now() - ms) / 1000);
 
@@ -152,16 +187,27 @@ describe('answer key', { concurrency: SHOPS }, () => {
       const before = await moving(scene);
 
       const beganMs = performance.now();
+      const stopLooking = keepLooking(scene, lit);
       await switchFault(scene.shop, fault, true);
       const shown = nameOf(answer);
       await settle('its lamp is lit, and no other', () => lit(scene), [shown], []);
       const seen = secondsSince(beganMs);
+      if (IS_WHOLE) assert.ok(seen <= GOAL_SECONDS, `seen after ${seen} s`);
       await settle('its metrics move, and no others', () => moving(scene), moves, [...before, ...mayMove]);
       const moved = secondsSince(beganMs);
       const others = IS_WHOLE ? mayAlert : ALERT_NAMES;
       await settle('its alerts fire, and no others', () => firing(scene), alerts, others);
       const alerted = secondsSince(beganMs);
       await settle('its lamp is still the only one', () => lit(scene), [shown], []);
+      const sightings = await stopLooking();
+      if (IS_WHOLE) {
+        const unforeseen = {
+          lamps: without(sightings.lamps, [shown, ...mayShow]),
+          signals: without(sightings.signals, [...before, ...moves, ...mayMove]),
+          alerts: without(sightings.alerts, [...alerts, ...mayAlert]),
+        };
+        assert.deepEqual(unforeseen, { lamps: [], signals: [], alerts: [] }, 'also for a moment only');
+      }
       await switchFault(scene.shop, fault, false);
       const times = `seen after ${seen} s, metrics after ${moved} s, alerts after ${alerted} s with rules ${FACTOR} times as quick`;
       return { scene, before, times };

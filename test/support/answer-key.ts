@@ -12,13 +12,19 @@ export const SHOPPERS = { shoppers: 60, thinkSeconds: 2 };
 
 const mean = (sum: string, count: string) => `sum(rate(${sum}[15s])) / sum(rate(${count}[15s]))`;
 const grew = (counter: string) => `sum(increase(${counter}[15s])) > 0`;
+const spentAtCheckout = (spent: string) =>
+  mean(`shop_request_time_seconds_total{route="/checkout",spent="${spent}"}`, SUBMITS);
 const SUBMITS = 'http_request_duration_seconds_count{method="POST",route="/checkout"}';
 const CARTS = '{operation="select",table="carts"}';
 
 /** What can move, as PromQL that has a value only while it does. */
 export const SIGNALS = {
   /** The shop's own code takes long for a submit of the checkout. */
-  checkout_code: `${mean('shop_request_time_seconds_total{route="/checkout",spent="app"}', SUBMITS)} > 0.15`,
+  checkout_code: `${spentAtCheckout('app')} > 0.15`,
+  /** The database takes long for a submit of the checkout. */
+  checkout_db: `${spentAtCheckout('db')} > 0.15`,
+  /** Pages take long on average, of whatever kind. */
+  pages: `${mean('http_request_duration_seconds_sum{method="GET"}', 'http_request_duration_seconds_count{method="GET"}')} > 0.1`,
   /** A worker writes no metrics. */
   silence: 'max(shop_metrics_worker_age_seconds) > 2.5',
   hang: grew('shop_worker_restarts_total{reason="hang"}'),
@@ -35,8 +41,11 @@ export const SIGNALS = {
   payment_time: `${mean('shop_checkout_phase_duration_seconds_sum{phase="payment"}', 'shop_checkout_phase_duration_seconds_count{phase="payment"}')} > 0.5`,
   payment_failures: grew('shop_payments_total{outcome="failed"}'),
   cpu: 'avg_over_time(shop_host_cpu_usage_ratio[10s]) > 0.95',
+  /** Of the shop's own processes, in cores. */
+  shop_cpu: 'sum(avg_over_time(shop_cpu_usage_ratio[10s])) > 0.5',
   list_errors: grew('shop_errors_total{type="internal",route="/shop"}'),
   cart_errors: grew('shop_errors_total{type="internal",route="/add_to_cart/:id"}'),
+  other_errors: grew('shop_errors_total{type="internal",route!~"/shop|/add_to_cart/:id"}'),
 } as const;
 export type SignalName = keyof typeof SIGNALS;
 
@@ -48,6 +57,8 @@ export interface Answer {
   readonly rule: RuleName;
   /** As the page shows it; empty where it is not the same each time. */
   readonly blame: string;
+  /** A lamp, as `rule blame`, that can be lit for a moment before or between. */
+  readonly mayShow: readonly string[];
   readonly moves: readonly SignalName[];
   /** A consequence that comes with enough traffic or on a slow machine. */
   readonly mayMove: readonly SignalName[];
@@ -56,19 +67,37 @@ export interface Answer {
   readonly mayAlert: readonly string[];
 }
 
-const QUIET = { moves: [], mayMove: [], alerts: [], mayAlert: [] } as const;
+const QUIET = { mayShow: [], moves: [], mayMove: [], alerts: [], mayAlert: [] } as const;
+
+/** What can move when event loops are late. */
+const LATE_LOOP: readonly SignalName[] = [
+  'checkout_code',
+  'checkout_db',
+  'pages',
+  'cart_query',
+  'database_errors',
+  'payment_time',
+  'payment_failures',
+];
 
 /** By fault, in the order of the live page. */
 const KEY: Readonly<Record<FaultName, Omit<Answer, 'fault'>>> = {
-  slow_code: { ...QUIET, lamp: 'code', rule: 'code_slow', blame: '/checkout', moves: ['checkout_code'] },
+  slow_code: {
+    ...QUIET,
+    lamp: 'code',
+    rule: 'code_slow',
+    blame: '/checkout',
+    moves: ['checkout_code'],
+    mayMove: ['shop_cpu'],
+  },
   blocked_loop: {
     ...QUIET,
     lamp: 'code',
     rule: 'code_blocked',
     blame: '1',
     moves: ['silence'],
-    // What waits for the loop takes as long as the block.
-    mayMove: ['checkout_code', 'cart_query', 'database_errors', 'payment_time', 'payment_failures'],
+    // Pages and queries that wait for the loop take as long as the block.
+    mayMove: [...LATE_LOOP, 'shop_cpu'],
     mayAlert: ['ShopWorkerStale', 'ShopEventLoopBlocked', 'ShopPoolExhausted'],
   },
   worker_hang: {
@@ -76,8 +105,10 @@ const KEY: Readonly<Record<FaultName, Omit<Answer, 'fault'>>> = {
     lamp: 'code',
     rule: 'code_crash',
     blame: 'hang',
+    // Until the first worker is taken out, after 10 s, it is no more than a block.
+    mayShow: ['code_blocked 1'],
     moves: ['silence', 'hang'],
-    mayMove: ['checkout_code', 'cart_query', 'database_errors', 'payment_time', 'payment_failures'],
+    mayMove: [...LATE_LOOP, 'shop_cpu'],
     alerts: ['ShopWorkerStale', 'ShopWorkersRestart'],
     mayAlert: ['ShopWorkersMissing', 'ShopEventLoopBlocked'],
   },
@@ -97,7 +128,7 @@ const KEY: Readonly<Record<FaultName, Omit<Answer, 'fault'>>> = {
     rule: 'db_slow',
     blame: 'select carts',
     moves: ['cart_query'],
-    mayMove: ['database_errors', 'pool', 'cpu', 'checkout_code'],
+    mayMove: ['database_errors', 'pool', 'cpu', 'checkout_code', 'checkout_db', 'pages'],
     mayAlert: ['ShopSlowPages', 'ShopServerErrors', 'ShopPoolExhausted'],
   },
   row_lock: {
@@ -105,7 +136,7 @@ const KEY: Readonly<Record<FaultName, Omit<Answer, 'fault'>>> = {
     lamp: 'database',
     rule: 'db_slow',
     blame: 'lock products',
-    moves: ['locks', 'database_errors'],
+    moves: ['locks', 'database_errors', 'checkout_db'],
     mayMove: ['payment_failures'],
     alerts: ['ShopCheckoutFailing', 'ShopDatabaseLocks'],
     mayAlert: ['ShopCheckoutSlow', 'ShopServerErrors', 'ShopPaymentsUnsettled'],
@@ -116,6 +147,7 @@ const KEY: Readonly<Record<FaultName, Omit<Answer, 'fault'>>> = {
     rule: 'db_pool',
     blame: '',
     moves: ['pool', 'database_errors'],
+    mayMove: ['pages'],
     alerts: ['ShopCatalogueStale', 'ShopCheckoutFailing', 'ShopPoolExhausted', 'ShopServerErrors'],
     mayAlert: ['ShopCheckoutSlow'],
   },
@@ -154,7 +186,7 @@ const KEY: Readonly<Record<FaultName, Omit<Answer, 'fault'>>> = {
     rule: 'machine_cpu',
     blame: '',
     moves: ['cpu'],
-    mayMove: ['checkout_code', 'cart_query', 'silence', 'database_errors', 'payment_time', 'payment_failures'],
+    mayMove: [...LATE_LOOP, 'silence'],
     mayAlert: ['ShopEventLoopBlocked', 'ShopWorkerStale', 'ShopSlowPages', 'ShopCheckoutSlow'],
   },
   bad_release: {
