@@ -195,7 +195,7 @@ const PT = {
   'fault.worker_crash': 'O worker 1 morre por um erro, e o que toma seu lugar também.',
   'fault.memory_leak': 'Cada página de produto deixa 250 KB na memória do worker.',
   'fault.slow_query': 'Cada página do carrinho faz uma consulta lenta ao banco.',
-  'fault.row_lock': 'Alguém segura as linhas dos produtos que uma finalização quer.',
+  'fault.row_lock': 'Outra transação segura as linhas dos produtos que uma finalização quer.',
   'fault.pool_leak': 'Cada página do carrinho fica com uma conexão do pool.',
   'fault.database_down': 'O banco embutido para.',
   'fault.busy_machine': 'Outros programas ocupam todos os núcleos.',
