@@ -35,9 +35,9 @@ export const CHECKOUT_MS = {
 
 /**
  * For each lock that storing an order takes, one after the other: of the cart, the payment, each product and the session;
- * and for each session of adds that share a statement. Orders and adds hold a lock for less than this. A longer wait
- * means that a transaction of another kind holds it; then the order or the add is stored by itself, without a limit for
- * locks. Several waits can take longer together than `commit`.
+ * for each session of adds and each payment of reservations that share a statement. The shop's own writes hold a lock for
+ * less than this. A longer wait means that a transaction of another kind holds it; then the order, the add or the
+ * reservation is stored by itself, without a limit for locks. Several waits can take longer together than `commit`.
  */
 export const SHORT_LOCK_WAIT_MS = 100;
 

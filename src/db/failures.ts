@@ -31,6 +31,9 @@ const SERVER_FAILURES = [
   /^XX/, // internal error
 ];
 
+/** With these, PostgreSQL refuses one transaction, and may serve others: conflict, deadlock, lock not given, damaged data. */
+const OF_ONE_TRANSACTION = /^(40|55P03|XX)/;
+
 /**
  * Of a new connection, these pass: connection exception, insufficient resources, operator intervention (starting up).
  */
@@ -101,6 +104,11 @@ export function noteUnanswered(error: Error): void {
 export function isDatabaseFailure(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   return connectionFailures.has(error) || SERVER_FAILURES.some((state) => hasState(error, state));
+}
+
+/** Whether an error means that other statements fail too: a failure of the database that is not of one transaction. */
+export function isOutage(error: unknown): boolean {
+  return isDatabaseFailure(error) && !hasState(error, OF_ONE_TRANSACTION);
 }
 
 /** Whether a statement that failed with this error may have been committed all the same. */

@@ -1,5 +1,5 @@
 export { applicationName, PRIMARY } from './application-name.ts';
-export { batchStatements } from './batch.ts';
+export { type BatchLimits, batchStatements, type StoreWithOthers } from './batch.ts';
 export { startCleanup } from './cleanup.ts';
 export { acquireMs, type ConnectOptions, connect, safeInteger } from './connect.ts';
 export { FolderInUseError } from './embedded/claim.ts';
@@ -9,6 +9,7 @@ export {
   isDiskFull,
   isEndOfPool,
   isLockTimeout,
+  isOutage,
   isUnanswered,
   noteConnectionFailure,
 } from './failures.ts';

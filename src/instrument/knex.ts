@@ -1,7 +1,7 @@
 import type { Knex } from 'knex';
 import { NO_TABLE, type QueryLabels, queryLabels } from '../db/query-labels.ts';
 import { listenTo, type PoolConnection, poolOf, watchPool } from './pool.ts';
-import { currentRequest, type RequestClock } from './request-clock.ts';
+import { type Clock, currentRequest } from './request-clock.ts';
 import type { WorkerMetrics } from './worker-metrics.ts';
 
 /** Argument of Knex's `query`, `query-response` and `query-error` events. */
@@ -100,7 +100,7 @@ export function instrumentKnex(
 
 interface OpenQuery extends QueryLabels {
   readonly startedMs: number;
-  readonly request: RequestClock | undefined;
+  readonly request: Clock | undefined;
 }
 
 /** Key of a statement that Knex sends without a builder; a connection runs one of them at a time. */

@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import { sampleRegularly } from '@techcommerce/cluster-metrics';
 import type { Knex } from 'knex';
-import { currentRequest, type RequestClock } from './request-clock.ts';
+import { type Clock, currentRequest } from './request-clock.ts';
 import type { WorkerMetrics } from './worker-metrics.ts';
 
 /** A connection as the pool's events hand it over: a `pg.Client` that Knex has numbered. */
@@ -43,7 +43,7 @@ export function poolOf(database: Knex): ConnectionPool {
  * @returns removes the listeners and stops the sampling
  */
 export function watchPool(pool: ConnectionPool, connections: WorkerMetrics['dbConnections']): () => void {
-  const waiting = new Map<number, RequestClock>();
+  const waiting = new Map<number, Clock>();
 
   function acquireRequested(eventId: number): void {
     const request = currentRequest();

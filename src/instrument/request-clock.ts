@@ -69,7 +69,41 @@ export class RequestClock {
   }
 }
 
-const clocks = new AsyncLocalStorage<RequestClock>();
+/** What a wait is charged to: one request, or a group of them. */
+export type Clock = Pick<RequestClock, 'begin' | 'end'>;
+
+/** Requests that share a work, or wait for it: each is charged with the work's waits for as long as it is in the group. */
+export class ClockGroup implements Clock {
+  readonly #clocks: Set<Clock>;
+  /** The waits that have begun and not ended. */
+  readonly #open: Wait[] = [];
+
+  constructor(clocks: Iterable<Clock> = []) {
+    this.#clocks = new Set(clocks);
+  }
+
+  add(clock: Clock): void {
+    this.#clocks.add(clock);
+    for (const wait of this.#open) clock.begin(wait);
+  }
+
+  delete(clock: Clock): void {
+    if (!this.#clocks.delete(clock)) return;
+    for (const wait of this.#open) clock.end(wait);
+  }
+
+  begin(wait: Wait, now = performance.now()): void {
+    this.#open.push(wait);
+    for (const clock of this.#clocks) clock.begin(wait, now);
+  }
+
+  end(wait: Wait, now = performance.now()): void {
+    this.#open.splice(this.#open.indexOf(wait), 1);
+    for (const clock of this.#clocks) clock.end(wait, now);
+  }
+}
+
+const clocks = new AsyncLocalStorage<Clock>();
 /** Works that `clocks` follows. */
 let followed = 0;
 
@@ -80,7 +114,7 @@ let followed = 0;
  * A request from memory does without, and while no request is followed, the storage is off: in Node.js 20, it makes each
  * promise of the process slower.
  */
-export async function withRequestClock<T>(clock: RequestClock, work: () => Promise<T>): Promise<T> {
+export async function withRequestClock<T>(clock: Clock, work: () => Promise<T>): Promise<T> {
   followed += 1;
   try {
     return await clocks.run(clock, work);
@@ -91,7 +125,7 @@ export async function withRequestClock<T>(clock: RequestClock, work: () => Promi
 }
 
 /** The clock of the request that the caller works for; undefined outside of `withRequestClock`. */
-export function currentRequest(): RequestClock | undefined {
+export function currentRequest(): Clock | undefined {
   return clocks.getStore();
 }
 

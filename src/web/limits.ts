@@ -1,4 +1,4 @@
-import { currentRequest } from '../instrument/request-clock.ts';
+import { RequestClock } from '../instrument/request-clock.ts';
 import type { Logger } from '../log.ts';
 import { unavailable } from '../shop/errors.ts';
 import { logLateFailure } from './request-log.ts';
@@ -63,7 +63,7 @@ export function keepDeadline(deadlineMs: number, log: Logger): WebMiddleware {
       const timer = setTimeout(() => {
         ctx.state.isLate = true;
         const cause = new Error(`the page was not ready after ${deadlineMs} ms`);
-        reject(unavailable(typeOfDelay(), { cause }));
+        reject(unavailable(typeOfDelay(ctx.requestClock), { cause }));
       }, deadlineMs);
       next().then(
         () => {
@@ -81,9 +81,8 @@ export function keepDeadline(deadlineMs: number, log: Logger): WebMiddleware {
 }
 
 /** The error type of a late request: `database` only if most of its time went there. */
-function typeOfDelay(): 'database' | 'overload' {
-  const request = currentRequest();
-  if (!request) return 'overload';
+function typeOfDelay(request: unknown): 'database' | 'overload' {
+  if (!(request instanceof RequestClock)) return 'overload';
   const { db, db_wait } = request.split;
   return db + db_wait > request.totalSeconds / 2 ? 'database' : 'overload';
 }

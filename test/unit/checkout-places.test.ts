@@ -4,6 +4,7 @@ import { isDatabaseFailure } from '../../src/db/index.ts';
 import { deferred } from '../../src/promises.ts';
 import { createCheckoutPlaces } from '../../src/shop/checkout/places.ts';
 import { ShopError } from '../../src/shop/errors.ts';
+import { until } from '../support/wait.ts';
 
 const LATE = 60_000;
 const inALongTime = () => performance.now() + LATE;
@@ -33,6 +34,24 @@ test('checkouts that have paid use the database before those that have not', asy
   held.resolve();
   await Promise.all([holding, ...waiting]);
   assert.deepEqual(order, ['paid', 'first to reserve', 'second to reserve']);
+});
+
+test('statements that may wait for long leave half of the turns to others', async () => {
+  const checkouts = createCheckoutPlaces({ places: 9, poolMax: 6, lineMs: LATE });
+  const held = deferred();
+  let begun = 0;
+  const holding = [1, 2, 3].map(() =>
+    checkouts.commitPatiently(() => {
+      begun += 1;
+      return held.promise;
+    }),
+  );
+  await until('two have begun', () => begun === 2);
+  assert.equal(await checkouts.commit(async () => 'stored'), 'stored');
+  assert.equal(begun, 2);
+  held.resolve();
+  await Promise.all(holding);
+  assert.equal(begun, 3);
 });
 
 test('a statement whose turn does not come is not sent, as if there were no connection', async () => {

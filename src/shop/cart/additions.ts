@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
-import { acquireMs, batchStatements, isLockTimeout } from '../../db/index.ts';
-import { duringWait } from '../../instrument/request-clock.ts';
+import { acquireMs } from '../../db/index.ts';
+import { shareStatements } from '../shared-statements.ts';
 import { type Addition, addToCart, addToCarts, type Units } from './queries.ts';
 
 /** Adds units to a session's open cart, as {@link addToCart} does. */
@@ -11,19 +11,13 @@ export type CartAdder = (units: Units) => Promise<Addition | null>;
  * are stored by themselves.
  */
 export function createCartAdder(database: Knex): CartAdder {
-  const addWithOthers = batchStatements(addOrSkip, ({ sessionId }: Units) => sessionId);
-
-  async function addOrSkip(units: readonly Units[]): Promise<ReadonlyMap<string, Addition | null>> {
-    try {
-      return await addToCarts(database, units, 'skip');
-    } catch (error) {
-      if (!isLockTimeout(error)) throw error;
-      return new Map();
-    }
-  }
+  const addWithOthers = shareStatements(
+    (units: readonly Units[]) => addToCarts(database, units, 'skip'),
+    ({ sessionId }) => sessionId,
+  );
 
   return async function add(units) {
-    const addition = await duringWait('db', () => addWithOthers(units, acquireMs(database)));
+    const addition = await addWithOthers(units, acquireMs(database));
     return addition === undefined ? addToCart(database, units) : addition;
   };
 }

@@ -128,7 +128,7 @@ async function storeOnce(shop: Deps, pix: Pix, exemplar?: RequestExemplar): Prom
     return await checkouts.commit(store).catch((error: unknown) => {
       if (!isLockTimeout(error)) throw error;
       // In a transaction, the server itself ends a statement that waits for too long.
-      return checkouts.commit(() =>
+      return checkouts.commitPatiently(() =>
         database.transaction((transaction) => storePixOrder(transaction, pix.reference, number, 0)),
       );
     });

@@ -243,7 +243,7 @@ async function payAndStore(
       await note('approved');
       // In a transaction, the server itself ends a statement that waits for too long.
       paid.lateUnits = await stored(
-        shop.checkouts.commit(() => database.transaction((transaction) => storeOrder(transaction, order, 0))),
+        shop.checkouts.commitPatiently(() => database.transaction((transaction) => storeOrder(transaction, order, 0))),
       );
     }
     paymentOutcome = 'approved';

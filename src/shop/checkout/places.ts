@@ -38,6 +38,11 @@ export interface CheckoutPlaces {
   reserve<T>(untilMs: number, statement: () => Promise<T>): Promise<T>;
   /** Runs a statement that stores a paid order, before all that wait to `reserve`. Throws as `reserve` does. */
   commit<T>(statement: () => Promise<T>): Promise<T>;
+  /**
+   * As `commit`, for a statement that waits for locks without a limit. Such statements have half of the turns at most, so
+   * that orders whose rows are free are stored meanwhile.
+   */
+  commitPatiently<T>(statement: () => Promise<T>): Promise<T>;
 }
 
 export interface CheckoutPlace {
@@ -61,13 +66,12 @@ export function createCheckoutPlaces({
   const connections = Math.max(1, poolMax - SPARE_CONNECTIONS);
   const room = new Semaphore(places);
   const statements = new Semaphore(connections);
+  const patientStatements = new Semaphore(Math.ceil(connections / 2));
 
-  async function inTurn<T>(statement: () => Promise<T>, untilMs: number, priority: number): Promise<T> {
+  async function inTurn<T>(of: Semaphore, statement: () => Promise<T>, untilMs: number, priority = 0): Promise<T> {
     const waitMs = Math.max(0, Math.round(untilMs - performance.now()));
-    const done = await duringWait('db', () => turn(statements, waitMs, priority)).catch(() => {
-      const error = new Error(
-        `${connections} checkouts used the database, and this one's turn did not come in ${waitMs} ms`,
-      );
+    const done = await duringWait('db', () => turn(of, waitMs, priority)).catch(() => {
+      const error = new Error(`other checkouts used the database, and this one's turn did not come in ${waitMs} ms`);
       noteConnectionFailure(error);
       throw error;
     });
@@ -88,8 +92,12 @@ export function createCheckoutPlaces({
       });
       return { lineEndsMs, leave };
     },
-    reserve: (untilMs, statement) => inTurn(statement, untilMs, 0),
-    commit: (statement) => inTurn(statement, performance.now() + lineMs, 1),
+    reserve: (untilMs, statement) => inTurn(statements, statement, untilMs),
+    commit: (statement) => inTurn(statements, statement, performance.now() + lineMs, 1),
+    async commitPatiently(statement) {
+      const untilMs = performance.now() + lineMs;
+      return inTurn(patientStatements, () => inTurn(statements, statement, untilMs, 1), untilMs);
+    },
   };
 }
 

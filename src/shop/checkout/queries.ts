@@ -1,5 +1,6 @@
 import type { Knex } from 'knex';
 import { labelQuery } from '../../db/query-labels.ts';
+import { SHORT_LOCK_WAIT_MS } from '../../deadlines.ts';
 import { MAX_AMOUNT_CENTS, type PaymentMethod } from '../../payments/gateway.ts';
 import type { Cart, CartItem } from '../cart/cart.ts';
 import { ITEM_COLUMNS, type ItemRow, toItem } from '../cart/queries.ts';
@@ -78,12 +79,14 @@ export async function reserveCart(database: Knex, request: CartRequest): Promise
  * @param requests each of another session
  * @param locked what to do with carts that other transactions have locked
  * @returns by session; null for no such cart; nothing for a cart that was skipped
+ * @throws with `skip`, an error for which `isLockTimeout` is true, when another transaction has locked a payment
  */
 export async function reserveCarts(
   database: Knex,
   requests: readonly CartRequest[],
   locked: 'skip' | 'wait',
 ): Promise<Map<string, FoundCart | null>> {
+  const isShared = locked === 'skip';
   const starts = requests.map(({ start }) => start);
   const { rows } = await labelQuery(
     database.raw<{ rows: CartRow[] }>(
@@ -109,10 +112,12 @@ export async function reserveCarts(
            and cents = coalesce(total_cents, cents) and cents >= least_cents
        ), locked as (
          select id from carts where id in (select id from payable) and status = 'open'
-         for update ${locked === 'skip' ? 'skip locked' : ''}
+         for update ${isShared ? 'skip locked' : ''}
+       ), lock_limit as (
+         select set_config('lock_timeout', :lockTimeoutMs::text, true)
        ), payment as (
          insert into payments (reference, cart_id, amount_cents, method, worker, state)
-         select reference, id, cents, method, worker, 'started' from payable join locked using (id)
+         select reference, id, cents, method, worker, 'started' from payable join locked using (id), lock_limit
          on conflict (cart_id) where state in ('started', 'waiting', 'approved') and given_up_at is null do nothing
          returning cart_id
        )
@@ -123,6 +128,7 @@ export async function reserveCarts(
        from wanted left join cart using (session_id) left join item on item.cart_id = cart.id
        order by item."productId"`,
       {
+        lockTimeoutMs: isShared ? SHORT_LOCK_WAIT_MS : 0,
         sessionIds: requests.map(({ sessionId }) => sessionId),
         cartIds: requests.map(({ cartId }) => cartId),
         references: starts.map((start) => start?.reference ?? null),
@@ -139,7 +145,7 @@ export async function reserveCarts(
   for (const row of rows) {
     if (row.cartId === null) {
       found.set(row.sessionId, null);
-    } else if (locked === 'wait' || !row.skipped) {
+    } else if (!isShared || !row.skipped) {
       const cart = found.get(row.sessionId) ?? {
         id: row.cartId,
         ordered: row.status === 'ordered',

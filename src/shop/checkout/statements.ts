@@ -1,7 +1,6 @@
 import type { Knex } from 'knex';
-import { batchStatements, isDatabaseFailure, isLockTimeout } from '../../db/index.ts';
 import { SHORT_LOCK_WAIT_MS } from '../../deadlines.ts';
-import { duringWait } from '../../instrument/request-clock.ts';
+import { shareStatements } from '../shared-statements.ts';
 import type { CheckoutPlaces } from './places.ts';
 import {
   type CartRequest,
@@ -37,31 +36,24 @@ export interface CheckoutStatements {
 }
 
 export function createCheckoutStatements(database: Knex, checkouts: CheckoutPlaces): CheckoutStatements {
-  const reserveWithOthers = batchStatements(
+  const reserveWithOthers = shareStatements(
     (requests: readonly CartRequest[]) => reserveCarts(database, requests, 'skip'),
     ({ sessionId }) => sessionId,
   );
-  const storeWithOthers = batchStatements(storeOrRefuse, ({ cartId }: NewOrder) => cartId, { size: ORDERS });
-
-  /** An order that waits for too long, or is refused, is no reason to refuse the others: each is stored alone then. */
-  async function storeOrRefuse(orders: readonly NewOrder[]): Promise<ReadonlyMap<string, StoredOrder>> {
-    try {
-      return await checkouts.commit(() => storeOrders(database, orders, SHORT_LOCK_WAIT_MS));
-    } catch (error) {
-      const isOutage = isDatabaseFailure(error) && !isLockTimeout(error);
-      if (orders.length === 1 || isOutage) throw error;
-      return new Map();
-    }
-  }
+  const storeWithOthers = shareStatements(
+    (orders: readonly NewOrder[]) => checkouts.commit(() => storeOrders(database, orders, SHORT_LOCK_WAIT_MS)),
+    ({ cartId }) => cartId,
+    { size: ORDERS },
+  );
 
   return {
     async reserveCart(request, untilMs) {
       const waitMs = Math.max(0, untilMs - performance.now());
-      const found = await duringWait('db', () => reserveWithOthers(request, waitMs));
+      const found = await reserveWithOthers(request, waitMs);
       return found === undefined ? checkouts.reserve(untilMs, () => reserveCart(database, request)) : found;
     },
     async storeOrder(order) {
-      const stored = await duringWait('db', () => storeWithOthers(order, checkouts.lineMs));
+      const stored = await storeWithOthers(order, checkouts.lineMs);
       return stored ?? checkouts.commit(() => storeOrder(database, order, SHORT_LOCK_WAIT_MS));
     },
   };

@@ -76,6 +76,44 @@ test('adds of many visitors at once share statements, and each has its own answe
   assert.ok(statements > 0 && statements < 40, `${statements} statements for 81 requests`);
 });
 
+test('visitors whose statements wait for a connection have waited for a connection', async (t) => {
+  const { connection, knex } = await testDatabase(t);
+  const database = openPool(t, connection, { poolMax: 1, deadlines: PATIENT });
+  const shop = await startShop(t, { ...PATIENCE, database });
+  const held = await database.transaction();
+  whenDone(t, () => held.rollback());
+  const sent = Promise.all([1, 2, 4, 5, 6].map((id) => shop.visitor().post(`/add_to_cart/${id}`, { quantity: 1 })));
+  await until('they wait', async () => (await shop.metrics()).of('http_requests_in_flight') === 5);
+  const waitedFrom = performance.now();
+  await until('they have waited', () => performance.now() - waitedFrom > 500);
+  await held.commit();
+  for (const { status } of await sent) assert.equal(status, 302);
+
+  const metrics = await shop.metrics();
+  const spent = (on: string) => metrics.of('shop_request_time_seconds_total', { route: '/add_to_cart/:id', spent: on });
+  assert.ok(spent('db_wait') > 5 * 0.4, `db ${spent('db')}, db_wait ${spent('db_wait')}`);
+  assert.ok(spent('db') < spent('db_wait'), `db ${spent('db')}, db_wait ${spent('db_wait')}`);
+  assert.equal(await countOf(knex, 'carts'), 5);
+});
+
+test('a refusal of one add refuses no other', async (t) => {
+  const shop = await startShop(t, PATIENCE);
+  await shop.knex.raw(`
+    create function refuse() returns trigger language plpgsql as $$ begin raise 'refused'; end $$;
+    create trigger refuse before insert on cart_items for each row when (new.product_id = 2) execute function refuse()`);
+  const lock = await shop.knex.transaction();
+  whenDone(t, () => lock.rollback());
+  await lock.raw('lock table carts in share row exclusive mode');
+  const products = [1, 1, 2, 1, 2, 1, 1];
+  const sent = Promise.all(products.map((id) => shop.visitor().post(`/add_to_cart/${id}`, { quantity: 1 })));
+  await until('all have been received', async () => (await shop.metrics()).of('http_requests_in_flight') === 7);
+  await lock.rollback();
+  assert.deepEqual(
+    (await sent).map(({ status }) => status),
+    products.map((id) => (id === 2 ? 500 : 302)),
+  );
+});
+
 test('a locked cart or product holds up only the visitors who add to it', async (t) => {
   const shop = await startShop(t, PATIENCE);
   const shopper = shop.visitor();

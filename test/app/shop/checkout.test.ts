@@ -18,9 +18,9 @@ import { until, whenDone } from '../../support/wait.ts';
 /** The part of its deadline that a wait takes at least: timers and clocks differ a little. */
 const LEAST_PART = 0.9;
 
-async function withCart(shop: TestShop, quantity = 1): Promise<{ shopper: Visitor; cart: string }> {
+async function withCart(shop: TestShop, quantity = 1, product = 1): Promise<{ shopper: Visitor; cart: string }> {
   const shopper = shop.visitor();
-  const added = await shopper.post('/add_to_cart/1', { quantity });
+  const added = await shopper.post(`/add_to_cart/${product}`, { quantity });
   assert.equal(added.status, 302);
   const form = await shopper.get('/checkout');
   const cart = /name="cart" value="([^"]+)"/.exec(form.text)?.[1];
@@ -143,39 +143,87 @@ test('the checkouts of many visitors share statements, and each has an order and
   }
 });
 
-test('a locked cart, or an order that cannot be stored, holds up and refuses no other checkout', async (t) => {
+for (const [error, raise, status] of [
+  ['an error', "raise 'refused'", 500],
+  ['a conflict', "raise exception using errcode = 'serialization_failure'", 503],
+] as const) {
+  test(`a locked cart, or an order that cannot be stored because of ${error}, holds up and refuses no other checkout`, async (t) => {
+    const shop = await startShop(t, PATIENCE);
+    const carts = await Promise.all(Array.from({ length: 12 }, () => withCart(shop)));
+    const [first, second, locked, refused, soldOut, ...others] = carts;
+    assert.ok(first && second && locked && refused && soldOut);
+    await shop.knex('products').update({ stock: others.length + 4 });
+    await soldOut.shopper.post('/add_to_cart/2', { quantity: 1 });
+    await shop.knex.raw(`
+      create function refuse() returns trigger language plpgsql as $$ begin ${raise}; end $$;
+      create trigger refuse before insert on orders for each row when (new.cart_id = '${refused.cart}') execute function refuse();
+      create function sell_out() returns trigger language plpgsql as $$ begin
+        update products set stock = 0 where id = 2;
+        return null;
+      end $$;
+      create trigger sell_out after insert on payments for each row when (new.cart_id = '${soldOut.cart}') execute function sell_out()`);
+    const lock = await shop.knex.transaction();
+    whenDone(t, () => lock.rollback());
+    await lock('carts').where('id', locked.cart).forUpdate();
+
+    const submit = ({ shopper, cart }: { shopper: Visitor; cart: string }) =>
+      shopper.post('/checkout', { ...CUSTOMER, cart });
+    // The first two have a statement of their own.
+    const answers = Promise.all([first, second, refused, soldOut, ...others].map(submit));
+    const waiting = submit(locked);
+    assert.deepEqual(
+      (await answers).map((answer) => answer.status),
+      [302, 302, status, 409, ...others.map(() => 302)],
+    );
+    assert.equal((await shop.knex('orders')).length, others.length + 2);
+    await lock.rollback();
+    assert.equal((await waiting).status, 302);
+    await until('both payments are given back', async () => {
+      return (await shop.knex('payments').where('state', 'cancelled')).length === 2;
+    });
+    const stock = await shop.knex('products').where('id', 1).first('stock');
+    assert.equal(stock.stock, 1);
+  });
+}
+
+test('a payment that another session has locked holds up no other checkout', async (t) => {
   const shop = await startShop(t, PATIENCE);
-  const [locked, refused, soldOut, ...others] = await Promise.all(Array.from({ length: 12 }, () => withCart(shop)));
-  assert.ok(locked && refused && soldOut);
-  await shop.knex('products').update({ stock: others.length + 2 });
-  await soldOut.shopper.post('/add_to_cart/2', { quantity: 1 });
-  await shop.knex.raw(`
-    create function refuse() returns trigger language plpgsql as $$ begin raise 'refused'; end $$;
-    create trigger refuse before insert on orders for each row when (new.cart_id = '${refused.cart}') execute function refuse();
-    create function sell_out() returns trigger language plpgsql as $$ begin
-      update products set stock = 0 where id = 2;
-      return null;
-    end $$;
-    create trigger sell_out after insert on payments for each row when (new.cart_id = '${soldOut.cart}') execute function sell_out()`);
+  const carts = await Promise.all(Array.from({ length: 11 }, () => withCart(shop)));
+  const [first, second, locked, ...others] = carts;
+  assert.ok(first && second && locked);
+  const payment = { reference: 'pay_locked', cart_id: locked.cart, amount_cents: 1, method: 'card', worker: 'other' };
+  await shop.knex('payments').insert({ ...payment, state: 'started' });
   const lock = await shop.knex.transaction();
   whenDone(t, () => lock.rollback());
-  await lock('carts').where('id', locked.cart).forUpdate();
+  await lock('payments').where('reference', 'pay_locked').update({ state: 'declined' });
 
   const submit = ({ shopper, cart }: { shopper: Visitor; cart: string }) =>
     shopper.post('/checkout', { ...CUSTOMER, cart });
-  const [waiting, answers] = [submit(locked), Promise.all([refused, soldOut, ...others].map(submit))];
-  assert.deepEqual(
-    (await answers).map(({ status }) => status),
-    [500, 409, ...others.map(() => 302)],
-  );
-  assert.equal((await shop.knex('orders')).length, others.length);
-  await lock.rollback();
+  // The first two have a statement of their own.
+  const answers = Promise.all([first, second].map(submit));
+  const waiting = submit(locked);
+  for (const { status } of [...(await Promise.all(others.map(submit))), ...(await answers)]) assert.equal(status, 302);
+  await lock.commit();
   assert.equal((await waiting).status, 302);
-  await until('both payments are given back', async () => {
-    return (await shop.knex('payments').where('state', 'cancelled')).length === 2;
+});
+
+test('orders that wait for a locked product leave turns to those of other products', async (t) => {
+  const shop = await startShop(t, PATIENCE);
+  const buyers = await Promise.all(Array.from({ length: 12 }, () => withCart(shop)));
+  const other = await withCart(shop, 1, 2);
+  const lock = await shop.knex.transaction();
+  whenDone(t, () => lock.rollback());
+  await lock('products').where('id', 1).forUpdate();
+
+  const submit = ({ shopper, cart }: { shopper: Visitor; cart: string }) =>
+    shopper.post('/checkout', { ...CUSTOMER, cart });
+  const waiting = Promise.all(buyers.map(submit));
+  await until('all of them are paid and wait', async () => {
+    return (await shop.knex('payments').where('state', 'approved')).length === buyers.length;
   });
-  const stock = await shop.knex('products').where('id', 1).first('stock');
-  assert.equal(stock.stock, 1);
+  assert.equal((await submit(other)).status, 302);
+  await lock.rollback();
+  for (const { status } of await waiting) assert.equal(status, 302);
 });
 
 test('orders of several workers for the same products, and visits, never wait for each other in a circle', async (t) => {
