@@ -1,7 +1,7 @@
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
-import { CUSTOMER, createVisitor, DECLINED_CARD, type Page } from '../support/visitor.ts';
+import { CUSTOMER, createVisitor, DECLINED_CARD, type Page, PIX_BUYER } from '../support/visitor.ts';
 import { whenDone } from '../support/wait.ts';
 
 /** What the shoppers did and saw, to be compared with what the shop has counted. */
@@ -34,6 +34,8 @@ export interface ShoppersOptions {
   pauseMs?: number;
   /** Every second shopper makes a new connection for each request. The others keep theirs. Default: all keep theirs. */
   newConnections?: boolean;
+  /** Every third order is paid by Pix, of the simulated provider. Default: all are paid by card. */
+  pix?: boolean;
   products: ReadonlyArray<{ id: number; slug: string }>;
 }
 
@@ -58,9 +60,10 @@ export function startShoppers(t: TestContext, origin: string, options: ShoppersO
   let open = () => {};
   const underWay = new Set<Promise<unknown>>();
 
-  async function ask(route: string, send: () => Promise<Page>): Promise<Page | undefined> {
+  /** @param isDue also when the shoppers stop: a Pix is not left open */
+  async function ask(route: string, send: () => Promise<Page>, isDue = false): Promise<Page | undefined> {
     await passage;
-    if (stopped) return undefined;
+    if (stopped && !isDue) return undefined;
     const answer = send().catch((error) => {
       tally.failures.push(`${route}: ${inspect(error.cause ?? error)}`);
       return undefined;
@@ -95,11 +98,19 @@ export function startShoppers(t: TestContext, origin: string, options: ShoppersO
       }
       await ask('GET /cart', () => visitor.get('/cart', headers));
       const form = round % 4 === 0 ? { ...CUSTOMER, card_number: DECLINED_CARD } : CUSTOMER;
-      const ordered = await ask('POST /checkout', () => visitor.post('/checkout', form, headers));
-      const { location } = ordered ?? {};
+      const isByPix = options.pix && round % 3 === 0;
+      const ordered = await ask('POST /checkout', () => visitor.post('/checkout', isByPix ? PIX_BUYER : form, headers));
+      let { location } = ordered ?? {};
+      if (location?.startsWith('/pix/')) {
+        const page = location;
+        const simulate = () => visitor.post(`${page}/simulation`, { outcome: 'paid' }, headers);
+        await ask('POST /pix/:reference/simulation', simulate, true);
+        ({ location } = (await ask('GET /pix/:reference', () => visitor.get(page, headers), true)) ?? {});
+      }
       if (location?.startsWith('/order_confirmation/')) {
         count(tally.orders, 'paid');
-        await ask('GET /order_confirmation/:number', () => visitor.get(location, headers));
+        const confirmation = location;
+        await ask('GET /order_confirmation/:number', () => visitor.get(confirmation, headers));
       } else if (ordered?.status === 422) count(tally.orders, 'declined');
     }
   }

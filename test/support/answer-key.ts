@@ -118,7 +118,8 @@ const KEY: Readonly<Record<FaultName, Omit<Answer, 'fault'>>> = {
     rule: 'code_crash',
     blame: 'exception',
     moves: ['crash'],
-    mayMove: ['payment_failures'],
+    // The start of each next worker takes a core for a second.
+    mayMove: ['payment_failures', 'shop_cpu'],
     alerts: ['ShopWorkersRestart', 'ShopWorkersMissing'],
   },
   memory_leak: { ...QUIET, lamp: 'code', rule: 'code_memory', blame: '', moves: ['heap'] },
@@ -146,6 +147,8 @@ const KEY: Readonly<Record<FaultName, Omit<Answer, 'fault'>>> = {
     lamp: 'database',
     rule: 'db_pool',
     blame: '',
+    // The first pages fail before requests have waited for 5 s. It is the same lamp.
+    mayShow: ['db_errors '],
     moves: ['pool', 'database_errors'],
     mayMove: ['pages'],
     alerts: ['ShopCatalogueStale', 'ShopCheckoutFailing', 'ShopPoolExhausted', 'ShopServerErrors'],

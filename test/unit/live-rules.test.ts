@@ -134,6 +134,7 @@ test('one cause lights one lamp', async (t) => {
       { payments: { failed: 9, all: 10 }, newErrors: { overload: 9 } },
       { payment: 'payment_failing' },
     ],
+    ['some payments fail, and most succeed', { payments: { failed: 4, all: 20 }, newErrors: { overload: 4 } }, {}],
     ['payments are left without an end', { unsettledPayments: 2 }, { payment: 'payment_unsettled' }],
     [
       'a worker hangs, and what it had under way looks slow',

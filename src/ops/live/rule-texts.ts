@@ -270,8 +270,8 @@ export const RULES = {
       en: 'The shop gets more than it can serve: {errors:count} {errors?request|requests} refused in a minute',
     },
     when: {
-      pt: 'Houve 3 ou mais erros do tipo “overload” no último minuto, e nenhuma outra lâmpada os explica.',
-      en: 'There were 3 or more errors of the type “overload” in the last minute, and no other lamp explains them.',
+      pt: 'Houve 3 ou mais erros do tipo “overload” no último minuto, sem contar os pagamentos que falharam, e nenhuma outra lâmpada os explica.',
+      en: 'There were 3 or more errors of the type “overload” in the last minute, failed payments left out, and no other lamp explains them.',
     },
   },
   machine_killed: {

@@ -266,8 +266,10 @@ const MACHINE: LampRules = {
       runbook: 'more-load-than-the-shop-can-serve',
       find(facts) {
         const { overload = 0 } = facts.newErrors;
+        // A payment that fails is an error of this type too.
+        const refused = overload - facts.payments.failed;
         const isExplained = [DATABASE, PAYMENT, CODE].some((lamp) => findIn(lamp, facts) !== null);
-        return overload >= LEAST_EVENTS && !isExplained ? { numbers: { errors: overload } } : null;
+        return refused >= LEAST_EVENTS && !isExplained ? { numbers: { errors: refused } } : null;
       },
     },
     {
