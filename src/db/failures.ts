@@ -106,7 +106,7 @@ export function isDatabaseFailure(error: unknown): boolean {
   return connectionFailures.has(error) || SERVER_FAILURES.some((state) => hasState(error, state));
 }
 
-/** Whether an error means that other statements fail too: a failure of the database that is not of one transaction. */
+/** Whether an error means that other statements fail too: the database has failed, and not one transaction alone. */
 export function isOutage(error: unknown): boolean {
   return isDatabaseFailure(error) && !hasState(error, OF_ONE_TRANSACTION);
 }

@@ -68,8 +68,8 @@ const READ_HEAP = {
 };
 
 /**
- * Reads the sizes of the main thread's heap, and samples its allocations. Ends with a garbage collection, which pauses
- * the main thread for some ten milliseconds: the rest is still in use.
+ * Reads the sizes of the main thread's heap, and samples its allocations. Ends with a garbage collection, so that only
+ * memory in use is listed. It pauses the main thread for some ten milliseconds.
  *
  * @param deadlineMs for the main thread's answers, beside the seconds of the samples
  * @returns a text with sizes and places, never a value

@@ -72,7 +72,7 @@ export class RequestClock {
 /** What a wait is charged to: one request, or a group of them. */
 export type Clock = Pick<RequestClock, 'begin' | 'end'>;
 
-/** Requests that share a work, or wait for it: each is charged with the work's waits for as long as it is in the group. */
+/** Requests that share a statement, or wait for one. Each is charged with its waits while it is in the group. */
 export class ClockGroup implements Clock {
   readonly #clocks: Set<Clock>;
   /** The waits that have begun and not ended. */

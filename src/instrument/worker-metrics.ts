@@ -231,7 +231,7 @@ function createRequestMetrics(
   const requestTime = new Counter({
     ...common,
     name: 'shop_request_time_seconds_total',
-    help: 'Seconds that requests took, split by what they were spent on: app (own code), db (queries, and waiting for a turn to write), db_wait (waiting for a pool connection), payment; the parts add up to the whole',
+    help: 'Seconds that requests took, split by what they were spent on: app (own code), db (queries, and the line for a shared statement), db_wait (waiting for a pool connection), payment; the parts add up to the whole',
     labelNames: ['route', 'spent'],
   });
   const httpRequestDuration = new Histogram({

@@ -1,13 +1,18 @@
 import { type BatchLimits, batchStatements, isLockTimeout, isOutage, type StoreWithOthers } from '../db/index.ts';
 import { type Clock, ClockGroup, currentRequest, withRequestClock } from '../instrument/request-clock.ts';
 
+/** For `catch`: no result, when another transaction holds a lock. */
+export function noneIfLocked(error: unknown): undefined {
+  if (!isLockTimeout(error)) throw error;
+}
+
 /**
  * Makes a function that stores the items of requests in statements that they share, as `batchStatements` does. Each of
  * these requests is charged with the waits of its statement; while it waits for its turn, with those of the statements
  * under way.
  *
- * When a lock is not given in time, or PostgreSQL refuses a statement of several items, none of them is stored and none
- * has a result: one of them may be the reason, so each is to be stored by itself then.
+ * If PostgreSQL refuses a statement of several items, none of them is stored and none has a result. One of them may be the
+ * cause, so the caller then stores each by itself.
  */
 export function shareStatements<Key, Item, Result>(
   store: (items: readonly Item[]) => Promise<ReadonlyMap<Key, Result>>,
@@ -29,8 +34,7 @@ export function shareStatements<Key, Item, Result>(
       const all = new ClockGroup([...requests, line]);
       return await withRequestClock(all, () => store(entries.map(({ item }) => item)));
     } catch (error) {
-      const isOfOneItem = isLockTimeout(error) || (entries.length > 1 && !isOutage(error));
-      if (!isOfOneItem) throw error;
+      if (entries.length === 1 || isOutage(error)) throw error;
       return new Map();
     }
   }

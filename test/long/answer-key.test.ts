@@ -24,7 +24,7 @@ import { until, whenDone } from '../support/wait.ts';
  * One fault is on at a time. While lamps remember one that has ended, which takes minutes, the next ones have their turn.
  */
 
-/** By hand: `npm run test:answers` takes all faults. The machine must have nothing else to do except for the shops of this test. */
+/** By hand: `npm run test:answers` takes all faults. On an idle machine. */
 const { ANSWERS: names } = process.env;
 const IS_QUIET = names !== undefined;
 const wanted = ANSWERS.filter(({ fault }) => names === 'all' || (names ?? 'blocked_loop').split(',').includes(fault));
@@ -141,19 +141,19 @@ interface Sightings {
 /** Looks once a second. @returns ends it, with all that was seen */
 function keepLooking(scene: Scene, lit: (scene: Scene) => readonly string[]): () => Promise<Sightings> {
   const seen: Sightings = { lamps: new Set(), signals: new Set(), alerts: new Set() };
-  const end = new AbortController();
+  let isOver = false;
   async function look(): Promise<void> {
-    while (!end.signal.aborted) {
+    for (; !isOver; await sleep(LOOK_MS)) {
       for (const lamp of lit(scene)) seen.lamps.add(lamp);
       for (const signal of await moving(scene)) seen.signals.add(signal);
       for (const alert of await firing(scene)) seen.alerts.add(alert);
-      await sleep(LOOK_MS);
     }
   }
   const looking = look();
+  // It fails with the test that ends Prometheus.
   looking.catch(() => {});
   return async () => {
-    end.abort();
+    isOver = true;
     await looking;
     return seen;
   };
@@ -187,7 +187,7 @@ describe('answer key', { concurrency: SHOPS }, () => {
       const before = await moving(scene);
 
       const beganMs = performance.now();
-      const stopLooking = keepLooking(scene, lit);
+      const stopLooking = IS_QUIET ? keepLooking(scene, lit) : null;
       await switchFault(scene.shop, fault, true);
       const shown = nameOf(answer);
       await settle('its lamp is lit, and no other', () => lit(scene), [shown], []);
@@ -199,8 +199,8 @@ describe('answer key', { concurrency: SHOPS }, () => {
       await settle('its alerts fire, and no others', () => firing(scene), alerts, others);
       const alerted = secondsSince(beganMs);
       await settle('its lamp is still the only one', () => lit(scene), [shown], []);
-      const sightings = await stopLooking();
-      if (IS_QUIET) {
+      const sightings = await stopLooking?.();
+      if (sightings) {
         const unforeseen = {
           lamps: without(sightings.lamps, [shown, ...mayShow]),
           signals: without(sightings.signals, [...before, ...moves, ...mayMove]),

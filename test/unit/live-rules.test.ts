@@ -32,6 +32,7 @@ const WELL: Facts = {
   checkout: { count: 9, seconds: 0.05, spent: { app: 0.2, db: 0.3, db_wait: 0, payment: 0.5 } },
   payment: { count: 9, seconds: 0.021 },
   payments: { failed: 0, all: 9 },
+  newFailedPayments: 0,
   unsettledPayments: 0,
   codeTimes: [{ route: '/cart', count: 40, seconds: 0.003 }],
   pages: { count: 400, p50: 0.021, p95: 0.05 },
@@ -134,7 +135,16 @@ test('one cause lights one lamp', async (t) => {
       { payments: { failed: 9, all: 10 }, newErrors: { overload: 9 } },
       { payment: 'payment_failing' },
     ],
-    ['some payments fail, and most succeed', { payments: { failed: 4, all: 20 }, newErrors: { overload: 4 } }, {}],
+    [
+      'some payments fail, and most succeed',
+      { payments: { failed: 4, all: 20 }, newFailedPayments: 5, newErrors: { overload: 5 } },
+      {},
+    ],
+    [
+      'payments have failed some minutes ago, and a crowd comes',
+      { payments: { failed: 40, all: 200 }, newErrors: { overload: 30 } },
+      { machine: 'machine_load' },
+    ],
     ['payments are left without an end', { unsettledPayments: 2 }, { payment: 'payment_unsettled' }],
     [
       'a worker hangs, and what it had under way looks slow',
@@ -309,6 +319,12 @@ test('one cause lights one lamp', async (t) => {
   for (const [cause, facts, lamps] of cases) {
     await t.test(cause, () => assert.deepEqual(lit(facts), lamps));
   }
+});
+
+test('a worker that was killed because it hung is bad while its successor hangs, and a warning after that', () => {
+  const hung = { restarts: { hang: 1 }, errors: { worker_crash: 1 } };
+  assert.equal(verdict({ ...hung, ages: [{ worker: 1, seconds: 5 }] }).level, 'bad');
+  assert.equal(verdict(hung).level, 'warning');
 });
 
 test('two causes light two lamps', () => {

@@ -1,5 +1,5 @@
 import { cpus } from 'node:os';
-import { ERROR_TYPES, PAYMENT_OUTCOMES, SPENT } from '../../instrument/label-values.ts';
+import { ERROR_TYPES, PAYMENT_METHODS, PAYMENT_OUTCOMES, SPENT } from '../../instrument/label-values.ts';
 import { countBuckets, growthIn, histogramQuantile, type Instant } from './evaluate.ts';
 import type { History, Row } from './history.ts';
 import {
@@ -66,6 +66,8 @@ export interface Facts {
   readonly payment: Mean | null;
   /** How payments by card ended, in the last minute or 5. */
   readonly payments: { readonly failed: number; readonly all: number };
+  /** Payments of any method that failed in the last minute. */
+  readonly newFailedPayments: number;
   /** Payments that were unsettled through all of the last 30 seconds, at the least. */
   readonly unsettledPayments: number;
   /** Time in the shop's own code by route of a page, the slowest first. That of the checkout is of its submits. */
@@ -215,6 +217,10 @@ export function createFactReader(history: History): FactReader {
         failed: paymentsBy('failed'),
         all: PAYMENT_OUTCOMES.card.reduce((sum, outcome) => sum + paymentsBy(outcome), 0),
       },
+      newFailedPayments: PAYMENT_METHODS.reduce(
+        (sum, method) => sum + grown(series('shop_payments_total', { method, outcome: 'failed' }), MINUTE_MS),
+        0,
+      ),
       unsettledPayments: leastOf('shop_payments_unsettled', 30),
       codeTimes: pageRoutes
         .flatMap((route) => {

@@ -46,7 +46,7 @@ export function watchLocks(database: Knex, log: Logger): LockWatch {
 
   function tell(): void {
     // PostgreSQL hides the age of another role's transaction, and none of those is a page of the shop.
-    const long = waits.find(({ blocking: { seconds } }) => seconds === null || seconds >= LONG_SECONDS);
+    const long = waits.find(({ blocking: { state, seconds } }) => state === '' || Number(seconds) >= LONG_SECONDS);
     if (!long || performance.now() - toldMs < LOG_INTERVAL_MS) return;
     toldMs = performance.now();
     log.warn({ ...long, waits: waits.length }, 'a statement waits for a lock that another session holds');

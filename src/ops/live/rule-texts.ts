@@ -210,8 +210,8 @@ export const RULES = {
       en: 'Code blocks the event loop of worker {blame}: {seconds:seconds}',
     },
     when: {
-      pt: 'As métricas de um worker tinham mais de {silenceSeconds:seconds} nos últimos 10 segundos, ou o atraso do event loop (p99) passa de {lagSeconds:seconds} por 10 segundos, e não falta CPU.',
-      en: 'The metrics of a worker were older than {silenceSeconds:seconds} in the last 10 seconds, or the event loop’s delay (p99) stays above {lagSeconds:seconds} for 10 seconds, and there is CPU left.',
+      pt: 'As métricas de um worker tinham mais de {silenceSeconds:seconds} nos últimos 10 segundos, ou o atraso do event loop (p99) passa de {lagSeconds:seconds} por 10 segundos, e não falta CPU. Nenhum worker foi morto por travar nos últimos 5 minutos.',
+      en: 'The metrics of a worker were older than {silenceSeconds:seconds} in the last 10 seconds, or the event loop’s delay (p99) stays above {lagSeconds:seconds} for 10 seconds, and there is CPU left. No worker was killed for hanging in the last 5 minutes.',
     },
   },
   code_slow: {

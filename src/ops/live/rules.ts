@@ -9,11 +9,15 @@ import { LIMITS, type RuleName } from './rule-texts.ts';
 interface Finding {
   readonly numbers: Readonly<Record<string, number>>;
   readonly blame?: string;
+  /** Default: that of its rule. */
+  readonly level?: LitLevel;
 }
+
+type LitLevel = Exclude<Level, 'good' | 'unknown'>;
 
 interface Rule {
   readonly name: RuleName;
-  readonly level: Exclude<Level, 'good' | 'unknown'>;
+  readonly level: LitLevel;
   /** Anchor of the heading in docs/operations.md. */
   readonly runbook: string;
   /** @returns null when the rule does not light */
@@ -195,7 +199,7 @@ const CODE: LampRules = {
       level: 'bad',
       runbook: 'a-worker-hangs',
       find(facts) {
-        // One that was taken out for its silence tells more than the silence of its successor: the same sentence stays.
+        // A killed worker says more than its silent successor.
         if ((facts.restarts.hang ?? 0) > 0) return null;
         const isShort = isShortOfCpu(facts);
         // Where CPU lacks, a worker may be silent for a while without a fault of its own.
@@ -229,10 +233,13 @@ const CODE: LampRules = {
       name: 'code_crash',
       level: 'warning',
       runbook: 'a-worker-dies',
-      find({ restarts }) {
+      find(facts) {
+        const { restarts } = facts;
         const crashes = CRASHES.reduce((sum, reason) => sum + (restarts[reason] ?? 0), 0);
+        if (crashes === 0) return null;
         const [blame = ''] = CRASHES.filter((reason) => (restarts[reason] ?? 0) > 0);
-        return crashes > 0 ? { numbers: { crashes }, blame } : null;
+        const isHangingAgain = (restarts.hang ?? 0) > 0 && silentOf(facts).length > 0;
+        return { numbers: { crashes }, blame, ...(isHangingAgain && { level: 'bad' }) };
       },
     },
     {
@@ -266,8 +273,8 @@ const MACHINE: LampRules = {
       runbook: 'more-load-than-the-shop-can-serve',
       find(facts) {
         const { overload = 0 } = facts.newErrors;
-        // A payment that fails is an error of this type too.
-        const refused = overload - facts.payments.failed;
+        // A request whose payment fails is an error of this type too.
+        const refused = overload - facts.newFailedPayments;
         const isExplained = [DATABASE, PAYMENT, CODE].some((lamp) => findIn(lamp, facts) !== null);
         return refused >= LEAST_EVENTS && !isExplained ? { numbers: { errors: refused } } : null;
       },
@@ -296,7 +303,7 @@ export const RULES_OF_LAMPS: readonly LampRules[] = [DATABASE, PAYMENT, CODE, MA
 function findIn({ lamp, rules }: LampRules, facts: Facts): Lamp | null {
   for (const { name, level, runbook, find } of rules) {
     const found = find(facts);
-    if (found) return { name: lamp, level, rule: name, blame: found.blame ?? '', numbers: found.numbers, runbook };
+    if (found) return { name: lamp, level, rule: name, blame: '', runbook, ...found };
   }
   return null;
 }

@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 import { acquireMs } from '../../db/index.ts';
-import { shareStatements } from '../shared-statements.ts';
+import { noneIfLocked, shareStatements } from '../shared-statements.ts';
 import { type Addition, addToCart, addToCarts, type Units } from './queries.ts';
 
 /** Adds units to a session's open cart, as {@link addToCart} does. */
@@ -17,7 +17,7 @@ export function createCartAdder(database: Knex): CartAdder {
   );
 
   return async function add(units) {
-    const addition = await addWithOthers(units, acquireMs(database));
+    const addition = await addWithOthers(units, acquireMs(database)).catch(noneIfLocked);
     return addition === undefined ? addToCart(database, units) : addition;
   };
 }

@@ -39,8 +39,8 @@ export interface CheckoutPlaces {
   /** Runs a statement that stores a paid order, before all that wait to `reserve`. Throws as `reserve` does. */
   commit<T>(statement: () => Promise<T>): Promise<T>;
   /**
-   * As `commit`, for a statement that waits for locks without a limit. Such statements have half of the turns at most, so
-   * that orders whose rows are free are stored meanwhile.
+   * As `commit`, for a statement that waits for locks without a limit. Such statements have half of the turns, rounded up,
+   * so that orders whose rows are free are stored meanwhile.
    */
   commitPatiently<T>(statement: () => Promise<T>): Promise<T>;
 }
@@ -94,7 +94,7 @@ export function createCheckoutPlaces({
     },
     reserve: (untilMs, statement) => inTurn(statements, statement, untilMs),
     commit: (statement) => inTurn(statements, statement, performance.now() + lineMs, 1),
-    async commitPatiently(statement) {
+    commitPatiently(statement) {
       const untilMs = performance.now() + lineMs;
       return inTurn(patientStatements, () => inTurn(statements, statement, untilMs, 1), untilMs);
     },

@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 import { SHORT_LOCK_WAIT_MS } from '../../deadlines.ts';
-import { shareStatements } from '../shared-statements.ts';
+import { noneIfLocked, shareStatements } from '../shared-statements.ts';
 import type { CheckoutPlaces } from './places.ts';
 import {
   type CartRequest,
@@ -49,7 +49,7 @@ export function createCheckoutStatements(database: Knex, checkouts: CheckoutPlac
   return {
     async reserveCart(request, untilMs) {
       const waitMs = Math.max(0, untilMs - performance.now());
-      const found = await reserveWithOthers(request, waitMs);
+      const found = await reserveWithOthers(request, waitMs).catch(noneIfLocked);
       return found === undefined ? checkouts.reserve(untilMs, () => reserveCart(database, request)) : found;
     },
     async storeOrder(order) {

@@ -60,7 +60,7 @@ const CPF = [
   /\bcpf\W{0,3}(?:n[o.]?\W{0,3})?\d{3}[ .]?\d{3}[ .]?\d{3}[ ./-]?\d{2}(?!\d)/gi,
 ];
 
-/** Separators between two digits, the clearest first. */
+/** Separators between two digits, from the weakest to the clearest. */
 const GAP = {
   none: 0,
   /** Marks, spaces, single letters. */
