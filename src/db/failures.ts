@@ -31,7 +31,7 @@ const SERVER_FAILURES = [
   /^XX/, // internal error
 ];
 
-/** With these, PostgreSQL refuses one transaction, and may serve others: conflict, deadlock, lock not given, damaged data. */
+/** With these, PostgreSQL refuses one transaction and may serve others: conflict, deadlock, lock not given, damaged data. */
 const OF_ONE_TRANSACTION = /^(40|55P03|XX)/;
 
 /**

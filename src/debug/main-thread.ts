@@ -12,7 +12,8 @@ type Frame = [functionName: string | null, url: string | null, line: number, col
 /** Name of the script that reads the stack, which is on the stack itself. */
 const READER = 'fake-shop-stack-reader';
 /**
- * Run by the main thread between two steps of its own work, on top of the stack. It restores what it sets before it returns.
+ * Run by the main thread between two steps of its own work, on top of the stack. It restores what it sets before it
+ * returns.
  *
  * The debugger's own pause would also give the stack, but it looks into the scopes of each call, and V8 sometimes fails at
  * that, which ends the process: with Node.js 20.20 about once in a hundred pauses of a busy worker.

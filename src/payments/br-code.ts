@@ -1,6 +1,6 @@
 /**
- * The shop's Pix key. It cannot be registered, so that no bank finds an account for it: banks send a code to an e-mail address
- * before it becomes a key, and no address ends in `.example` (RFC 2606).
+ * The shop's Pix key. It cannot be registered, so that no bank finds an account for it: banks send a code to an e-mail
+ * address before it becomes a key, and no address ends in `.example` (RFC 2606).
  */
 const KEY = 'pix@fakeshop.example';
 const MERCHANT_NAME = 'FAKE SHOP';

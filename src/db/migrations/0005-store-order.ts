@@ -3,8 +3,9 @@ import type { Knex } from 'knex';
 /**
  * `store_order` stores a paid order in one round trip, so that its locks are held for no wait of a worker.
  *
- * A function and not one statement: each of its statements sees everything that was committed before it began. So it sees the units
- * that were put into the cart until the cart was locked. One statement would see the cart as it was before the lock.
+ * A function and not one statement: each of its statements sees everything that was committed before it began. So it
+ * sees the units that were put into the cart until the cart was locked. One statement would see the cart as it was before
+ * the lock.
  *
  * It locks the cart, the payment and the products: in this order everywhere, and the products in the order of their
  * ids, so that two checkouts never wait for each other in a circle.

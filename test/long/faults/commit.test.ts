@@ -42,7 +42,7 @@ test("an order whose commit's answer is lost is kept and paid, and a repeated su
   whenDone(t, () => pause.rollback());
   await pause.raw('select pg_advisory_xact_lock(1)');
   const checkout = visitor.post('/checkout', CUSTOMER);
-  // Two attempts give up after 0.1 s each; the approval is noted before the third.
+  // The first attempt gives up after 0.1 s; the approval is noted before the second one.
   await until('the commit is under way', async () =>
     activity(knex)
       .where({ state: 'active', wait_event: 'advisory' })
