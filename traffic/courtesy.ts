@@ -15,7 +15,7 @@ export interface Courtesy {
 
 const SECOND_MS = 1_000;
 const DEFAULT_SECONDS = 5;
-/** Spreads the return of those who waited over this time. */
+/** Spreads the return of the shoppers that waited over this time. */
 const SPREAD_MS = 5 * SECOND_MS;
 
 /** @param wait resolves after so many milliseconds */

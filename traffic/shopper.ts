@@ -28,7 +28,7 @@ export interface ShopperDeps {
 }
 
 /*
- * Probabilities, each of those who have the choice. About a quarter of the visits end with an order: more than in a real
+ * Probabilities, each of the shoppers at that step. About a quarter of the visits end with an order: more than in a real
  * shop, so that five minutes show some.
  */
 const ARRIVES_AT_PRODUCT = 0.25;

@@ -5,7 +5,7 @@ import { entriesOf, MISTAKES, type Payment } from './person.ts';
 import { type Answer, holds, Leaves, type Opening, type Shop } from './shop.ts';
 
 /*
- * Probabilities, each of those who have the choice: about one visit in five ends with an order.
+ * Probabilities, each of the shoppers at that step: about one visit in five ends with an order.
  */
 const ARRIVES_AT_PRODUCT = 0.25;
 const ARRIVES_AT_LIST = 0.2;

@@ -67,8 +67,13 @@ export function timeRequests(metrics: HttpMetrics): Middleware {
  * Only such requests need it, and it makes all promises of the process slower while it runs.
  */
 export function followQueries<T>(ctx: DefaultContext, work: () => Promise<T>): Promise<T> {
-  const { requestClock } = ctx;
-  return requestClock instanceof RequestClock ? withRequestClock(requestClock, work) : work();
+  const clock = clockOf(ctx);
+  return clock ? withRequestClock(clock, work) : work();
+}
+
+/** The clock of a request; undefined where requests are not timed. */
+export function clockOf({ requestClock }: DefaultContext): RequestClock | undefined {
+  return requestClock instanceof RequestClock ? requestClock : undefined;
 }
 
 interface AnswerSeries {

@@ -57,7 +57,7 @@ export interface ShopRequest {
 export type CommonPage = {
   [Name in keyof PageViews]: {
     page: Name;
-    /** Its one address, whichever of its spellings was asked for. Never a text that a client made up. */
+    /** Its one address, also when another spelling was asked for. Never a text that a client made up. */
     address: string;
     /** What it is made of. */
     catalogue: Catalogue;

@@ -1,4 +1,5 @@
-import { RequestClock } from '../instrument/request-clock.ts';
+import { clockOf } from '../instrument/http.ts';
+import type { RequestClock } from '../instrument/request-clock.ts';
 import type { Logger } from '../log.ts';
 import { unavailable } from '../shop/errors.ts';
 import { logLateFailure } from './request-log.ts';
@@ -63,7 +64,7 @@ export function keepDeadline(deadlineMs: number, log: Logger): WebMiddleware {
       const timer = setTimeout(() => {
         ctx.state.isLate = true;
         const cause = new Error(`the page was not ready after ${deadlineMs} ms`);
-        reject(unavailable(typeOfDelay(ctx.requestClock), { cause }));
+        reject(unavailable(typeOfDelay(clockOf(ctx)), { cause }));
       }, deadlineMs);
       next().then(
         () => {
@@ -81,8 +82,8 @@ export function keepDeadline(deadlineMs: number, log: Logger): WebMiddleware {
 }
 
 /** The error type of a late request: `database` only if most of its time went there. */
-function typeOfDelay(request: unknown): 'database' | 'overload' {
-  if (!(request instanceof RequestClock)) return 'overload';
+function typeOfDelay(request: RequestClock | undefined): 'database' | 'overload' {
+  if (!request) return 'overload';
   const { db, db_wait } = request.split;
   return db + db_wait > request.totalSeconds / 2 ? 'database' : 'overload';
 }

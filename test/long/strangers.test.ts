@@ -123,7 +123,7 @@ test('the running shop refuses strangers', async (t) => {
     for (const line of fresh.headers.getSetCookie()) assert.match(line, /; secure.*; httponly|; httponly.*; secure/i);
   });
 
-  await t.test('exactly as many posts as allowed pass, whichever workers they reach', async () => {
+  await t.test('exactly as many posts as allowed pass, on all workers together', async () => {
     const route = '/add_to_cart/:id';
     const before = await Promise.all([1, 2].map((worker) => shop.metrics(`?worker=${worker}`)));
     const post = () =>

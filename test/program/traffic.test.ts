@@ -128,7 +128,7 @@ test('shoppers wait when they have posted too many forms', async (t) => {
   assert.ok(refused >= 1 && refused <= 3, stdout);
 });
 
-test('shoppers leave a shop that refuses the last page of those who wait for a Pix', async (t) => {
+test('shoppers who wait for a Pix leave a shop that refuses its last page', async (t) => {
   const shop = await startCluster(t, { workers: 1 });
   /** Methods of the refused requests. */
   const refused: string[] = [];

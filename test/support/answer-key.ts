@@ -12,9 +12,9 @@ export const SHOPPERS = { shoppers: 60, thinkSeconds: 2 };
 
 const mean = (sum: string, count: string) => `sum(rate(${sum}[15s])) / sum(rate(${count}[15s]))`;
 const grew = (counter: string) => `sum(increase(${counter}[15s])) > 0`;
+const SUBMITS = 'http_request_duration_seconds_count{method="POST",route="/checkout"}';
 const spentAtCheckout = (spent: string) =>
   mean(`shop_request_time_seconds_total{route="/checkout",spent="${spent}"}`, SUBMITS);
-const SUBMITS = 'http_request_duration_seconds_count{method="POST",route="/checkout"}';
 const CARTS = '{operation="select",table="carts"}';
 
 /** What can move, as PromQL that has a value only while it does. */
@@ -23,7 +23,7 @@ export const SIGNALS = {
   checkout_code: `${spentAtCheckout('app')} > 0.15`,
   /** The database takes long for a submit of the checkout. */
   checkout_db: `${spentAtCheckout('db')} > 0.15`,
-  /** Pages take long on average, of whatever kind. */
+  /** Pages of all kinds together take long on average. */
   pages: `${mean('http_request_duration_seconds_sum{method="GET"}', 'http_request_duration_seconds_count{method="GET"}')} > 0.1`,
   /** A worker writes no metrics. */
   silence: 'max(shop_metrics_worker_age_seconds) > 2.5',

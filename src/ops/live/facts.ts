@@ -12,6 +12,7 @@ import {
   isPage,
   type Labels,
   parseSeries,
+  payments,
   requests,
   requestTime,
   series,
@@ -177,12 +178,9 @@ export function createFactReader(history: History): FactReader {
     const p95Of = (route: string) => histogramQuantile(0.95, countIn(instant, duration(route))) ?? 0;
     const checkout = meanOf(CHECKOUT_SUM, CHECKOUT_COUNT);
     const checkoutWindow = windowFor(CHECKOUT_COUNT);
-    const paymentsWindow =
-      grown(series('shop_payments_total', { method: 'card', outcome: 'failed' }), MINUTE_MS) >= LEAST_EVENTS
-        ? MINUTE_MS
-        : LONG_MS;
-    const paymentsBy = (outcome: string) =>
-      grown(series('shop_payments_total', { method: 'card', outcome }), paymentsWindow);
+    const newlyFailed = (method: string) => grown(payments(method, 'failed'), MINUTE_MS);
+    const paymentsWindow = newlyFailed('card') >= LEAST_EVENTS ? MINUTE_MS : LONG_MS;
+    const paymentsBy = (outcome: string) => grown(payments('card', outcome), paymentsWindow);
     const meanIn = (key: Key, seconds: number) => meanValue(recent(key, seconds)) ?? 0;
     const coresOfShop =
       meanIn('shop_db_connections{state="active"}', 10) +
@@ -217,10 +215,7 @@ export function createFactReader(history: History): FactReader {
         failed: paymentsBy('failed'),
         all: PAYMENT_OUTCOMES.card.reduce((sum, outcome) => sum + paymentsBy(outcome), 0),
       },
-      newFailedPayments: PAYMENT_METHODS.reduce(
-        (sum, method) => sum + grown(series('shop_payments_total', { method, outcome: 'failed' }), MINUTE_MS),
-        0,
-      ),
+      newFailedPayments: PAYMENT_METHODS.reduce((sum, method) => sum + newlyFailed(method), 0),
       unsettledPayments: leastOf('shop_payments_unsettled', 30),
       codeTimes: pageRoutes
         .flatMap((route) => {

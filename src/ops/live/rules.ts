@@ -188,6 +188,8 @@ const PAYMENT: LampRules = {
 const SILENCE_FACTOR = 3;
 const OUT_OF_LINE_FACTOR = 20;
 
+const hasHung = ({ restarts: { hang = 0 } }: Facts) => hang > 0;
+
 /** Ends by a fault of the code. A signal comes from outside: a person, or the system that needs memory. */
 const CRASHES = ['exception', 'out_of_memory', 'hang', 'failed_start'];
 
@@ -200,7 +202,7 @@ const CODE: LampRules = {
       runbook: 'a-worker-hangs',
       find(facts) {
         // A killed worker says more than its silent successor.
-        if ((facts.restarts.hang ?? 0) > 0) return null;
+        if (hasHung(facts)) return null;
         const isShort = isShortOfCpu(facts);
         // Where CPU lacks, a worker may be silent for a while without a fault of its own.
         const [silent] = silentOf(facts, isShort ? SILENCE_FACTOR : 1);
@@ -238,7 +240,7 @@ const CODE: LampRules = {
         const crashes = CRASHES.reduce((sum, reason) => sum + (restarts[reason] ?? 0), 0);
         if (crashes === 0) return null;
         const [blame = ''] = CRASHES.filter((reason) => (restarts[reason] ?? 0) > 0);
-        const isHangingAgain = (restarts.hang ?? 0) > 0 && silentOf(facts).length > 0;
+        const isHangingAgain = hasHung(facts) && silentOf(facts).length > 0;
         return { numbers: { crashes }, blame, ...(isHangingAgain && { level: 'bad' }) };
       },
     },

@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 import { acquireMs } from '../../db/index.ts';
-import { noneIfLocked, shareStatements } from '../shared-statements.ts';
+import { noneIfLocked, shareStatements } from '../share-statements.ts';
 import { type Addition, addToCart, addToCarts, type Units } from './queries.ts';
 
 /** Adds units to a session's open cart, as {@link addToCart} does. */

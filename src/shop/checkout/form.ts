@@ -178,8 +178,8 @@ export function parseCheckout(form: Readonly<Record<string, unknown>>): ParsedCh
 }
 
 /**
- * Entries that the form shows again after a mistake, with what the postal code tells: nothing of a card, in whichever
- * field it was typed.
+ * Entries that the form shows again after a mistake, with what the postal code tells: nothing of a card, also
+ * where it was typed into another field.
  */
 export function typedBefore(form: Readonly<Record<string, unknown>>): Partial<Record<CheckoutField, string>> {
   const typed: Partial<Record<CheckoutField, string>> = {};

@@ -1,6 +1,6 @@
 import type { Knex } from 'knex';
 import { SHORT_LOCK_WAIT_MS } from '../../deadlines.ts';
-import { noneIfLocked, shareStatements } from '../shared-statements.ts';
+import { noneIfLocked, shareStatements } from '../share-statements.ts';
 import type { CheckoutPlaces } from './places.ts';
 import {
   type CartRequest,

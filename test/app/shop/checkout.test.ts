@@ -12,13 +12,19 @@ import { openPool, testDatabase } from '../../support/database.ts';
 import { testProvider } from '../../support/payments.ts';
 import { dump, PATIENCE, startShop, type TestShop } from '../../support/shop.ts';
 import { PATIENT } from '../../support/test-server.ts';
-import { BACKPACK, CUSTOMER, DECLINED_CARD, type Visitor } from '../../support/visitor.ts';
+import { BACKPACK, CUSTOMER, DECLINED_CARD, type Page, type Visitor } from '../../support/visitor.ts';
 import { until, whenDone } from '../../support/wait.ts';
 
 /** The part of its deadline that a wait takes at least: timers and clocks differ a little. */
 const LEAST_PART = 0.9;
 
-async function withCart(shop: TestShop, quantity = 1, product = 1): Promise<{ shopper: Visitor; cart: string }> {
+interface Buyer {
+  readonly shopper: Visitor;
+  /** The cart's id. */
+  readonly cart: string;
+}
+
+async function withCart(shop: TestShop, quantity = 1, product = 1): Promise<Buyer> {
   const shopper = shop.visitor();
   const added = await shopper.post(`/add_to_cart/${product}`, { quantity });
   assert.equal(added.status, 302);
@@ -26,6 +32,10 @@ async function withCart(shop: TestShop, quantity = 1, product = 1): Promise<{ sh
   const cart = /name="cart" value="([^"]+)"/.exec(form.text)?.[1];
   assert.ok(cart);
   return { shopper, cart };
+}
+
+function submit({ shopper, cart }: Buyer): Promise<Page> {
+  return shopper.post('/checkout', { ...CUSTOMER, cart });
 }
 
 test('a declined card keeps the cart and all of the form except the card', async (t) => {
@@ -166,8 +176,6 @@ for (const [error, raise, status] of [
     whenDone(t, () => lock.rollback());
     await lock('carts').where('id', locked.cart).forUpdate();
 
-    const submit = ({ shopper, cart }: { shopper: Visitor; cart: string }) =>
-      shopper.post('/checkout', { ...CUSTOMER, cart });
     // The first two have a statement of their own.
     const answers = Promise.all([first, second, refused, soldOut, ...others].map(submit));
     const waiting = submit(locked);
@@ -197,8 +205,6 @@ test('a payment that another session has locked holds up no other checkout', asy
   whenDone(t, () => lock.rollback());
   await lock('payments').where('reference', 'pay_locked').update({ state: 'declined' });
 
-  const submit = ({ shopper, cart }: { shopper: Visitor; cart: string }) =>
-    shopper.post('/checkout', { ...CUSTOMER, cart });
   // The first two have a statement of their own.
   const answers = Promise.all([first, second].map(submit));
   const waiting = submit(locked);
@@ -215,8 +221,6 @@ test('orders that wait for a locked product leave turns to those of other produc
   whenDone(t, () => lock.rollback());
   await lock('products').where('id', 1).forUpdate();
 
-  const submit = ({ shopper, cart }: { shopper: Visitor; cart: string }) =>
-    shopper.post('/checkout', { ...CUSTOMER, cart });
   const waiting = Promise.all(buyers.map(submit));
   await until('all of them are paid and wait', async () => {
     return (await shop.knex('payments').where('state', 'approved')).length === buyers.length;
@@ -301,7 +305,7 @@ test('an empty cart cannot be ordered', async (t) => {
   assert.equal((await shop.knex('orders')).length, 0);
 });
 
-test("an order is shown to its own session only, and someone else's cart can't be ordered", async (t) => {
+test("an order is shown to its own session only, and another session's cart can't be ordered", async (t) => {
   const shop = await startShop(t);
   const { shopper, cart } = await withCart(shop);
   const { shopper: stranger, cart: strangersCart } = await withCart(shop);

@@ -12,7 +12,7 @@ const NOBODY = 65_534;
 /** A user as OpenShift gives to each container. */
 const NAMELESS = 54_321;
 /** These tests change their user, which only root can. */
-const skip = process.getuid?.() === 0 ? false : 'only root can become someone else';
+const skip = process.getuid?.() === 0 ? false : 'only root can become another user';
 
 /** A PATH in which these programs fail, as they do on a system that forbids what they need. */
 async function without(t: TestContext, ...programs: string[]): Promise<NodeJS.ProcessEnv> {
@@ -93,7 +93,7 @@ test('root gets advice when no account can run the database', { skip }, async (t
 test('a normal user needs nothing and gets an error for files of root', { skip }, async (t) => {
   const folder = await temporaryFolder(t);
   await chown(folder, NOBODY, NOBODY);
-  // The user `nobody` may read the project, wherever it is. The program takes it for a normal user.
+  // The user `nobody` may read the project in any folder. The program takes it for a normal user.
   const asNobody = { prefix: withCapability(NOBODY), env: { HOME: folder, TMPDIR: folder } };
   const first = await startOwner(t, folder, asNobody);
   await keep(first.connection);

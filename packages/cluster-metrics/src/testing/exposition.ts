@@ -8,7 +8,7 @@ export interface Exposition {
   readonly text: string;
   readonly samples: readonly Sample[];
   /**
-   * The sum of all samples that have these labels, whichever others they have beside.
+   * The sum of all samples that have these labels; they may have others too.
    *
    * @throws when there is none
    */
